@@ -1,0 +1,21 @@
+"""Errors that a user can cause: each is one line that says what is wrong, where, and what to do."""
+
+
+class UserError(Exception):
+    """Base of every error that the command line prints as one line, without a traceback."""
+
+
+class ConfigError(UserError):
+    """A configuration key that does not exist or a value that cannot be."""
+
+
+class DataError(UserError):
+    """A data set, file or row that cannot be used; the message names it."""
+
+
+class WeightsError(UserError):
+    """A weight file that is missing or does not fit the model."""
+
+
+class RunError(UserError):
+    """A run folder that cannot be used: locked, of another configuration, or unfinished."""
