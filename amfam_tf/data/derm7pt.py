@@ -1,0 +1,372 @@
+"""Reads a release in the Derm7pt layout: one row per case, or every problem that is in the way.
+
+Source: Kawahara et al. 2018. One code path, `scan_release`, yields the table and all problems: `read_release` raises
+if there are any, `amfam_tf.data.check` lists them. Rows are counted from 0, as the index files do.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
+
+import pandas as pd
+
+from amfam_tf.errors import DataError
+from amfam_tf.tasks import CRITERIA, METADATA, MODALITIES, TASKS, Task, seven_point_score, task_names
+
+IMAGES = "images"
+META_FILE = "meta/meta.csv"
+INDEX_FILES = {
+    "train": "meta/train_indexes.csv",
+    "validate": "meta/valid_indexes.csv",
+    "test": "meta/test_indexes.csv",
+}
+INDEX_COLUMN = "indexes"
+PATH_COLUMNS = {"clinical": "clinic", "dermoscopic": "derm"}
+SCORE = "seven_point_score"
+LAYOUT_HINT = f"a release is a folder that holds {IMAGES}/ and {META_FILE}"
+META_COLUMNS = (
+    "case_num",
+    *(task.column for task in TASKS),
+    SCORE,
+    *METADATA,
+    *PATH_COLUMNS.values(),
+    "case_id",
+    "notes",
+)
+UNKNOWN = -1
+"""Stands for a class, number or score that could not be read; never in what `read_release` returns."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that a release has wrong, or that is worth knowing.
+
+    Attributes:
+        file: path relative to the release, e.g. "meta/meta.csv".
+        row: 0-based row of meta.csv (for an index file: of that file); None if it is about the file as a whole.
+        kind: short name of the sort of problem, e.g. "unknown_label".
+        message: what is wrong, with the value.
+        severity: "problem" makes a check fail, "note" does not.
+    """
+
+    file: str
+    row: int | None
+    kind: str
+    message: str
+    severity: Literal["problem", "note"] = "problem"
+
+    def __str__(self) -> str:
+        """Returns one line: file, row and message."""
+        place = self.file if self.row is None else f"{self.file} row {self.row}"
+        return f"{place}: {self.message}"
+
+
+def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFrame:
+    """Reads a release: one row per case, in the order of meta.csv.
+
+    Args:
+        root: folder that holds images/ and meta/, or the folder around its release_v0/.
+        drop_shared_files: leave out the cases whose clinical picture is the dermoscopic file (nine in Derm7pt;
+            published work keeps them).
+
+    Returns:
+        Columns: case_num (int), clinical, dermoscopic (absolute paths, str), split (train, validate or test), one
+        int column per task name (class number), level_of_diagnostic_difficulty, elevation, location, sex, management,
+        case_id, notes (str), seven_point_score (int, 0 to 10), shared_file (bool).
+
+    Raises:
+        DataError: the first problem, and how many there are.
+    """
+    frame, problems = scan_release(root)
+    if problems:
+        total = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DataError(f"{root}: {problems[0]} ({total} in total; `amfam-tf check {root}` lists all)")
+    if drop_shared_files:
+        frame = frame[~frame["shared_file"]].reset_index(drop=True)
+    return frame
+
+
+def scan_release(root: str | Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Returns the table of `read_release` and all problems of tables and paths; opens no picture.
+
+    What could not be read is `UNKNOWN` in a column of numbers and "" in a column of strings.
+    """
+    release = find_release(root)
+    problems: list[Problem] = []
+    meta = _read_table(release, META_FILE, META_COLUMNS, problems)
+    frame = pd.DataFrame({"case_num": _case_numbers(meta, problems)})
+    for modality, paths in _resolve_paths(meta, release / IMAGES, problems).items():
+        frame[modality] = paths
+    frame["split"] = _read_splits(release, len(meta), problems)
+    for task in TASKS:
+        frame[task.name] = _encode_column(meta, task, problems)
+    for column, allowed in METADATA.items():
+        frame[column] = _metadata_column(meta, column, allowed, problems)
+    frame[SCORE] = _scores(meta, frame, problems)
+    for column in ("case_id", "notes"):
+        frame[column] = meta[column].fillna("").astype(str)
+    frame["shared_file"] = (frame["clinical"] == frame["dermoscopic"]) & (frame["clinical"] != "")
+    return frame, problems
+
+
+def find_release(root: str | Path) -> Path:
+    """Returns `root`, or its release_v0 folder if only that one holds meta/."""
+    root = Path(root)
+    inner = root / "release_v0"
+    return inner if (inner / "meta").is_dir() and not (root / "meta").is_dir() else root
+
+
+def _read_table(release: Path, file: str, columns: Sequence[str], problems: list[Problem]) -> pd.DataFrame:
+    """Returns `columns` of a CSV file as raw strings; None where a column is missing, no rows if the file is."""
+    nothing = pd.DataFrame(columns=list(columns), dtype=object)
+    try:
+        # keep_default_na: "None" or "NA" are strings like any other. Letters that are not UTF-8 occur in notes.
+        table = pd.read_csv(
+            release / file, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace"
+        )
+    except FileNotFoundError:
+        problems.append(Problem(file, None, "missing_file", f"no such file; {LAYOUT_HINT}"))
+        return nothing
+    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        problems.append(Problem(file, None, "unreadable_table", f"cannot be read as CSV: {_one_line(error)}"))
+        return nothing
+    if not isinstance(table.index, pd.RangeIndex):
+        problems.append(Problem(file, None, "unreadable_table", "rows have more fields than the header has names"))
+        return nothing
+    missing = [column for column in columns if column not in table]
+    for column in missing:
+        found = ", ".join(table.columns)
+        problems.append(Problem(file, None, "missing_column", f"no column {column!r}; the file has: {found}"))
+    if table.empty:
+        problems.append(Problem(file, None, "no_rows", "has no rows"))
+    absent = pd.Series([None] * len(table), dtype=object)
+    return pd.DataFrame({column: absent if column in missing else table[column].astype(object) for column in columns})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _to_integer(raw: str) -> int | None:
+    """Returns the number that `raw` spells, or None."""
+    return int(raw) if re.fullmatch(r"[+-]?[0-9]{1,18}", raw.strip()) else None
+
+
+def _integers(meta: pd.DataFrame, column: str, problems: list[Problem]) -> list[int]:
+    """Returns a column of whole numbers, `UNKNOWN` where it holds anything else."""
+    numbers = []
+    for row, raw in enumerate(meta[column]):
+        number = None if raw is None else _to_integer(raw)
+        if number is None and raw is not None:
+            message = f"column {column!r}: value {raw!r} is not a whole number"
+            problems.append(Problem(META_FILE, row, "not_an_integer", message))
+        numbers.append(UNKNOWN if number is None else number)
+    return numbers
+
+
+def _case_numbers(meta: pd.DataFrame, problems: list[Problem]) -> pd.Series:
+    """Returns case_num; each number may occur once."""
+    numbers = _integers(meta, "case_num", problems)
+    first_rows: dict[int, int] = {}
+    for row, number in enumerate(numbers):
+        first = first_rows.setdefault(number, row)
+        if first != row and number != UNKNOWN:
+            message = f"column 'case_num': value {number} is that of row {first} already"
+            problems.append(Problem(META_FILE, row, "duplicate_case", message))
+    return pd.Series(numbers, dtype="int64")
+
+
+def _encode_column(meta: pd.DataFrame, task: Task, problems: list[Problem]) -> pd.Series:
+    """Returns the class numbers of one task."""
+
+    def encode(row: int, raw: str | None) -> int:
+        try:
+            return UNKNOWN if raw is None else task.encode(raw)
+        except DataError as error:
+            problems.append(Problem(META_FILE, row, "unknown_label", str(error)))
+            return UNKNOWN
+
+    return pd.Series([encode(row, raw) for row, raw in enumerate(meta[task.column])], dtype="int64")
+
+
+def _metadata_column(meta: pd.DataFrame, column: str, allowed: Sequence[str], problems: list[Problem]) -> pd.Series:
+    """Returns a metadata column; each value has to be one of `allowed`."""
+    for row, raw in enumerate(meta[column]):
+        if raw is not None and raw not in allowed:
+            message = f"column {column!r}: value {raw!r} is none of: {', '.join(allowed)}"
+            problems.append(Problem(META_FILE, row, "unknown_metadata", message))
+    return meta[column].fillna("").astype(str)
+
+
+def _scores(meta: pd.DataFrame, frame: pd.DataFrame, problems: list[Problem]) -> pd.Series:
+    """Returns the stored 7-point scores; each has to follow from the labels of its row."""
+    stored = _integers(meta, SCORE, problems)
+    for row, labels in enumerate(frame[list(task_names(CRITERIA))].to_dict("records")):
+        if UNKNOWN in labels.values() or meta[SCORE][row] is None or _to_integer(meta[SCORE][row]) is None:
+            continue
+        computed = seven_point_score(labels)
+        if stored[row] != computed:
+            message = f"column {SCORE!r}: value {stored[row]} is stored, the labels give {computed}"
+            problems.append(Problem(META_FILE, row, "wrong_score", message))
+    return pd.Series(stored, dtype="int64")
+
+
+def _read_splits(release: Path, cases: int, problems: list[Problem]) -> pd.Series:
+    """Returns the split of each row of meta.csv from the three index files, which have to share out all rows."""
+    found: list[Problem] = []
+    splits: dict[int, str] = {}
+    for split, file in INDEX_FILES.items():
+        table = _read_table(release, file, (INDEX_COLUMN,), found)
+        rows = _index_rows(table, file, cases, found)
+        for place, row in rows.items():
+            if row in splits:
+                message = f"row {row} of {META_FILE} is in {INDEX_FILES[splits[row]]} as well"
+                found.append(Problem(file, place, "overlapping_index", message))
+        splits.update({row: split for row in rows.values() if row not in splits})
+    if all(problem.row is not None for problem in found):  # else a file is missing, and so are its rows
+        for row in sorted(set(range(cases)) - set(splits)):
+            message = f"row {row} is in no index file ({', '.join(INDEX_FILES.values())})"
+            found.append(Problem(META_FILE, row, "incomplete_index", message))
+    problems.extend(found)
+    return pd.Series([splits.get(row, "") for row in range(cases)], dtype=str)
+
+
+def _index_rows(table: pd.DataFrame, file: str, cases: int, problems: list[Problem]) -> dict[int, int]:
+    """Returns {row of the index file: row of meta.csv that it names}, each of the latter once."""
+    rows: dict[int, int] = {}
+    places: dict[int, int] = {}
+    for place, raw in enumerate(table[INDEX_COLUMN]):
+        if raw is None:
+            continue
+        row = _to_integer(raw)
+        if row is None:
+            problems.append(Problem(file, place, "not_an_integer", f"value {raw!r} is not a whole number"))
+        elif cases and not 0 <= row < cases:  # without meta.csv there is no range to be in
+            message = f"value {row} is no row of {META_FILE}, which has the rows 0 to {cases - 1}"
+            problems.append(Problem(file, place, "index_out_of_range", message))
+        elif row in places:
+            message = f"value {row} is in row {places[row]} of this file already"
+            problems.append(Problem(file, place, "duplicate_index", message))
+        else:
+            rows[place] = row
+            places[row] = place
+    return rows
+
+
+class PathError(DataError):
+    """A path of meta.csv that names no file of the release; `kind` is that of the problem."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class PathResolver:
+    """Finds files under a folder whatever the letter case of the path, and never outside of it.
+
+    Args:
+        folder: the images folder; may itself be a link.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._inside = folder.resolve()
+        self._listings: dict[Path, dict[str, list[Path]]] = {}
+
+    def resolve(self, relative: str) -> Path:
+        """Returns the absolute path of the one file that `relative` names; a match in letter case comes first.
+
+        Raises:
+            PathError: the path leaves the folder, or no file or several files match it.
+        """
+        path = PurePosixPath(relative)
+        if path.is_absolute() or PureWindowsPath(relative).anchor or ".." in PureWindowsPath(relative).parts:
+            raise PathError("path_leaves_images", f"leaves the folder {IMAGES}/")
+        candidates = [self._folder]
+        for part in path.parts:
+            candidates = [entry for folder in candidates for entry in self._listing(folder).get(part.casefold(), [])]
+        files = [candidate for candidate in candidates if candidate.is_file()]
+        exact = [file for file in files if file == self._folder / path]
+        if len(exact or files) > 1:
+            names = ", ".join(sorted(file.relative_to(self._folder).as_posix() for file in files))
+            raise PathError("ambiguous_path", f"is ambiguous, it differs in letter case only from: {names}")
+        if not files:
+            raise PathError("missing_image", f"names no file in {IMAGES}/")
+        found = (exact or files)[0].resolve()
+        if not found.is_relative_to(self._inside):
+            raise PathError("path_leaves_images", f"leaves the folder {IMAGES}/ by a symbolic link")
+        return found
+
+    def _listing(self, folder: Path) -> dict[str, list[Path]]:
+        """Returns the entries of a folder by case-folded name; read from disk once."""
+        if folder not in self._listings:
+            listing: dict[str, list[Path]] = defaultdict(list)
+            with contextlib.suppress(OSError):  # a file, or a folder that may not be read, holds nothing
+                for entry in folder.iterdir():
+                    listing[entry.name.casefold()].append(entry)
+            self._listings[folder] = dict(listing)
+        return self._listings[folder]
+
+
+def _resolve_paths(meta: pd.DataFrame, images: Path, problems: list[Problem]) -> dict[str, pd.Series]:
+    """Returns the absolute paths of each modality, "" where there is none."""
+    resolver = PathResolver(images)
+
+    def resolve(row: int, column: str, raw: str | None) -> str:
+        try:
+            return "" if raw is None else str(resolver.resolve(raw))
+        except PathError as error:
+            problems.append(Problem(META_FILE, row, error.kind, f"column {column!r}: value {raw!r} {error}"))
+            return ""
+
+    if not images.is_dir():  # one problem, not one for each picture
+        problems.append(Problem(IMAGES, None, "missing_file", f"no such folder; {LAYOUT_HINT}"))
+        return {modality: pd.Series([""] * len(meta), dtype=str) for modality in PATH_COLUMNS}
+    return {
+        modality: pd.Series([resolve(row, column, raw) for row, raw in enumerate(meta[column])], dtype=str)
+        for modality, column in PATH_COLUMNS.items()
+    }
+
+
+def data_fingerprint(frame: pd.DataFrame) -> str:
+    """Returns the SHA-256 (64 hex digits) of what a run learns from: labels, splits, image paths and image bytes.
+
+    The same release at another place, or with its rows in another order, has the same fingerprint.
+
+    Args:
+        frame: what `read_release` returns.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    paths = sorted({path for modality in MODALITIES for path in frame[modality]})
+    with ThreadPoolExecutor(max_workers=worker_count()) as pool:
+        digests = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
+    common = os.path.commonpath(paths) if paths else ""
+    identities = {path: [Path(path).relative_to(common).as_posix().casefold(), digests[path]] for path in paths}
+    records = [
+        [int(case["case_num"]), case["split"], *(int(case[name]) for name in task_names())]
+        + [identities[case[modality]] for modality in MODALITIES]
+        for case in frame.to_dict("records")
+    ]
+    return hashlib.sha256(json.dumps(sorted(records, key=lambda record: record[0])).encode()).hexdigest()
+
+
+def _file_digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def worker_count() -> int:
+    """Returns how many threads read pictures: one per core, at most 8."""
+    return min(8, os.cpu_count() or 1)
