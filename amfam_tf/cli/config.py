@@ -1,0 +1,37 @@
+"""`amfam-tf config`: the resolved configuration, and a check of a configuration file."""
+
+from pathlib import Path
+
+import click
+
+from amfam_tf import config as configuration
+from amfam_tf.cli.options import configuration_options
+
+
+@click.group(short_help="Show or validate a configuration.")
+def config() -> None:
+    """Show or validate a configuration.
+
+    docs/configuration.md lists every key with its default.
+    """
+
+
+@config.command(short_help="Print the complete configuration as YAML.")
+@configuration_options
+def show(preset: str, overrides: tuple[str, ...]) -> None:
+    """Print the complete configuration of a preset with overrides applied, as YAML.
+
+    The output is itself a configuration file: save it and pass it to --preset.
+    """
+    click.echo(configuration.dump(configuration.load(preset, overrides)), nl=False)
+
+
+@config.command(short_help="Check a configuration file.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def validate(file: Path) -> None:
+    """Check the keys and values of a configuration file and list what differs from the defaults."""
+    checked = configuration.read(file)
+    changes = configuration.differences(configuration.Config(), checked)
+    click.echo(f"{file}: valid, {len(changes)} value(s) differ from the defaults")
+    for line in changes:
+        click.echo(f"  {line}")

@@ -1,0 +1,126 @@
+"""`amfam-tf demo`: the other verbs in a row on drawn data, each announced by the command line that repeats it."""
+
+import importlib
+import json
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from amfam_tf.cli.options import console
+from amfam_tf.errors import RunError
+
+MARKER = "demo.json"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One verb of the demo.
+
+    Attributes:
+        title: the heading.
+        words: the command line after `amfam-tf`.
+    """
+
+    title: str
+    words: tuple[str, ...]
+
+
+def steps(out: Path, cases: int) -> tuple[Step, ...]:
+    """Returns the verbs that the demo runs, in order."""
+    data, run = str(out / "data"), str(out / "run")
+    return (
+        Step("Draw a labelled data set", ("synth", data, "--cases", str(cases), "--seed", str(SEED))),
+        Step("Check it", ("check", data)),
+        Step("Fit AMFAM", ("fit", "--data", data, "--run", run, "--preset", "tiny")),
+        Step("Evaluate on the test split", ("evaluate", run, "--data", data, "--split", "test")),
+    )
+
+
+@click.command(short_help="Draw data, check, fit and evaluate in one go.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the data set and the run; the same folder again continues.",
+)
+@click.option("--cases", type=click.IntRange(min=50), default=400, show_default=True, help="Cases to draw.")
+def demo(out: Path, cases: int) -> None:
+    """Draw a data set, check it, fit AMFAM (preset tiny) and evaluate it on the test split.
+
+    The pictures are drawn, so the figures say that the program works, nothing about skin.
+    """
+    state = _open(out, cases)
+    terminal = console()
+    todo = steps(out, cases)
+    for number, step in enumerate(todo, start=1):
+        terminal.print(f"\n[bold]{number}/{len(todo)}  {step.title}[/bold]")
+        terminal.print(f"$ amfam-tf {shlex.join(step.words)}", style="cyan", markup=False)
+        if step.words[0] == "synth" and state["drawn"]:
+            terminal.print("already drawn")
+            continue
+        call(step.words)
+        if step.words[0] == "synth":
+            _save(out, state | {"drawn": True})
+    _point_to_files(out)
+
+
+def call(words: tuple[str, ...]) -> None:
+    """Runs one verb as the command line would.
+
+    Raises:
+        RunError: the verb ended with a status other than 0.
+    """
+    module = importlib.import_module(f"amfam_tf.cli.{words[0]}")
+    command: click.Command = getattr(module, words[0])
+    status = command.main(list(words[1:]), prog_name=f"amfam-tf {words[0]}", standalone_mode=False)
+    if isinstance(status, int) and status != 0:
+        raise RunError(f"the demo stopped: amfam-tf {shlex.join(words)} ended with status {status}")
+
+
+def _open(out: Path, cases: int) -> dict[str, Any]:
+    """Returns the state of the demo in `out`, new or to be continued.
+
+    Raises:
+        RunError: the folder holds something else, or a demo of another size.
+    """
+    if not out.exists() or not any(out.iterdir()):
+        state = {"cases": cases, "seed": SEED, "drawn": False}
+        _save(out, state)
+        return state
+    try:
+        state = json.loads((out / MARKER).read_text(encoding="utf-8"))
+        held, drawn = int(state["cases"]), bool(state["drawn"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{out} is not empty and holds no demo: name another folder with --out") from error
+    if held != cases:
+        raise RunError(f"{out} holds a demo of {held} cases: pass --cases {held} or name another folder with --out")
+    if not drawn and (out / "data").exists():
+        shutil.rmtree(out / "data")
+    return state
+
+
+def _save(out: Path, state: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).write_text(json.dumps(state) + "\n", encoding="utf-8")
+
+
+def _point_to_files(out: Path) -> None:
+    files = {
+        "data/release_v0/images": "the drawn pictures",
+        "run/config.yaml": "every value that decided the run",
+        "run/history.csv": "losses and accuracies per epoch",
+        "run/tensorboard": "the same as curves, and pictures: tensorboard --logdir " + str(out / "run/tensorboard"),
+        "run/evaluation/test/metrics.json": "the table above, in full",
+        "run/evaluation/test/predictions.csv": "one row per case",
+    }
+    terminal = console()
+    terminal.print("\n[bold]Open[/bold]")
+    for name, text in files.items():
+        if (out / name).exists():
+            terminal.print(f"  {out / name}  {text}", markup=False, soft_wrap=True)

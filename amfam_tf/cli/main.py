@@ -1,0 +1,134 @@
+"""The `amfam-tf` command: a table of verbs, each imported only when it is called, and one way to end in an error.
+
+Exit status: 0 success, 1 an error (one line on stderr), 2 wrong usage, 130 interrupted.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from amfam_tf import __version__
+from amfam_tf.errors import UserError
+
+VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "demo": ("amfam_tf.cli.demo", "Draw data, check, fit and evaluate in one go."),
+        "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
+        "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),
+    }
+)
+"""verb -> (module, one-line help). The module holds a click command of the module's own last name."""
+
+INTERRUPTED = 130
+LONGEST_MESSAGE = 400
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb's module only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the verbs in the order of the table."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns the command of a verb, or None if there is no such verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module = VERBS[cmd_name][0]
+        command = getattr(importlib.import_module(module), module.rpartition(".")[2])
+        return _with_debug(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the verbs and their one-line help from the table, importing none of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
+
+def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(dict)["debug"] = True
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_debug,
+        help="Show the traceback of an error.",
+    )
+
+
+def _with_debug(command: click.Command) -> click.Command:
+    """Adds --debug to a verb and its subcommands, so that it can stand anywhere on the command line."""
+    if all(parameter.name != "debug" for parameter in command.params):
+        command.params.append(_debug_option())
+    for subcommand in getattr(command, "commands", {}).values():
+        _with_debug(subcommand)
+    return command
+
+
+@click.group(cls=LazyGroup, params=[_debug_option()], context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="amfam-tf")
+def amfam_tf() -> None:
+    """Eight diagnoses from a clinical and a dermoscopic image of the same lesion, by AMFAM (Wang et al. 2022).
+
+    A research tool, not a medical device. `amfam-tf VERB --help` explains each verb.
+    """
+
+
+def prepare_environment() -> None:
+    """Sets the environment variables that TensorFlow and Keras read when they are imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit status.
+
+    Args:
+        arguments: the words after `amfam-tf`; the process's own by default.
+    """
+    prepare_environment()
+    state: dict[str, Any] = {"debug": False}
+    words = None if arguments is None else list(arguments)
+    try:
+        status = amfam_tf.main(words, prog_name="amfam-tf", standalone_mode=False, obj=state)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _fail("interrupted", INTERRUPTED)
+    except UserError as error:
+        if state["debug"]:
+            raise
+        return _fail(f"error: {error}", 1)
+    except Exception as error:
+        if state["debug"]:
+            raise
+        return _fail(f"error: {_describe(error)} (unexpected: run the same command with --debug for the traceback)", 1)
+    return status if isinstance(status, int) else 0
+
+
+def _describe(error: Exception) -> str:
+    message = " ".join(str(error).split())
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + "..."
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _fail(line: str, status: int) -> int:
+    click.echo(line, err=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
