@@ -1,0 +1,50 @@
+"""`amfam-tf synth`: draw a labelled data set in the release layout."""
+
+import click
+
+
+class PictureSize(click.ParamType):
+    """WIDTHxHEIGHT in pixels."""
+
+    name = "WxH"
+
+    def convert(self, value, param, ctx):
+        """Returns (width, height)."""
+        if isinstance(value, tuple):
+            return value
+        width, _, height = value.lower().partition("x")
+        if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+            self.fail(f"must be WIDTHxHEIGHT, for example 512x384; received {value!r}", param, ctx)
+        return int(width), int(height)
+
+
+@click.command()
+@click.argument("out", type=click.Path())
+@click.option("--cases", default=1011, show_default=True, help="Number of cases; splits and classes keep their shares.")
+@click.option("--seed", default=0, show_default=True, help="Equal seeds give equal files.")
+@click.option("--size", type=PictureSize(), default="512x384", show_default=True, help="Size of each picture.")
+@click.option("--traps/--no-traps", default=False, show_default=True, help="Include the real release's irregularities.")
+@click.option("--workers", type=int, help="Processes.  [default: 2, or 1 for few cases]")
+@click.option(
+    "--contact-sheet", type=click.Path(), metavar="FILE", help="Also write a picture of some cases, with labels."
+)
+def synth(out, cases, seed, size, traps, workers, contact_sheet):
+    """Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.
+
+    Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and the seven criteria of the
+    checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from amfam_tf.data import synthetic
+
+    columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TextColumn("cases"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("drawing", total=cases)
+        synthetic.write_release(
+            out, cases, seed, size, traps, workers, progress=lambda done: bar.update(task, completed=done)
+        )
+    if contact_sheet:
+        synthetic.contact_sheet(out, contact_sheet)
+    click.echo(f"{cases} cases drawn into {out}")
