@@ -1,0 +1,75 @@
+"""amfam-tf check: counts per task, class and split, and every problem of a release."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from amfam_tf.data.check import CheckReport
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--min-side", type=click.IntRange(min=1), default=64, show_default=True, help="Fewest pixels per side.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def check(data: Path, min_side: int, as_json: bool) -> None:
+    """Check a release in DATA: count its cases and list every problem.
+
+    DATA is the folder that holds images/ and meta/. Exit status 1 if there is any problem.
+    """
+    from amfam_tf.cli.options import console
+    from amfam_tf.data.check import check_release
+
+    with console(stderr=True).status(f"Reading every picture of {data}"):
+        report = check_release(data, min_side)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        _print_report(report, console())
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+def _print_report(report: "CheckReport", console: "Console") -> None:
+    """Prints counts, pictures, notes and problems, one line for each."""
+
+    def line(text: object, style: str = "") -> None:
+        console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+    console.print(_counts_table(report))
+    line(f"cases whose clinical picture is the dermoscopic file: {report.shared_files}")
+    for modality, share in report.black_corners.items():
+        line(f"{modality} pictures with black corners: {share:.1%}")
+    sizes = ", ".join(f"{count} of {size}" for size, count in report.sizes.items())
+    line(f"sizes in pixels: {sizes or 'no picture'}")
+    for kind, findings in (("note", report.notes), ("problem", report.problems)):
+        line(f"{len(findings)} {kind}{'' if len(findings) == 1 else 's'}", style="bold")
+        for finding in findings:
+            line(f"  {finding}", style="red" if kind == "problem" else "")
+    if report.notes or report.problems:
+        line("Rows are counted from 0, as in the index files: row 0 is the first case.")
+
+
+def _counts_table(report: "CheckReport") -> "Table":
+    """Returns the counts in the layout of the paper's Table 1."""
+    from rich.table import Table
+
+    splits = list(report.splits)
+    table = Table("task", "class", title=f"{report.cases} cases of {report.release}")
+    for heading in (*splits, "total"):
+        table.add_column(heading, justify="right")
+    previous = None
+    for row in report.counts.to_dict("records"):
+        if previous not in (None, row["task"]):
+            table.add_section()
+        numbers = [str(row[heading]) for heading in (*splits, "total")]
+        table.add_row("" if row["task"] == previous else row["task"], row["class"], *numbers)
+        previous = row["task"]
+    table.add_section()
+    table.add_row("cases", "", *(str(report.splits[split]) for split in splits), str(report.cases))
+    return table

@@ -1,0 +1,235 @@
+"""Checks a release before any training: every problem of its tables, paths and pictures, and counts as in Table 1.
+
+Tables and paths are judged by the reader itself (`amfam_tf.data.derm7pt.scan_release`); this file adds what only the
+pictures can tell. Source of the counts' layout: Wang et al. 2022, Table 1.
+"""
+
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
+from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
+
+DEFAULT_MIN_SIDE = 64
+FORMATS = ("JPEG", "PNG", "BMP")
+"""What tf.io.decode_image reads as one picture; anything else is unreadable to training."""
+BLACK = 30
+"""A corner is black if its mean is below this, of 255."""
+CORNER_SHARE = 32
+"""A corner is a square of the shorter side divided by this."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All that a check found.
+
+    Attributes:
+        release: the folder that holds images/ and meta/.
+        cases: rows of meta.csv.
+        splits: cases of each split.
+        counts: columns task, class, train, validate, test, total; `total` also has the cases that are in no split.
+        problems: what has to be repaired, in the order tables, paths, pictures.
+        notes: what is worth knowing and no fault.
+        shared_files: cases whose clinical picture is the dermoscopic file; Derm7pt has nine.
+        sizes: pictures of each size, "width x height" in pixels, most frequent first.
+        black_corners: for each modality, the share of its pictures with four black corners, in [0, 1].
+    """
+
+    release: Path
+    cases: int
+    splits: Mapping[str, int]
+    counts: pd.DataFrame
+    problems: Sequence[Problem]
+    notes: Sequence[Problem]
+    shared_files: int
+    sizes: Mapping[str, int]
+    black_corners: Mapping[str, float]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as plain values, ready for JSON."""
+        return {
+            "release": str(self.release),
+            "ok": self.ok,
+            "cases": self.cases,
+            "splits": dict(self.splits),
+            "counts": self.counts.to_dict("records"),
+            "problems": [asdict(problem) for problem in self.problems],
+            "notes": [asdict(note) for note in self.notes],
+            "shared_files": self.shared_files,
+            "sizes": dict(self.sizes),
+            "black_corners": dict(self.black_corners),
+        }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one file of pixels is like.
+
+    Attributes:
+        digest: SHA-256 of the bytes, "" if there are none to compare.
+        size: (width, height) in pixels, None if the file cannot be opened.
+        black_corners: whether all four corners are black.
+        faults: (kind, message) of each fault.
+    """
+
+    digest: str = ""
+    size: tuple[int, int] | None = None
+    black_corners: bool = False
+    faults: tuple[tuple[str, str], ...] = ()
+
+
+def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckReport:
+    """Checks everything about a release and never stops at a problem.
+
+    Args:
+        root: as for `read_release`.
+        min_side: fewest pixels that the shorter side of a picture may have.
+    """
+    release = find_release(root)
+    frame, findings = scan_release(release)
+    images = (release / IMAGES).resolve()
+    uses = _uses(frame)
+    with ThreadPoolExecutor(max_workers=worker_count()) as pool:  # Pillow and hashlib release the GIL
+        inspected = pool.map(lambda path: inspect_picture(Path(path), min_side), uses)
+        pictures = dict(zip(uses, inspected, strict=True))
+    names = {path: f"{IMAGES}/{Path(path).relative_to(images).as_posix()}" for path in uses}
+    for path, picture in pictures.items():
+        findings += [Problem(names[path], uses[path][0], kind, message) for kind, message in picture.faults]
+    findings += _shared_files(frame, names) + _duplicates(frame, uses, pictures, names)
+    sizes = Counter(f"{picture.size[0]} x {picture.size[1]}" for picture in pictures.values() if picture.size)
+    return CheckReport(
+        release=release,
+        cases=len(frame),
+        splits={split: int((frame["split"] == split).sum()) for split in SPLITS},
+        counts=class_counts(frame),
+        problems=[finding for finding in findings if finding.severity == "problem"],
+        notes=[finding for finding in findings if finding.severity == "note"],
+        shared_files=int(frame["shared_file"].sum()),
+        sizes=dict(sizes.most_common()),
+        black_corners={modality: _black_share(frame[modality], pictures) for modality in MODALITIES},
+    )
+
+
+def class_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns the cases of each class and split: columns task, class, train, validate, test, total (Table 1).
+
+    Args:
+        frame: what `read_release` returns.
+    """
+    rows = []
+    for task in TASKS:
+        for number, name in enumerate(task.classes):
+            splits = frame["split"][frame[task.name] == number]
+            by_split = {split: int((splits == split).sum()) for split in SPLITS}
+            rows.append({"task": task.name, "class": name, **by_split, "total": len(splits)})
+    return pd.DataFrame(rows)
+
+
+def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> Picture:
+    """Reads and decodes one file to its last pixel, so that a missing end is found too."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Picture(faults=(("unreadable_image", f"cannot be read: {error.strerror}"),))
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Exception as error:  # decoders fail in many ways; each is a finding, none an end of the check
+        return Picture(faults=(("unreadable_image", f"is no {', '.join(FORMATS)} picture: {_reason(error)}"),))
+    faults = []
+    if image.mode != "RGB":
+        faults.append(("not_rgb", f"has the mode {image.mode}, not RGB"))
+    if min(image.size) < min_side:
+        width, height = image.size
+        faults.append(("too_small", f"is {width} x {height} pixels; the shorter side needs at least {min_side}"))
+    black = False
+    try:
+        black = _has_black_corners(image)
+    except Exception as error:  # as above
+        kind = "truncated_image" if "truncated" in str(error) else "unreadable_image"
+        faults.append((kind, f"cannot be decoded: {_reason(error)}"))
+    return Picture(hashlib.sha256(content).hexdigest(), image.size, black, tuple(faults))
+
+
+def _reason(error: Exception) -> str:
+    """Returns an error of Pillow without the address of the buffer that it read from."""
+    text = " ".join(str(error).split()).partition(" <_io.BytesIO")[0]
+    return text or type(error).__name__
+
+
+def _has_black_corners(image: Image.Image) -> bool:
+    """Decodes the picture; returns whether the means of all four corners are below `BLACK`."""
+    pixels = np.asarray(image.convert("L"))
+    side = max(1, min(pixels.shape) // CORNER_SHARE)
+    corners = (
+        pixels[:side, :side],
+        pixels[:side, -side:],
+        pixels[-side:, :side],
+        pixels[-side:, -side:],
+    )
+    return all(corner.mean() < BLACK for corner in corners)
+
+
+def _uses(frame: pd.DataFrame) -> dict[str, list[int]]:
+    """Returns, for each picture, the rows that use it, in order and each once."""
+    uses: dict[str, list[int]] = defaultdict(list)
+    for row, paths in enumerate(zip(*(frame[modality] for modality in MODALITIES), strict=True)):
+        for path in sorted(set(paths) - {""}):
+            uses[path].append(row)
+    return dict(uses)
+
+
+def _shared_files(frame: pd.DataFrame, names: Mapping[str, str]) -> list[Problem]:
+    """Returns a note for each case whose clinical picture is the dermoscopic file."""
+    return [
+        Problem(
+            META_FILE, row, "shared_file", f"{names[path]} is both the clinical and the dermoscopic picture", "note"
+        )
+        for row, path in frame["clinical"][frame["shared_file"]].items()
+    ]
+
+
+def _duplicates(
+    frame: pd.DataFrame, uses: Mapping[str, list[int]], pictures: Mapping[str, Picture], names: Mapping[str, str]
+) -> list[Problem]:
+    """Returns the pictures that have the same bytes as one before them."""
+    first_uses: dict[str, tuple[int, str]] = {}
+    found = []
+    for row, path in sorted((row, path) for path, rows in uses.items() for row in rows):
+        digest = pictures[path].digest
+        first_row, first_path = first_uses.setdefault(digest, (row, path))
+        if digest and (first_row, first_path) != (row, path):
+            found.append(_duplicate(frame["split"], (row, names[path]), (first_row, names[first_path])))
+    return found
+
+
+def _duplicate(splits: pd.Series, use: tuple[int, str], first: tuple[int, str]) -> Problem:
+    """Returns what it means that two uses, (row, file), have the same bytes."""
+    (row, name), (first_row, first_name) = use, first
+    if row == first_row:
+        return Problem(name, row, "shared_bytes", f"has the same bytes as {first_name} of the same row", "note")
+    ours, theirs = splits[row], splits[first_row]
+    if ours != theirs and ours and theirs:
+        message = f"has the same bytes as {first_name} of row {first_row}: a picture of {theirs} leaks into {ours}"
+        return Problem(name, row, "leakage", message)
+    return Problem(name, row, "duplicate_image", f"has the same bytes as {first_name} of row {first_row}")
+
+
+def _black_share(paths: pd.Series, pictures: Mapping[str, Picture]) -> float:
+    """Returns the share of `paths` with black corners, 0 if there are none."""
+    flags = [pictures[path].black_corners for path in paths if path]
+    return sum(flags) / len(flags) if flags else 0.0
