@@ -1,0 +1,253 @@
+"""Encoded pictures to tensors, in graph ops only: training, evaluation and the SavedModel share this code.
+
+| input | what becomes of it |
+| --- | --- |
+| JPEG, PNG, BMP | read; anything else is refused |
+| greyscale | three equal channels |
+| alpha channel | dropped: the stored colours are used as they are, transparent or not |
+| 16 bits per channel (PNG) | scaled to 8 bits, value / 257 rounded to the nearest |
+| palette (PNG, 8-bit BMP) | looked up |
+| compressed or bit-field BMP | refused |
+| EXIF orientation (JPEG) | applied, as a viewer would; a damaged or absent tag counts as upright |
+| more than `max_pixels` | refused from the header, before anything is decoded |
+
+A refused or damaged picture raises tf.errors.InvalidArgumentError when the op runs; `reason` makes one line of it.
+"""
+
+import re
+
+import tensorflow as tf
+
+JPEG_START = (0xFF, 0xD8, 0xFF)
+PNG_START = (0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A)
+BMP_START = (0x42, 0x4D)
+
+# The fields that we read lie in the first 54 bytes of a BMP and the first 26 of a PNG.
+HEADER_BYTES = 64
+# One JPEG segment is at most 64 KiB long, and EXIF data is the first or second one.
+EXIF_SEARCH_BYTES = 1 << 17
+EXIF_START = (0x45, 0x78, 0x69, 0x66, 0x00, 0x00)
+EXIF_MARKER = 0xE1
+EXIF_ORIENTATION_TAG = 0x0112
+# Files have about 20 tags; the bound keeps a damaged count from costing anything.
+EXIF_MAX_TAGS = 256
+# End of image and start of the pixels: no EXIF data after them.
+JPEG_END_MARKERS = (0xD9, 0xDA)
+
+
+def prepare_image(encoded: tf.Tensor, size: int, border_crop: int, max_pixels: int) -> tf.Tensor:
+    """Returns an encoded picture as the uint8 square that the cache, the records and the signatures agree on.
+
+    Decode, crop the border, resize (bilinear, antialiased, aspect ratio not kept: Sec. 4.2), round to whole numbers.
+
+    Args:
+        encoded: bytes of a JPEG, PNG or BMP file, string [].
+        size: S, side of the result, pixels.
+        border_crop: pixels cut from every side before resizing.
+        max_pixels: a larger picture is refused before it is decoded.
+
+    Returns:
+        uint8 [S, S, 3], RGB in [0, 255].
+
+    Raises:
+        tf.errors.InvalidArgumentError: unreadable, too many pixels, or nothing left by `border_crop`.
+    """
+    image = _crop_border(decode_image(encoded, max_pixels), border_crop)
+    resized = tf.image.resize(image, (size, size), method="bilinear", antialias=True)
+    return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8), (size, size, 3))
+
+
+def to_unit_range(image: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 [..., 3] in [0, 255] as float32 of the same shape in [0, 1]."""
+    return tf.cast(image, tf.float32) / 255.0
+
+
+def decode_image(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Returns the picture in a JPEG, PNG or BMP file.
+
+    Args:
+        encoded: bytes of the file, string [].
+        max_pixels: a larger picture is refused before it is decoded.
+
+    Returns:
+        uint8 [h, w, 3], RGB in [0, 255].
+
+    Raises:
+        tf.errors.InvalidArgumentError: not one of the three formats, damaged, or more than `max_pixels` pixels.
+    """
+    encoded = tf.convert_to_tensor(encoded)
+    header = _read_bytes(encoded, HEADER_BYTES)
+    # 0, 1, 2: JPEG, PNG, BMP; anything else goes to the default branch.
+    starts = (JPEG_START, PNG_START, BMP_START)
+    is_format = tf.stack([tf.reduce_all(header[: len(start)] == start) for start in starts])
+    number = tf.where(tf.reduce_any(is_format), tf.argmax(tf.cast(is_format, tf.int32), output_type=tf.int32), 3)
+    image = tf.switch_case(
+        number,
+        {
+            0: lambda: _decode_jpeg(encoded, max_pixels),
+            1: lambda: _decode_png(encoded, header, max_pixels),
+            2: lambda: _decode_bmp(encoded, header, max_pixels),
+        },
+        default=_refuse_format,
+    )
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """Returns in one line why a picture was refused, without TensorFlow's node names."""
+    ours = re.search(r"the picture [^\]'\"]*", error.message)
+    if ours:
+        return ours.group().strip()
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*|\[\[.*", "", error.message.strip(), flags=re.DOTALL)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _read_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns the first `count` bytes, zeros after the end: uint8 [count]."""
+    return tf.io.decode_raw(encoded, tf.uint8, fixed_length=count)
+
+
+def _number(data: tf.Tensor, start: int | tf.Tensor, count: int, little_endian: bool | tf.Tensor) -> tf.Tensor:
+    """Returns the unsigned number in `count` bytes at each position of `start`; positions outside read as the edge."""
+    position = tf.cast(start, tf.int64)[..., tf.newaxis] + tf.range(count, dtype=tf.int64)
+    digits = tf.cast(tf.gather(data, tf.clip_by_value(position, 0, data.shape[0] - 1)), tf.int64)
+    ordered = tf.where(little_endian, tf.reverse(digits, [-1]), digits)
+    return tf.reduce_sum(ordered * tf.constant([256**power for power in reversed(range(count))], tf.int64), -1)
+
+
+def _check_pixels(height: tf.Tensor, width: tf.Tensor, max_pixels: int) -> tf.Operation:
+    # float64, because the product of two numbers of a damaged header does not fit in 64 bits.
+    pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)
+    return tf.debugging.Assert(pixels <= max_pixels, [f"the picture has more than {max_pixels} pixels"])
+
+
+def _refuse_format() -> tf.Tensor:
+    refusal = tf.debugging.Assert(False, ["the picture is not a JPEG, PNG or BMP file"])
+    with tf.control_dependencies(_listed(refusal)):
+        return tf.zeros((1, 1, 3), tf.uint8)
+
+
+def _listed(*checks: tf.Operation | None) -> list[tf.Operation]:
+    """Returns the checks to run before what follows; run eagerly they are None and have raised already."""
+    return [check for check in checks if check is not None]
+
+
+def _decode_jpeg(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    shape = tf.io.extract_jpeg_shape(encoded)
+    with tf.control_dependencies(_listed(_check_pixels(shape[0], shape[1], max_pixels))):
+        # Accurate inverse DCT by name: the default is left to the platform.
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    return _turn_upright(image, _exif_orientation(encoded))
+
+
+def _decode_png(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    width, height = _number(header, 16, 4, False), _number(header, 20, 4, False)
+
+    def decode_16_bits() -> tf.Tensor:
+        image = tf.io.decode_png(encoded, channels=3, dtype=tf.uint16)
+        return tf.cast(tf.round(tf.cast(image, tf.float32) / 257.0), tf.uint8)
+
+    with tf.control_dependencies(_listed(_check_pixels(height, width, max_pixels))):
+        return tf.cond(header[24] == 16, decode_16_bits, lambda: tf.io.decode_png(encoded, channels=3))
+
+
+def _decode_bmp(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    header_size, bits = _number(header, 14, 4, True), _number(header, 28, 2, True)
+    # Signed: a negative height means that the rows are stored from the top.
+    size = tf.abs(tf.bitcast(tf.cast(_number(header, [18, 22], 4, True), tf.uint32), tf.int32))
+    plain = tf.logical_and(header_size >= 40, _number(header, 30, 4, True) == 0)
+    depth = tf.reduce_any(bits == [8, 24, 32])
+    plain_check = tf.debugging.Assert(
+        tf.logical_and(plain, depth), ["the picture is a BMP of another kind than uncompressed 8, 24 or 32 bits"]
+    )
+    checks = _listed(plain_check, _check_pixels(size[1], size[0], max_pixels))
+    with tf.control_dependencies(checks):
+        pixels = tf.io.decode_bmp(encoded)
+    return tf.cond(bits == 8, lambda: _look_up_palette(encoded, header, pixels[..., 0]), lambda: pixels[..., :3])
+
+
+def _look_up_palette(encoded: tf.Tensor, header: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """Returns the colours of palette numbers uint8 [h, w] as uint8 [h, w, 3]."""
+    longest_header = 124
+    data = _read_bytes(encoded, 14 + longest_header + 256 * 4)
+    start = 14 + _number(header, 14, 4, True)
+    # Entries are blue, green, red, unused.
+    entries = start + 4 * tf.range(256, dtype=tf.int64)[:, tf.newaxis] + tf.constant([2, 1, 0], tf.int64)
+    palette = tf.gather(data, tf.clip_by_value(entries, 0, data.shape[0] - 1))
+    return tf.gather(palette, tf.cast(numbers, tf.int32))
+
+
+def _crop_border(image: tf.Tensor, border_crop: int) -> tf.Tensor:
+    """Returns uint8 [h, w, 3] without `border_crop` pixels on every side."""
+    if border_crop == 0:
+        return image
+    shape = tf.shape(image)
+    check = tf.debugging.Assert(
+        tf.reduce_min(shape[:2]) > 2 * border_crop,
+        [f"the picture has nothing left after cutting border_crop={border_crop} pixels from every side"],
+    )
+    with tf.control_dependencies(_listed(check)):
+        # By length and not by negative index: an empty slice must never reach the resize op.
+        return tf.slice(image, (border_crop, border_crop, 0), shape - (2 * border_crop, 2 * border_crop, 0))
+
+
+def _exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns EXIF's orientation number of a JPEG file, int64 [] in [1, 8]; 1 (upright) where there is none."""
+    data = _read_bytes(encoded, EXIF_SEARCH_BYTES)
+    tiff = _find_exif(data)
+    upright = tf.constant(1, tf.int64)
+    return tf.cond(tiff > 0, lambda: _read_orientation(data, tiff), lambda: upright)
+
+
+def _find_exif(data: tf.Tensor) -> tf.Tensor:
+    """Returns where the TIFF header of the EXIF segment starts, int64 []; 0 if there is no such segment.
+
+    Walks the JPEG segments (0xFF, marker, two bytes length, content) up to the pixels.
+    """
+
+    def is_segment(position: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
+        marker = _number(data, position + 1, 1, False)
+        starts_segment = tf.logical_and(_number(data, position, 1, False) == 0xFF, position + 4 < EXIF_SEARCH_BYTES)
+        ends = tf.reduce_any(marker == JPEG_END_MARKERS)
+        return tf.logical_and(tf.logical_and(starts_segment, tiff == 0), tf.logical_not(ends))
+
+    def next_segment(position: tf.Tensor, tiff: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        marker = _number(data, position + 1, 1, False)
+        name = [_number(data, position + 4 + index, 1, False) == byte for index, byte in enumerate(EXIF_START)]
+        is_exif = tf.logical_and(marker == EXIF_MARKER, tf.reduce_all(name))
+        # 0xFF may be repeated before a marker.
+        step = tf.where(marker == 0xFF, tf.constant(1, tf.int64), 2 + _number(data, position + 2, 2, False))
+        return position + step, tf.where(is_exif, position + 4 + len(EXIF_START), tiff)
+
+    start = (tf.constant(2, tf.int64), tf.constant(0, tf.int64))
+    return tf.while_loop(is_segment, next_segment, start)[1]
+
+
+def _read_orientation(data: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
+    """Returns the orientation in the TIFF header at `tiff`, int64 [] in [1, 8]; 1 where it says none."""
+    little_endian = _number(data, tiff, 1, False) == 0x49
+    directory = tiff + _number(data, tiff + 4, 4, little_endian)
+    count = tf.minimum(_number(data, directory, 2, little_endian), EXIF_MAX_TAGS)
+    entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
+    is_orientation = _number(data, entries, 2, little_endian) == EXIF_ORIENTATION_TAG
+    values = _number(data, entries + 8, 2, little_endian)
+    is_valid = tf.logical_and(is_orientation, tf.logical_and(values >= 1, values <= 8))
+    upright = tf.ones((1,), tf.int64)
+    return tf.concat([tf.boolean_mask(values, is_valid), upright], axis=0)[0]
+
+
+def _turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 [h, w, 3] turned and mirrored as EXIF's `orientation` asks for.
+
+    Each of the eight is a transposition (5 to 8), then a mirroring of columns (2, 3, 6, 7) and of rows (3, 4, 7, 8).
+    """
+
+    def turn() -> tf.Tensor:
+        turned = tf.cond(orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+        mirror_columns = tf.reduce_any(orientation == (2, 3, 6, 7))
+        mirror_rows = tf.reduce_any(orientation == (3, 4, 7, 8))
+        turned = tf.cond(mirror_columns, lambda: tf.reverse(turned, [1]), lambda: turned)
+        return tf.cond(mirror_rows, lambda: tf.reverse(turned, [0]), lambda: turned)
+
+    return tf.cond(orientation == 1, lambda: image, turn)

@@ -1,0 +1,208 @@
+"""Sharded, compressed TFRecords of tf.Example: a whole data set in a few files, the encoded pictures as they were.
+
+| feature | type | content |
+| --- | --- | --- |
+| clinical, dermoscopic | bytes | the image file, byte for byte |
+| case_num | int64 | |
+| split | bytes | train, validate or test |
+| DIAG, PN, ... (all tasks) | int64 | class number |
+| level_of_diagnostic_difficulty, elevation, location, sex, management | bytes | raw string, empty if missing |
+
+`read_records` gives a frame with the columns of `derm7pt.read_release` that matter here, so whatever takes cases takes
+both. Beside them it has `shard` (path) and `record` (position in the shard), by which `encoded_pairs` finds the bytes.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from amfam_tf.data import images
+from amfam_tf.errors import DataError
+from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
+
+COMPRESSION = "GZIP"
+SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
+SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
+SHARD_COLUMN = "shard"
+RECORD_COLUMN = "record"
+TEXT_FEATURES = ("split", *METADATA)
+
+
+def feature_spec(labels: bool = True) -> dict[str, tf.io.FixedLenFeature]:
+    """Returns how to parse one example.
+
+    Args:
+        labels: with case number, split, class numbers and metadata; without, the two pictures only, which is all that a
+            prediction needs.
+    """
+    spec = {name: tf.io.FixedLenFeature((), tf.string) for name in MODALITIES}
+    if not labels:
+        return spec
+    spec |= {name: tf.io.FixedLenFeature((), tf.int64) for name in ("case_num", *task_names())}
+    return spec | {name: tf.io.FixedLenFeature((), tf.string) for name in TEXT_FEATURES}
+
+
+def write_records(cases: pd.DataFrame, out: str | Path, shards: int = 8) -> list[Path]:
+    """Writes the cases, in their order, to a new folder of shards; same cases, same bytes.
+
+    The folder appears under its name only when it is complete.
+
+    Args:
+        cases: frame of `derm7pt.read_release`, or a part of it.
+        out: folder to make; must not exist.
+        shards: number of files; consecutive cases stay together.
+
+    Returns:
+        The shards' paths.
+
+    Raises:
+        DataError: `out` exists, nothing to write, or a file cannot be read; names it.
+    """
+    out = Path(out)
+    if out.exists():
+        raise DataError(f"{out} exists already: name a new folder for the records, or remove it first")
+    if not 1 <= shards <= len(cases):
+        raise DataError(f"{len(cases)} cases cannot be spread over {shards} shards: each needs at least one case")
+    # One folder per process, so that two that write the same records do not meet.
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        names = [SHARD_NAME.format(number=number, shards=shards) for number in range(shards)]
+        for name, rows in zip(names, np.array_split(np.arange(len(cases)), shards), strict=True):
+            _write_shard(cases.iloc[rows], partial / name)
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"cannot write records to {out}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [out / name for name in names]
+
+
+def read_records(folder: str | Path) -> pd.DataFrame:
+    """Reads everything but the pictures from a folder of shards, in the order in which it was written.
+
+    Each record is read once, so damage anywhere is found here and not in the middle of a training run.
+
+    Returns:
+        One row per case: case_num, clinical and dermoscopic (where the bytes are, for messages), split, the metadata
+        columns, one column per task, seven_point_score, shared_file (both pictures are the same bytes), shard, record.
+
+    Raises:
+        DataError: no shards, an incomplete set of them, or a damaged one; names it.
+    """
+    rows = [row for shard in _find_shards(Path(folder)) for row in _read_shard(shard)]
+    return pd.DataFrame(rows)
+
+
+def is_from_records(cases: pd.DataFrame) -> bool:
+    """Returns whether the frame comes from `read_records`."""
+    return RECORD_COLUMN in cases
+
+
+def source_files(cases: pd.DataFrame) -> set[str]:
+    """Returns the paths of all files that the pictures of these cases are read from."""
+    columns = (SHARD_COLUMN,) if is_from_records(cases) else MODALITIES
+    return {str(path) for column in columns for path in cases[column]}
+
+
+def encoded_pairs(cases: pd.DataFrame) -> tf.data.Dataset:
+    """Returns the encoded pictures of cases from `read_records`, in order: dict of string [] by modality.
+
+    Args:
+        cases: any selection of rows, in the order in which they are stored.
+
+    Raises:
+        DataError: rows in another order (records are read from the start to the end), or twice.
+    """
+    shards = list(dict.fromkeys(cases[SHARD_COLUMN]))
+    numbers = cases[SHARD_COLUMN].map({shard: number for number, shard in enumerate(sorted(shards))})
+    places = list(zip(numbers, cases[RECORD_COLUMN], strict=True))
+    if any(later <= earlier for earlier, later in zip(places, places[1:], strict=False)):
+        raise DataError(
+            "cases from records must be in the order in which they are stored, each once: sort them by case"
+        )
+    wanted = [np.sort(cases.loc[cases[SHARD_COLUMN] == shard, RECORD_COLUMN].to_numpy(np.int64)) for shard in shards]
+    pieces = tf.data.Dataset.from_tensor_slices((shards, tf.ragged.constant(wanted, dtype=tf.int64)))
+    # Shards one after the other: the order of the cases is part of a run's identity.
+    return pieces.flat_map(_selected_pairs)
+
+
+def _selected_pairs(shard: tf.Tensor, wanted: tf.Tensor) -> tf.data.Dataset:
+    """Returns the pairs at the positions `wanted`, int64 [n], of one shard."""
+    numbered = tf.data.TFRecordDataset(shard, compression_type=COMPRESSION).enumerate()
+    # Stop after the last one that is wanted: the rest of the shard need not be unpacked.
+    numbered = numbered.take(wanted[-1] + 1)
+    chosen = numbered.filter(lambda number, _: tf.reduce_any(wanted == number))
+    return chosen.map(lambda _, example: tf.io.parse_single_example(example, feature_spec(labels=False)))
+
+
+def _write_shard(cases: pd.DataFrame, path: Path) -> None:
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=COMPRESSION)) as writer:
+        for row in cases.to_dict("records"):
+            # Deterministic: a protobuf map has no order of its own.
+            writer.write(_example(row).SerializeToString(deterministic=True))
+
+
+def _example(row: Mapping[str, Any]) -> tf.train.Example:
+    content = {name: _read_picture(row, name) for name in MODALITIES}
+    content |= {name: "" if pd.isna(row[name]) else str(row[name]) for name in TEXT_FEATURES}
+    features = {name: _bytes_feature(value) for name, value in content.items()}
+    features |= {name: _integer_feature(int(row[name])) for name in ("case_num", *task_names())}
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _read_picture(row: Mapping[str, Any], modality: str) -> bytes:
+    try:
+        return Path(row[modality]).read_bytes()
+    except OSError as error:
+        raise DataError(f"case {row['case_num']}: cannot read {row[modality]}: {error.strerror}") from error
+
+
+def _bytes_feature(value: bytes | str) -> tf.train.Feature:
+    data = value.encode() if isinstance(value, str) else value
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+
+
+def _integer_feature(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def _find_shards(folder: Path) -> list[Path]:
+    found = sorted(folder.glob(SHARD_PATTERN))
+    if not found:
+        raise DataError(f"{folder} has no records: there is no file {SHARD_PATTERN} in it")
+    total = found[0].name.removesuffix(".tfrecord.gz").rpartition("-")[2]
+    expected = [SHARD_NAME.format(number=number, shards=int(total)) for number in range(int(total))]
+    wrong = sorted(set(expected) ^ {path.name for path in found})
+    if wrong:
+        raise DataError(f"the records in {folder} are not one complete set of {int(total)} shards: see {wrong[0]}")
+    return found
+
+
+def _read_shard(shard: Path) -> Iterator[dict[str, Any]]:
+    dataset = tf.data.TFRecordDataset(str(shard), compression_type=COMPRESSION)
+    try:
+        for record, serialised in enumerate(dataset):
+            yield _row(tf.io.parse_single_example(serialised, feature_spec()), shard, record)
+    except tf.errors.OpError as error:
+        raise DataError(f"damaged records in {shard}: {images.reason(error)}") from error
+
+
+def _row(example: Mapping[str, tf.Tensor], shard: Path, record: int) -> dict[str, Any]:
+    labels = {name: int(example[name]) for name in task_names()}
+    return {
+        "case_num": int(example["case_num"]),
+        **{name: f"{shard}, record {record}, {name}" for name in MODALITIES},
+        **{name: example[name].numpy().decode() for name in TEXT_FEATURES},
+        **labels,
+        "seven_point_score": seven_point_score(labels),
+        "shared_file": bool(example["clinical"] == example["dermoscopic"]),
+        SHARD_COLUMN: str(shard),
+        RECORD_COLUMN: record,
+    }
