@@ -173,7 +173,7 @@ TABLE_FAULTS: dict[str, Fault] = {
     "score that is no number": _wrong_value(3, "seven_point_score", "three", "not_an_integer"),
     "case number that is no number": _wrong_value(4, "case_num", "5a", "not_an_integer"),
     "case number twice": _wrong_value(5, "case_num", "1", "duplicate_case", "row 0"),
-    "metadata value": _wrong_value(6, "sex", "other", "unknown_metadata", "female, male"),
+    "metadata value": _wrong_value(6, "sex", "[red]other[/]", "unknown_metadata", "female, male"),
     "no such picture": _wrong_value(7, "derm", "FCL/Fcl999.jpg", "missing_image", "names no file"),
     "empty path": _wrong_value(8, "derm", "", "missing_image", "''"),
     "path with ..": _wrong_value(8, "clinic", "NEL/../../meta/meta.csv", "path_leaves_images", "leaves"),

@@ -130,7 +130,7 @@ def _read_table(release: Path, file: str, columns: Sequence[str], problems: list
     try:
         # keep_default_na: "None" or "NA" are strings like any other. Letters that are not UTF-8 occur in notes.
         table = pd.read_csv(
-            release / file, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace"
+            release / file, dtype=str, keep_default_na=False, encoding="utf-8", encoding_errors="replace"
         )
     except FileNotFoundError:
         problems.append(Problem(file, None, "missing_file", f"no such file; {LAYOUT_HINT}"))

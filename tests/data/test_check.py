@@ -14,6 +14,7 @@ from releases import META, TABLE_FAULTS, TinyRelease, broken, missing_expectatio
 from amfam_tf.cli.check import check
 from amfam_tf.data.check import DEFAULT_MIN_SIDE, CheckReport, check_release, inspect_picture
 from amfam_tf.data.derm7pt import Problem, read_release
+from amfam_tf.data.synthetic import write_release
 from amfam_tf.tasks import SPLITS, TASKS
 
 
@@ -190,6 +191,17 @@ def test_a_folder_that_is_no_release_has_one_problem_for_each_file(tmp_path: Pat
         "meta/test_indexes.csv",
     ]
     assert (report.cases, report.sizes, report.counts["total"].sum()) == (0, {}, 0)
+
+
+def test_a_drawn_release_with_traps_has_notes_and_no_problem(tmp_path: Path) -> None:
+    root = tmp_path / "drawn"
+    write_release(root, cases=20, seed=3, size=(96, 72), traps=True)
+    report = check_release(root)
+    assert report.problems == []
+    assert report.cases == 20
+    assert report.shared_files == len(report.notes) >= 1
+    assert len(report.sizes) > 1
+    assert list(read_release(root)["shared_file"]).count(True) == report.shared_files
 
 
 def run(*arguments: object) -> Result:

@@ -66,6 +66,14 @@ def test_line_ends_and_byte_order_mark_do_not_matter(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_release(root)[list(expected)], expected)
 
 
+def test_letters_of_another_encoding_in_a_note_do_not_matter(tmp_path: Path) -> None:
+    release = TinyRelease()
+    release.meta.loc[3, "notes"] = "?tat"
+    root = release.write(tmp_path / "release")
+    (root / META).write_bytes((root / META).read_bytes().replace(b"?tat", b"\xe9tat"))
+    assert read_release(root)["notes"][3] == "\N{REPLACEMENT CHARACTER}tat"
+
+
 def test_a_relative_root_gives_absolute_paths(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_release(root)
     monkeypatch.chdir(root.parent)
