@@ -95,7 +95,7 @@ class Lesion:
         columns = (np.arange(self.size[0], dtype=np.float32) - x) / (extent * self.radius * stretch)
         rows = (np.arange(self.size[1], dtype=np.float32) - y) / (extent * self.radius / stretch)
         distance = np.sqrt(columns[None, :] ** 2 + rows[:, None] ** 2)
-        return step(1 - distance + 0.22 * noise(rng, self.size, 8), edge) * self.area
+        return step(1 - distance + 0.20 * noise(rng, self.size, 8) + 0.08 * noise(rng, self.size, 26), edge) * self.area
 
 
 def _outline(rng: np.random.Generator, irregularity: float) -> np.ndarray:
@@ -130,7 +130,8 @@ def make_lesion(raw_diagnosis: str, rng: np.random.Generator, size: tuple[int, i
     outline = _outline(rng, rng.uniform(*IRREGULARITY[diagnosis]))
     depth = _depth(size, centre, radius, outline)
     softness = rng.uniform(0.05, 0.10) if diagnosis == "SK" else rng.uniform(0.06, 0.22)
-    area = step(1 - depth + 0.04 * noise(rng, size, 24), softness)
+    wobble = 0.05 * noise(rng, size, 9) + 0.02 * noise(rng, size, 30)
+    area = step(1 - depth + wobble, softness)
     colour = np.array(TINTS.get(raw_diagnosis, TINTS[diagnosis]))
     colour = np.clip(colour ** rng.uniform(0.7, 1.35) * rng.normal(1, 0.03, 3), 0.2, 1.0)
     axis = rng.uniform(0, 2 * np.pi)

@@ -36,10 +36,10 @@ def _mesh(
 
 def draw_network(picture: np.ndarray, lesion: Lesion, rng: np.random.Generator, raw: str) -> None:
     """Draws the network into the picture, in place; `raw` is typical or atypical."""
-    strength = rng.uniform(0.6, 0.95)
+    strength = rng.uniform(0.5, 0.95)
     if raw == "typical":
-        mesh = _mesh(lesion, rng, rng.uniform(17, 21), 0.06, (3.0, 3.6), 0.0)
-        fade = np.clip(2.6 * (1.05 - lesion.depth), 0, 1)
+        mesh = _mesh(lesion, rng, rng.uniform(17, 21), 0.11, (2.4, 3.6), 0.03)
+        fade = np.clip(2.4 * (1.05 - lesion.depth), 0, 1) * np.clip(0.9 + 0.2 * noise(rng, lesion.size, 6), 0.3, 1)
         tint(picture, strength * mesh * fade * lesion.area, (0.52, 0.42, 0.36))
         return
     mesh = _mesh(lesion, rng, rng.uniform(26, 34), 0.26, (3.5, 10.0), rng.uniform(0.12, 0.28))

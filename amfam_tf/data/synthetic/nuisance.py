@@ -70,7 +70,7 @@ def draw_black_corners(picture: np.ndarray, rng: np.random.Generator, size: tupl
 
 def light(picture: np.ndarray, rng: np.random.Generator, size: tuple[int, int], uneven: float) -> None:
     """Changes exposure, white balance and evenness of the light, in place; `uneven` is the slope over the picture."""
-    gains = rng.uniform(0.88, 1.08) * (1 + rng.normal(0, 0.03, 3))
+    gains = rng.uniform(0.86, 1.05) * (1 + rng.normal(0, 0.025, 3))
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, uneven)
     columns = np.linspace(-0.5, 0.5, size[0], dtype=np.float32)[None, :]
     rows = np.linspace(-0.5, 0.5, size[1], dtype=np.float32)[:, None]

@@ -14,8 +14,8 @@ def _blotches(lesion: Lesion, rng: np.random.Generator, count: int, extent: tupl
     spots = np.zeros(lesion.area.shape, np.float32)
     start = rng.uniform(0, 2 * np.pi)
     for index in range(count):
-        angle = start + 2 * np.pi * index / count + rng.normal(0, 0.3)
-        patch = lesion.patch(rng, angle, rng.uniform(0.45, 0.75), rng.uniform(*extent), 0.25)
+        angle = start + 2 * np.pi * index / count + rng.normal(0, 0.5)
+        patch = lesion.patch(rng, angle, rng.uniform(0.3, 0.8), rng.uniform(*extent), rng.uniform(0.25, 0.6))
         spots = np.maximum(spots, rng.uniform(0.75, 1) * patch)
     return spots
 
@@ -25,7 +25,7 @@ def draw_pigmentation(picture: np.ndarray, lesion: Lesion, rng: np.random.Genera
 
     `raw` is diffuse or localized, then regular or irregular.
     """
-    strength = rng.uniform(0.7, 1.0)
+    strength = rng.uniform(0.55, 0.95)
     if raw == "diffuse regular":
         area = step(0.88 - lesion.depth + 0.03 * noise(rng, lesion.size, 8), 0.3)
         tint(picture, 0.8 * strength * area, DARK)
@@ -33,7 +33,7 @@ def draw_pigmentation(picture: np.ndarray, lesion: Lesion, rng: np.random.Genera
         area = step(rng.uniform(0.45, 0.55) - lesion.depth + 0.03 * noise(rng, lesion.size, 8), 0.2)
         tint(picture, strength * area, DARK)
     elif raw == "diffuse irregular":
-        tint(picture, strength * _blotches(lesion, rng, int(rng.integers(3, 6)), (0.22, 0.36)), BLACK)
+        tint(picture, strength * _blotches(lesion, rng, int(rng.integers(3, 6)), (0.18, 0.40)), BLACK)
     else:
         spot = lesion.patch(rng, np.pi / 2 + rng.normal(0, 0.5), rng.uniform(0.5, 0.7), rng.uniform(0.4, 0.55), 0.2)
         tint(picture, strength * spot, BLACK)

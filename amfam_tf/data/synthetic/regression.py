@@ -8,13 +8,13 @@ from amfam_tf.data.synthetic.lesion import Lesion
 
 def regression_patch(lesion: Lesion, rng: np.random.Generator) -> np.ndarray:
     """Returns where the regression lies, [H, W] in [0, 1]: on the side away from the lesion's axis."""
-    return lesion.patch(rng, np.pi + rng.normal(0, 0.4), rng.uniform(0.4, 0.65), rng.uniform(0.38, 0.55), 0.35)
+    return lesion.patch(rng, np.pi + rng.normal(0, 0.4), rng.uniform(0.4, 0.65), rng.uniform(0.38, 0.55), 0.6)
 
 
 def _draw_scar(picture: np.ndarray, lesion: Lesion, rng: np.random.Generator, area: np.ndarray) -> None:
     """Bleaches the area to a white that is paler than the skin."""
-    uneven = np.clip(0.85 + 0.2 * noise(rng, lesion.size, 12), 0, 1)
-    blend(picture, rng.uniform(0.6, 0.9) * area * uneven, (0.93, 0.87, 0.84))
+    uneven = np.clip(0.8 + 0.3 * noise(rng, lesion.size, 14), 0, 1)
+    blend(picture, rng.uniform(0.45, 0.85) * area * uneven, (0.93, 0.86, 0.82))
 
 
 def _draw_pepper(picture: np.ndarray, lesion: Lesion, rng: np.random.Generator, area: np.ndarray) -> None:

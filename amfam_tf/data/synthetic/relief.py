@@ -53,12 +53,12 @@ def shade_elevation(picture: np.ndarray, spot: Spot, lamp: float, elevation: str
 def draw_surface(picture: np.ndarray, spot: Spot, rng: np.random.Generator, diagnosis: str) -> None:
     """Draws the waxy, fissured surface of a keratosis or the pearly rim of a carcinoma, in place, by chance."""
     waxy, pearly = rng.random(2)
-    crumbs = noise(rng, spot.size, 100)
+    crumbs = 0.6 * noise(rng, spot.size, 60) + 0.6 * noise(rng, spot.size, 120)
     sparkle = noise(rng, spot.size, 60)
     if waxy < WAXY[diagnosis]:
-        tint(picture, spot.area * step(crumbs - 0.5, 0.6), (0.66, 0.58, 0.50))
-        blend(picture, 0.55 * spot.area * step(sparkle - 0.8, 0.4), (0.95, 0.88, 0.72))
+        tint(picture, spot.area * step(crumbs - 0.3, 1.2), (0.74, 0.66, 0.56))
+        blend(picture, 0.35 * spot.area * step(sparkle - 0.7, 0.8), (0.95, 0.88, 0.74))
     if pearly < PEARLY[diagnosis]:
         rim = step(0.28 - np.abs(spot.depth - 0.88), 0.25)
-        blend(picture, 0.5 * rim, (0.97, 0.86, 0.84))
+        blend(picture, 0.4 * rim, (0.97, 0.86, 0.84))
         blend(picture, 0.7 * rim * step(sparkle - 0.5, 0.4), (1.0, 0.97, 0.96))

@@ -28,7 +28,7 @@ def draw_surroundings(picture: np.ndarray, rng: np.random.Generator, size: tuple
         raise ValueError(f"diagnosis must be one of {DIAGNOSIS.classes}; received {diagnosis!r}")
     sun, moles, keratoses = rng.random(3)
     if sun < SUN_DAMAGE[diagnosis]:
-        redness = np.clip(0.5 + 0.6 * noise(rng, size, 9), 0, 1)
+        redness = np.clip(0.45 + 0.25 * noise(rng, size, 5) + 0.25 * noise(rng, size, 14), 0, 1)
         tint(picture, redness, (0.98, 0.84, 0.82))
         tint(picture, 0.75 * _spots(rng, size, int(rng.integers(50, 110)), (2, 6), 1.5), (0.78, 0.62, 0.48))
     if moles < OTHER_MOLES[diagnosis]:

@@ -7,7 +7,7 @@ import numpy as np
 from amfam_tf.data.synthetic.canvas import Strokes, blend
 from amfam_tf.data.synthetic.lesion import Lesion
 
-RED = (0.78, 0.10, 0.16)
+RED = (0.72, 0.13, 0.17)
 PINK = (0.90, 0.55, 0.55)
 MILKY_RED = (0.84, 0.42, 0.45)
 
@@ -29,7 +29,7 @@ def _draw_arborizing(strokes: Strokes, lesion: Lesion, rng: np.random.Generator)
     """Trees that come in from the border."""
     for angle in rng.uniform(0, 2 * np.pi) + 2 * np.pi / 4 * np.arange(4) + rng.normal(0, 0.25, 4):
         start = lesion.at(np.array(angle), np.array(1.0))
-        _branch(strokes, rng, start, angle + np.pi + rng.normal(0, 0.3), 0.45 * lesion.radius, 5.5 * lesion.unit)
+        _branch(strokes, rng, start, angle + np.pi + rng.normal(0, 0.3), 0.45 * lesion.radius, 4.6 * lesion.unit)
 
 
 def _arcs(strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np.ndarray, bend: float, width: float):
@@ -42,7 +42,7 @@ def _arcs(strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np
 
 def _draw_comma(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> None:
     """Short thick bent strokes."""
-    _arcs(strokes, lesion, rng, lesion.scatter(rng, 18, 0.0, 0.85), 1.9, 5.0)
+    _arcs(strokes, lesion, rng, lesion.scatter(rng, 26, 0.0, 0.85), 1.9, 4.8)
 
 
 def _draw_hairpin(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> None:
@@ -55,8 +55,8 @@ def _draw_hairpin(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) ->
 
 def _draw_wreath(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> None:
     """A garland of short bent strokes along the border."""
-    angles = np.linspace(0, 2 * np.pi, 22, endpoint=False) + rng.uniform(0, 1)
-    _arcs(strokes, lesion, rng, lesion.at(angles, rng.uniform(0.74, 0.9, 22)), 2.4, 4.0)
+    angles = np.linspace(0, 2 * np.pi, 26, endpoint=False) + rng.uniform(0, 1)
+    _arcs(strokes, lesion, rng, lesion.at(angles, rng.uniform(0.74, 0.9, 26)), 2.4, 4.5)
 
 
 def _wander(strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np.ndarray, width: tuple[float, float]):
@@ -69,8 +69,8 @@ def _wander(strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: 
 
 def _draw_within_regression(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> None:
     """Fine lines on the side where regression lies."""
-    angles = lesion.axis + np.pi + rng.normal(0, 0.5, 18)
-    _wander(strokes, lesion, rng, lesion.at(angles, rng.uniform(0.25, 0.85, 18)), (2.2, 3.2))
+    angles = lesion.axis + np.pi + rng.normal(0, 0.5, 22)
+    _wander(strokes, lesion, rng, lesion.at(angles, rng.uniform(0.25, 0.85, 22)), (2.4, 3.6))
 
 
 def _draw_dotted(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> None:
@@ -81,7 +81,7 @@ def _draw_dotted(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> 
 
 def _draw_linear_irregular(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> None:
     """Wriggling lines of all widths."""
-    _wander(strokes, lesion, rng, lesion.scatter(rng, 16, 0.0, 0.8), (2.5, 7.0))
+    _wander(strokes, lesion, rng, lesion.scatter(rng, 16, 0.0, 0.8), (2.0, 6.0))
 
 
 FORMS: dict[str, Callable[[Strokes, Lesion, np.random.Generator], None]] = {
@@ -105,5 +105,5 @@ def draw_vessels(picture: np.ndarray, lesion: Lesion, rng: np.random.Generator, 
         blend(picture, rng.uniform(0.45, 0.7) * area, MILKY_RED)
     lines = strokes.mask(0.5 * lesion.unit) * np.clip(1.4 * lesion.area, 0, 1)
     halo = strokes.mask(6 * lesion.unit) * lesion.area
-    blend(picture, 0.75 * np.clip(1.5 * halo, 0, 1), PINK)
-    blend(picture, rng.uniform(0.7, 0.95) * lines, RED)
+    blend(picture, 0.5 * np.clip(1.5 * halo, 0, 1), PINK)
+    blend(picture, rng.uniform(0.6, 0.95) * lines, RED)
