@@ -104,10 +104,11 @@ class ModelConfig:
     """What the network is made of.
 
     Attributes:
-        backbone: G; one parameter set for both modalities. "resnet10_narrow" is for small experiments only.
+        backbone: G; one parameter set for both modalities. "resnet14_narrow" is for small experiments only.
         weights: "imagenet", "none", or the path of a local weight file.
         modalities: which pictures are used (ablations 1 and 2 use one).
-        batch_statistics: "joint" sends both modalities through G as one batch of 2B; "per_modality" one after the other.
+        batch_statistics: "joint" sends both modalities through G as one batch of 2B; "per_modality" one after the
+            other.
         adversarial: with D and its gradient reversal (Eq. 1).
         reversal_scale: coefficient of the gradient reversal.
         reversal_schedule: "constant", or "ramp" for Ganin's 2 / (1 + exp(-10 p)) - 1 times reversal_scale.
@@ -117,7 +118,8 @@ class ModelConfig:
         decoder_channels: channels of each decoder block.
         leaky_relu_slope: negative slope in the decoder blocks.
         upsampling: how a decoder block enlarges its input.
-        attention: how the attention map m weights the squared error (Eq. 2): "none" 1, "linear" m, "exponential" exp(m).
+        attention: how the attention map m weights the squared error (Eq. 2): "none" 1, "linear" m, "exponential"
+            exp(m).
         attention_activations: activations of the layers c, c/2, c of the attention branch.
         stop_attention_gradient: no gradient through m.
         classifier_units: hidden units of each of the eight classifiers.
@@ -125,7 +127,7 @@ class ModelConfig:
         classifier_dropout: dropout before each softmax layer.
     """
 
-    backbone: Literal["resnet10_narrow", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
+    backbone: Literal["resnet14_narrow", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
     weights: str = "imagenet"
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")
     batch_statistics: Literal["joint", "per_modality"] = "joint"
@@ -312,7 +314,7 @@ def from_dict(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: unknown key or impossible value; names the dotted key.
     """
-    return _structure(dict(tree), Config, "")
+    return structure(dict(tree), Config, "")
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -402,16 +404,18 @@ def _tuples_to_lists(value: Any) -> Any:
     return [_tuples_to_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _structure(value: Any, kind: Any, key: str) -> Any:
+def structure(value: Any, kind: Any, key: str) -> Any:
     """Returns `value` as `kind`, strictly: no silent conversion but int to float and 1e-5 style strings to float."""
     if dataclasses.is_dataclass(kind):
         return _structure_section(value, kind, key)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         inner = next(argument for argument in arguments if argument is not type(None))
-        return None if value is None else _structure(value, inner, key)
+        return None if value is None else structure(value, inner, key)
     if origin is Literal:
         allowed = ", ".join(map(str, arguments))
+        if isinstance(value, bool) and {"on", "off"} <= set(arguments):
+            value = "on" if value else "off"  # YAML 1.1 reads a bare on or off as a truth value.
         _require(value in arguments, f"{key} must be one of {allowed}. Received: {value!r}")
         return value
     if origin is tuple:
@@ -427,16 +431,16 @@ def _structure_section(value: Any, kind: Any, key: str) -> Any:
     for name in value:
         known = ", ".join(names)
         _require(name in names, f"unknown configuration key {prefix}{name}; known here: {known}")
-    return kind(**{name: _structure(item, hints[name], f"{prefix}{name}") for name, item in value.items()})
+    return kind(**{name: structure(item, hints[name], f"{prefix}{name}") for name, item in value.items()})
 
 
 def _structure_tuple(value: Any, arguments: tuple[Any, ...], key: str) -> tuple[Any, ...]:
     _require(isinstance(value, list | tuple), f"{key} must be a list. Received: {value!r}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_structure(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
+        return tuple(structure(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
     _require(len(value) == len(arguments), f"{key} must have {len(arguments)} values. Received: {value!r}")
     pairs = zip(value, arguments, strict=True)
-    return tuple(_structure(item, kind, f"{key}[{index}]") for index, (item, kind) in enumerate(pairs))
+    return tuple(structure(item, kind, f"{key}[{index}]") for index, (item, kind) in enumerate(pairs))
 
 
 def _structure_scalar(value: Any, kind: type, key: str) -> Any:

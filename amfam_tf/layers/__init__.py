@@ -1,0 +1,15 @@
+"""The method's own layers, one file each."""
+
+from amfam_tf.layers.attention_map import AttentionMap
+from amfam_tf.layers.bicubic import bicubic_matrix, normalize_min_max, resize_bicubic
+from amfam_tf.layers.gradient_reversal import GradientReversal
+from amfam_tf.layers.upsample_conv import UpsampleConv2D
+
+__all__ = [
+    "AttentionMap",
+    "GradientReversal",
+    "UpsampleConv2D",
+    "bicubic_matrix",
+    "normalize_min_max",
+    "resize_bicubic",
+]

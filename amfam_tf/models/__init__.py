@@ -1,0 +1,6 @@
+"""Networks: AMFAM with its ablations, the compared systems, and the registry."""
+
+from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.models.registry import METHODS, Method, create, resolve
+
+__all__ = ["METHODS", "LesionModel", "Method", "create", "resolve"]

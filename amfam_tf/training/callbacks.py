@@ -1,0 +1,217 @@
+"""What happens between epochs: seeds, checkpoints and early stop, curves, pictures, and the progress display."""
+
+import math
+import time
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from amfam_tf.errors import RunError
+from amfam_tf.layers import GradientReversal
+from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.training.panel import draw_panel
+from amfam_tf.training.run_folder import RunFolder, RunState, write_file
+
+MONITORED = "val_accuracy"
+
+
+class EpochSeeds(keras.callbacks.Callback):
+    """Sets the random state of every layer from (seed, epoch): a resumed run draws what an unbroken one does."""
+
+    def __init__(self, network: LesionModel, seed: int):
+        super().__init__()
+        self._seed = seed
+        self._generators = [
+            layer.seed_generator
+            for layer in network._flatten_layers()
+            if getattr(layer, "seed_generator", None) is not None
+        ]
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        for index, generator in enumerate(self._generators):
+            draws = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2)
+            generator.state.assign(draws.astype(generator.state.dtype))
+
+
+class ReversalRamp(keras.callbacks.Callback):
+    """Raises the reversal coefficient: scale * (2 / (1 + exp(-10 p)) - 1), p the share of training done.
+
+    Source: Ganin and Lempitsky 2015, Sec. 4.
+    """
+
+    def __init__(self, network: LesionModel, total_steps: int):
+        super().__init__()
+        self._layers = [layer for layer in network._flatten_layers() if isinstance(layer, GradientReversal)]
+        self._total_steps = total_steps
+
+    def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
+        progress = int(self.model.optimizer.iterations.numpy()) / self._total_steps
+        for layer in self._layers:
+            layer.coefficient.assign(layer.scale * (2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0))
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After each epoch: writes all that resuming needs, keeps the best weights, and stops when patience is over.
+
+    Files are written beside and renamed, the state last: a process killed at any moment leaves the last complete epoch.
+
+    Args:
+        folder: where to.
+        state: of the epochs already done.
+        patience: epochs without a better mean validation accuracy; None never stops.
+    """
+
+    def __init__(self, folder: RunFolder, state: RunState, patience: int | None):
+        super().__init__()
+        self.folder = folder
+        self.state = state
+        self._patience = math.inf if patience is None else patience
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, **{name: float(value) for name, value in logs.items()}}
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        if broken:
+            raise RunError(
+                f"{broken[0]} is no longer a finite number in epoch {epoch}: lower optimizer.learning_rate or set "
+                f"optimizer.clip_norm; the run folder holds the epochs before"
+            )
+        weights = f"epoch-{epoch:04d}.weights.h5"
+        write_file(self.folder.checkpoints / weights, self.model.save_weights)
+        better = row[MONITORED] > self.state.best_accuracy
+        best = self._best(epoch, row[MONITORED]) if better else {"waited": self.state.waited + 1}
+        changed = {**vars(self.state), **best}
+        self.state = RunState(
+            **changed
+            | {
+                "epochs": epoch + 1,
+                "weights": weights,
+                "stopped": changed["waited"] >= self._patience,
+                "history": [*self.state.history, row],
+                "seconds": [*self.state.seconds, time.perf_counter() - self._began],
+            }
+        )
+        self.folder.write_state(self.state)
+        self.model.stop_training = self.state.stopped
+
+    def _best(self, epoch: int, accuracy: float) -> dict[str, object]:
+        weights = f"best-{epoch:04d}.weights.h5"
+        write_file(self.folder.checkpoints / weights, self.model.network.save_weights)
+        return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
+
+
+class Curves(keras.callbacks.Callback):
+    """Writes every logged scalar to TensorBoard, training and validation as two runs of one chart."""
+
+    def __init__(self, folder: RunFolder):
+        super().__init__()
+        self._writers = {
+            split: tf.summary.create_file_writer(str(folder.tensorboard / split)) for split in ("train", "validation")
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in logs.items():
+            validation = name.startswith("val_")
+            with self._writers["validation" if validation else "train"].as_default(step=epoch):
+                tf.summary.scalar(name.removeprefix("val_"), value)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs=None):  # noqa: ARG002
+        for writer in self._writers.values():
+            writer.close()
+
+
+class Pictures(keras.callbacks.Callback):
+    """Every few epochs draws inputs, attention maps and reconstructions of a few validation cases.
+
+    Args:
+        folder: PNG files go to its `pictures/`, the same pictures to TensorBoard.
+        batch: the cases, a batch of the input pipeline.
+        every: epochs between two pictures.
+    """
+
+    def __init__(self, folder: RunFolder, batch: Mapping[str, tf.Tensor], every: int):
+        super().__init__()
+        self._folder = folder
+        self._batch = batch
+        self._every = every
+        self._writer = tf.summary.create_file_writer(str(folder.tensorboard / "pictures"))
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        if (epoch + 1) % self._every:
+            return
+        outputs = self.model(self._batch, training=False)
+        panel = draw_panel(self._batch, {name: value.numpy() for name, value in outputs.items()})
+        self._folder.pictures.mkdir(exist_ok=True)
+        png = tf.io.encode_png(panel).numpy()
+        write_file(self._folder.pictures / f"epoch-{epoch:04d}.png", lambda path: path.write_bytes(png))
+        with self._writer.as_default(step=epoch):
+            tf.summary.image("inputs, attention, reconstruction", panel[None])
+        self._writer.flush()
+
+
+class ProgressDisplay(keras.callbacks.Callback):
+    """Shows every named loss and the mean validation accuracy: a bar per epoch, or a line without a terminal.
+
+    Args:
+        console: where to.
+        epochs: at most.
+        steps: in an epoch.
+        loss_names: the named losses to show.
+    """
+
+    def __init__(self, console: Console, epochs: int, steps: int, loss_names: tuple[str, ...]):
+        super().__init__()
+        self._console = console
+        self._epochs = epochs
+        self._steps = steps
+        self._names = ("loss", *loss_names, "accuracy")
+        self._bar: Progress | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self._began = time.perf_counter()
+        if not self._console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[values]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(f"epoch {epoch + 1}/{self._epochs}", total=self._steps, values="")
+        self._bar.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._bar is not None:
+            self._bar.update(self._task, completed=batch + 1, values=self._describe(logs or {}))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._stop_bar()
+        seconds = time.perf_counter() - self._began
+        self._console.print(
+            f"epoch {epoch + 1}/{self._epochs}  {seconds:.1f} s  {self._describe(logs)}  "
+            f"[bold]validation accuracy {logs[MONITORED]:.4f}[/bold]",
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, logs=None):  # noqa: ARG002
+        self._stop_bar()
+
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _describe(self, logs: Mapping[str, float]) -> str:
+        return "  ".join(f"{name} {logs[name]:.4f}" for name in self._names if name in logs)

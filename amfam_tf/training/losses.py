@@ -1,0 +1,130 @@
+"""The losses of AMFAM, Eq. 1 to 4: pure functions, and the small objects that name what they read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from amfam_tf.config import LossConfig
+from amfam_tf.tasks import MODALITIES, TASKS
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes]."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+    return tf.reduce_mean(losses)
+
+
+def classification_loss(labels: Tensors, logits: Tensors) -> tf.Tensor:
+    """Returns L_P, the sum over tasks of the mean cross-entropy (Eq. 3).
+
+    Args:
+        labels: {task name: class numbers, int [B]}; other keys are ignored.
+        logits: {task name: [B, classes]}; the tasks summed over are those with a key here and in `labels`.
+    """
+    names = [task.name for task in TASKS if task.name in logits and task.name in labels]
+    if not names:
+        raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
+    return tf.add_n([cross_entropy(labels[name], logits[name]) for name in names])
+
+
+def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermoscopic: tf.Tensor) -> tf.Tensor:
+    """Returns L_D = -E[log D(G(x^c))] - E[log(1 - D(G(x^d)))] (Eq. 1), what D minimises.
+
+    D is the probability of class 0, "clinical". The gradient reversal inside D's network turns the sign for G.
+
+    Args:
+        modality_logits_clinical: D's logits [B, 2] for clinical images.
+        modality_logits_dermoscopic: D's logits [B, 2] for dermoscopic images.
+    """
+    return tf.add_n(
+        [
+            cross_entropy(tf.fill(tf.shape(logits)[:1], label), logits)
+            for label, logits in enumerate((modality_logits_clinical, modality_logits_dermoscopic))
+        ]
+    )
+
+
+ATTENTION_WEIGHTS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "none": tf.ones_like,
+    "linear": tf.identity,
+    "exponential": tf.exp,
+}
+
+
+def reconstruction_loss(
+    image: tf.Tensor, reconstruction: tf.Tensor, attention: tf.Tensor | None, weighting: str
+) -> tf.Tensor:
+    """Returns L_R = mean over images of 1/(w h) * sum_ij weight(m_ij) * ||xhat_ij - x_ij||^2 (Eq. 2).
+
+    The squared error is summed over the colour channels.
+
+    Args:
+        image: x [B, h, w, 3] in [0, 1].
+        reconstruction: xhat [B, h, w, 3].
+        attention: m [B, h, w, 1] or [B, h, w] in [0, 1]; ignored (may be None) when `weighting` is "none".
+        weighting: "none" (weight 1), "linear" (m) or "exponential" (exp(m): e where attention is 1, 1 where it is 0).
+
+    Raises:
+        ValueError: unknown weighting.
+    """
+    if weighting not in ATTENTION_WEIGHTS:
+        raise ValueError(f"`weighting` must be one of {', '.join(ATTENTION_WEIGHTS)}. Received: {weighting!r}")
+    difference = tf.cast(reconstruction, tf.float32) - tf.cast(image, tf.float32)
+    squared = tf.reduce_sum(tf.square(difference), axis=-1)
+    if weighting != "none":
+        attention = tf.cast(attention, tf.float32)
+        attention = attention if attention.shape.rank == 3 else tf.squeeze(attention, axis=-1)
+        squared *= ATTENTION_WEIGHTS[weighting](attention)
+    return tf.reduce_mean(squared)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One term of Eq. 4.
+
+    Attributes:
+        name: under which it is logged.
+        weight: its factor in the sum.
+        compute: from the batch and the network's outputs, by name, to a scalar.
+    """
+
+    name: str
+    weight: float
+    compute: Callable[[Tensors, Tensors], tf.Tensor]
+
+    def __call__(self, batch: Tensors, outputs: Tensors) -> tf.Tensor:
+        return self.compute(batch, outputs)
+
+
+def build_losses(output_names: list[str], weights: LossConfig, attention: str) -> tuple[Loss, ...]:
+    """Returns the terms of Eq. 4 for which the network has outputs: L_P, then L_D, L_RC, L_RD where they apply.
+
+    Args:
+        output_names: names of the network's outputs.
+        weights: lambda and gamma.
+        attention: weighting of the reconstruction, see `reconstruction_loss`.
+    """
+    losses = [Loss("classification", 1.0, classification_loss)]
+    if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
+        losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
+    reconstructed = [key for key in MODALITIES if f"reconstruction_{key}" in output_names]
+    losses += [
+        Loss(f"reconstruction_{key}", weights.reconstruction, _reconstruction_term(key, attention))
+        for key in reconstructed
+    ]
+    return tuple(losses)
+
+
+def _adversarial_term(batch: Tensors, outputs: Tensors) -> tf.Tensor:  # noqa: ARG001  (every term has this signature)
+    return adversarial_loss(*(outputs[f"modality_logits_{key}"] for key in MODALITIES))
+
+
+def _reconstruction_term(key: str, attention: str) -> Callable[[Tensors, Tensors], tf.Tensor]:
+    def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
+        maps = outputs.get(f"attention_{key}")
+        return reconstruction_loss(batch[key], outputs[f"reconstruction_{key}"], maps, attention)
+
+    return compute

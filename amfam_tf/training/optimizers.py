@@ -1,0 +1,68 @@
+"""Adam with coupled L2, and the learning-rate schedules."""
+
+import keras
+import tensorflow as tf
+
+from amfam_tf.config import OptimizerConfig
+
+NORM_AND_BIAS = ("gamma", "beta", "bias")
+
+
+@keras.saving.register_keras_serializable(package="amfam_tf")
+class CoupledAdam(keras.optimizers.Adam):
+    """Adam whose weight decay is L2: `l2 * variable` joins the gradient before the moments.
+
+    This is what the reference implementation's Adam does; AdamW instead shrinks the variable beside the update.
+
+    Args:
+        l2: coefficient of L2.
+        exclude: variables whose name is one of these get no L2.
+        **kwargs: of `keras.optimizers.Adam`.
+
+    Source: Wang et al. 2022, Sec. 4.2 ("weight decay 1e-4"); Loshchilov and Hutter 2019, Algorithm 2 (the L2 line).
+    """
+
+    def __init__(self, learning_rate=1e-5, l2: float = 1e-4, exclude: tuple[str, ...] = (), **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.l2 = l2
+        self.exclude = tuple(exclude)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.l2 > 0 and variable.name not in self.exclude:
+            gradient = gradient + tf.cast(self.l2, gradient.dtype) * tf.cast(variable.value, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2, "exclude": self.exclude}
+
+
+def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
+    """Returns the optimiser of a configuration for a training of `epochs` times `steps_per_epoch` steps."""
+    exclude = NORM_AND_BIAS if config.exclude_norm_and_bias else ()
+    common = {
+        "learning_rate": _learning_rate(config, steps_per_epoch, epochs),
+        "beta_1": config.beta_1,
+        "beta_2": config.beta_2,
+        "epsilon": config.epsilon,
+        "global_clipnorm": config.clip_norm,
+    }
+    if config.weight_decay_mode == "coupled":
+        return CoupledAdam(l2=config.weight_decay, exclude=exclude, **common)
+    optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **common)
+    if exclude:
+        optimizer.exclude_from_weight_decay(var_names=list(exclude))
+    return optimizer
+
+
+def _learning_rate(config: OptimizerConfig, steps_per_epoch: int, epochs: int):
+    warmup_steps = config.warmup_epochs * steps_per_epoch
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup_steps else config.learning_rate,
+            decay_steps=max(1, steps_per_epoch * epochs - warmup_steps),
+            warmup_target=config.learning_rate if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
+    if warmup_steps:
+        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup_steps, config.learning_rate)
+    return config.learning_rate

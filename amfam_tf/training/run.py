@@ -1,0 +1,264 @@
+"""Fitting a method on a data set, into a run folder that any interruption leaves resumable.
+
+The folder holds config.yaml, environment.json (versions, data fingerprint, seed), history.csv (one row per epoch),
+tensorboard/, pictures/, checkpoints/ and, when finished, model.keras with the best weights.
+"""
+
+import dataclasses
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from amfam_tf import environment, models
+from amfam_tf.config import Config
+from amfam_tf.data import derm7pt, pipeline
+from amfam_tf.errors import DataError, RunError
+from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.training import callbacks
+from amfam_tf.training.losses import build_losses
+from amfam_tf.training.optimizers import create_optimizer
+from amfam_tf.training.run_folder import RunFolder, RunState, write_file
+from amfam_tf.training.trainer import Trainer
+
+PICTURE_CASES = 4
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a fit ended.
+
+    Attributes:
+        epochs: complete epochs.
+        best_epoch: 0-based.
+        best_accuracy: mean validation accuracy over the eight tasks after it, in [0, 1].
+        already_finished: there was nothing left to do.
+    """
+
+    epochs: int
+    best_epoch: int
+    best_accuracy: float
+    already_finished: bool = False
+
+
+def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
+    """Returns the compiled trainer of a configuration, weights drawn from its seed.
+
+    Args:
+        config: of the run.
+        steps_per_epoch: for the learning-rate schedule.
+    """
+    network = models.create(config.method, config)
+    losses = build_losses(list(network.output), config.loss, network.model_config.attention)
+    trainer = Trainer(network, losses, dtype=config.training.precision)
+    trainer.compile(
+        optimizer=create_optimizer(config.optimizer, steps_per_epoch, config.training.epochs),
+        jit_compile=use_xla(config),
+        steps_per_execution=config.training.steps_per_execution,
+    )
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer
+
+
+def use_xla(config: Config) -> bool:
+    """Returns whether the train step is compiled with XLA; "auto" means on a GPU."""
+    if config.training.jit_compile == "auto":
+        return bool(tf.config.list_logical_devices("GPU"))
+    return config.training.jit_compile == "on"
+
+
+def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
+    """Fits a method, or goes on with a run that was interrupted.
+
+    Args:
+        data: a release in the Derm7pt layout.
+        run: the run folder; new, or one that this function began with the same configuration and data.
+        config: the run's configuration.
+        console: for the progress display.
+
+    Raises:
+        DataError: the data cannot be used.
+        RunError: the folder is in use, or was begun with another configuration or other data.
+        WeightsError: the backbone's weights cannot be had.
+    """
+    config = models.resolve(config)
+    folder = RunFolder(run)
+    with folder.lock():
+        cases = read_cases(data, config)
+        state = folder.open(config, _describe_environment(config, cases))
+        if state.finished:
+            return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True)
+        folder.tidy(state)
+        splits = split_cases(cases, ("train", "validate"))
+        steps = pipeline.steps_per_epoch(len(splits["train"]), config)
+        trainer = create_trainer(config, steps)
+        if state.weights is not None:
+            console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
+            trainer.load_weights(folder.checkpoints / state.weights)
+        if not state.stopped and state.epochs < config.training.epochs:
+            state = _train(trainer, splits, folder, state, config, console)
+        return _finish(trainer.network, folder, state)
+
+
+def _train(
+    trainer: Trainer,
+    splits: Mapping[str, pd.DataFrame],
+    folder: RunFolder,
+    state: RunState,
+    config: Config,
+    console: Console,
+) -> RunState:
+    """Trains from the state to the end and returns the last state."""
+    steps = pipeline.steps_per_epoch(len(splits["train"]), config)
+    validation = pipeline.evaluation_dataset(splits["validate"], config, use_cache=True)
+    checkpoint = callbacks.Checkpoint(folder, state, config.training.patience)
+    with pipeline.naming_bad_files(pd.concat(splits.values()), config):
+        watchers = [
+            callbacks.EpochSeeds(trainer.network, config.seed),
+            checkpoint,
+            callbacks.Curves(folder),
+            *_optional_callbacks(trainer, splits["validate"], folder, steps, config),
+            callbacks.ProgressDisplay(console, config.training.epochs, steps, tuple(trainer.losses_by_name)),
+        ]
+        trainer.fit(
+            pipeline.training_dataset(splits["train"], config, first_epoch=state.epochs),
+            initial_epoch=state.epochs,
+            epochs=config.training.epochs,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            callbacks=watchers,
+            verbose=0,
+        )
+    return checkpoint.state
+
+
+def _optional_callbacks(trainer, validation: pd.DataFrame, folder: RunFolder, steps: int, config: Config) -> list:
+    chosen = []
+    if config.model.adversarial and config.model.reversal_schedule == "ramp":
+        chosen.append(callbacks.ReversalRamp(trainer.network, steps * config.training.epochs))
+    if config.training.picture_every:
+        batch = next(iter(pipeline.evaluation_dataset(validation.head(PICTURE_CASES), config)))
+        chosen.append(callbacks.Pictures(folder, batch, config.training.picture_every))
+    return chosen
+
+
+def _finish(network: LesionModel, folder: RunFolder, state: RunState) -> FitResult:
+    """Writes model.keras with the best weights."""
+    network.load_weights(folder.checkpoints / state.best_weights)
+    write_file(folder.model_file, network.save)
+    folder.write_state(dataclasses.replace(state, finished=True))
+    return FitResult(state.epochs, state.best_epoch, state.best_accuracy)
+
+
+def read_cases(data: Path, config: Config) -> pd.DataFrame:
+    """Returns the cases of a release that a configuration uses, all splits."""
+    return derm7pt.read_release(data, drop_shared_files=config.data.drop_shared_files)
+
+
+def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """Returns the cases of each named split, in order.
+
+    Raises:
+        DataError: a split has no case.
+    """
+    splits = {name: cases[cases["split"] == name].reset_index(drop=True) for name in names}
+    for name, frame in splits.items():
+        if frame.empty:
+            raise DataError(f"the data has no case in split {name}")
+    return splits
+
+
+def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
+    shared = int(cases["shared_file"].sum())
+    return {
+        **environment.describe(),
+        "seed": config.seed,
+        "data_fingerprint": derm7pt.data_fingerprint(cases),
+        "data_counts": cases["split"].value_counts().to_dict(),
+        "cases_with_shared_file": shared,
+    }
+
+
+def dry_run(data: Path, config: Config, console: Console) -> None:
+    """Builds everything, runs one batch forward and backward, and prints what it saw; trains and writes nothing.
+
+    Args:
+        data: a release in the Derm7pt layout.
+        config: the run's configuration.
+        console: where to print.
+    """
+    config = models.resolve(config)
+    splits = split_cases(read_cases(data, config), ("train", "validate"))
+    steps = pipeline.steps_per_epoch(len(splits["train"]), config)
+    trainer = create_trainer(config, steps)
+    first = splits["train"].head(config.training.batch_size)
+    with pipeline.naming_bad_files(first, config):
+        batch = next(iter(pipeline.evaluation_dataset(first, config)))
+    began = time.perf_counter()
+    with tf.GradientTape() as tape:
+        losses = trainer.compute_losses(batch, training=True)
+    gradients = tape.gradient(losses["loss"], trainer.trainable_variables)
+    seconds = time.perf_counter() - began
+    _print_shapes(batch, trainer.network, console)
+    _print_parameters(trainer.network, console)
+    for name, value in losses.items():
+        console.print(f"{name}: {float(value):.4f}")
+    console.print(f"gradients: {sum(gradient is not None for gradient in gradients)} of {len(gradients)} variables")
+    console.print(
+        f"{len(splits['train'])} training cases, {len(splits['validate'])} validation cases, {steps} steps an epoch"
+    )
+    console.print(
+        f"one batch forward and backward, not compiled: {seconds:.1f} s; peak memory {peak_memory_gib():.1f} GiB"
+    )
+    console.print("dry run: nothing was trained and nothing was written")
+
+
+def _print_shapes(batch: Mapping[str, tf.Tensor], network: LesionModel, console: Console) -> None:
+    table = Table("tensor", "shape", "type")
+    for name, value in batch.items():
+        table.add_row(f"input {name}", str(tuple(value.shape)), value.dtype.name)
+    for name, value in network.output.items():
+        table.add_row(f"output {name}", str(tuple(value.shape)), str(value.dtype))
+    console.print(table)
+
+
+def _print_parameters(network: LesionModel, console: Console) -> None:
+    table = Table("part", "trainable parameters")
+    for name, variables in network.parameter_groups().items():
+        table.add_row(name, f"{count_parameters(variables):,}")
+    table.add_row("all", f"{count_parameters(network.trainable_variables):,}")
+    table.add_row("inference model", f"{count_parameters(network.inference_model().trainable_variables):,}")
+    console.print(table)
+
+
+def count_parameters(variables: list) -> int:
+    """Returns the number of scalars in the variables."""
+    return sum(tf.TensorShape(variable.shape).num_elements() for variable in variables)
+
+
+def peak_memory_gib() -> float:
+    """Returns the largest resident memory of this process so far, GiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def require_finished(run: Path) -> RunFolder:
+    """Returns the folder of a run that has finished.
+
+    Raises:
+        RunError: no run folder, or not finished.
+    """
+    folder = RunFolder(run)
+    folder.read_config()
+    if not folder.model_file.is_file():
+        raise RunError(
+            f"run {run} has not finished: it has no {folder.model_file.name}; run the same amfam-tf fit again"
+        )
+    return folder

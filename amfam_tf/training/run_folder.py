@@ -1,0 +1,194 @@
+"""The run folder: names of its files, one writer at a time, files that are whole or absent, and what to resume from."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from amfam_tf import config as configuration
+from amfam_tf.config import Config
+from amfam_tf.errors import RunError
+
+MAX_DIFFERENCES = 5
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What is needed to go on after the last complete epoch; one instance is one file.
+
+    Attributes:
+        epochs: complete epochs.
+        weights: file of the trainer's weights and optimiser state after them, in `checkpoints/`.
+        best_epoch: 0-based epoch with the best mean validation accuracy.
+        best_accuracy: that accuracy, in [0, 1].
+        best_weights: file of the network's weights after it.
+        waited: epochs since.
+        stopped: early stopping ended training.
+        finished: `model.keras` is written.
+        history: one mapping per epoch.
+        seconds: wall time of each epoch.
+    """
+
+    epochs: int = 0
+    weights: str | None = None
+    best_epoch: int = -1
+    best_accuracy: float = -1.0
+    best_weights: str | None = None
+    waited: int = 0
+    stopped: bool = False
+    finished: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+class RunFolder:
+    """The files of one run, see docs and `amfam_tf.training.run`.
+
+    Args:
+        path: the folder; created by `open`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.environment_file = self.path / "environment.json"
+        self.history_file = self.path / "history.csv"
+        self.model_file = self.path / "model.keras"
+        self.tensorboard = self.path / "tensorboard"
+        self.pictures = self.path / "pictures"
+        self.checkpoints = self.path / "checkpoints"
+        self.state_file = self.checkpoints / "state.json"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for this process; the lock ends with the process, however it ends.
+
+        Raises:
+            RunError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise RunError(f"cannot write to run folder {self.path}: {error.strerror}") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(
+                    f"run folder {self.path} is in use by another process: wait for it or stop it"
+                ) from error
+            yield
+
+    def open(self, config: Config, environment: dict[str, Any]) -> RunState:
+        """Claims the folder for a configuration and data, or checks that they are the ones it was begun with.
+
+        Args:
+            config: of the run.
+            environment: written to environment.json; its "data_fingerprint" identifies the data.
+
+        Returns:
+            What to resume from.
+
+        Raises:
+            RunError: the folder was begun with another configuration or other data; shows the difference.
+        """
+        if self.config_file.exists():
+            self._check_same(config, environment["data_fingerprint"])
+            return self.read_state()
+        foreign = [item.name for item in self.path.iterdir() if not item.name.startswith(".")]
+        # What a process killed right here would have left.
+        own = {self.checkpoints.name, self.environment_file.name}
+        if not own.issuperset(foreign):
+            first = sorted(set(foreign) - own)[0]
+            raise RunError(f"{self.path} is no run folder and not empty (it holds {first}): name another folder")
+        write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
+        # Last: a folder with a config.yaml is a complete beginning.
+        write_text(self.config_file, configuration.dump(config))
+        return RunState()
+
+    def _check_same(self, config: Config, fingerprint: str) -> None:
+        differences = configuration.differences(configuration.read(self.config_file), config)
+        if differences:
+            shown = "; ".join(differences[:MAX_DIFFERENCES])
+            more = f"; and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
+            raise RunError(
+                f"run folder {self.path} was begun with another configuration ({shown}{more}): name another folder"
+            )
+        begun = self.read_environment().get("data_fingerprint")
+        if begun != fingerprint:
+            raise RunError(
+                f"run folder {self.path} was begun with other data (fingerprint {str(begun)[:12]} -> "
+                f"{fingerprint[:12]}): name another folder"
+            )
+
+    def read_config(self) -> Config:
+        """Returns the run's configuration.
+
+        Raises:
+            RunError: there is no run in this folder.
+        """
+        if not self.config_file.is_file():
+            raise RunError(f"{self.path} is no run folder: it has no {self.config_file.name}")
+        return configuration.read(self.config_file)
+
+    def read_environment(self) -> dict[str, Any]:
+        """Returns environment.json."""
+        return _read_json(self.environment_file)
+
+    def read_state(self) -> RunState:
+        """Returns what to resume from; a run without a complete epoch starts from the beginning."""
+        if not self.state_file.exists():
+            return RunState()
+        return RunState(**_read_json(self.state_file))
+
+    def write_state(self, state: RunState) -> None:
+        """Makes `state` what a later process resumes from, then brings history.csv up to it."""
+        write_text(self.state_file, json.dumps(asdict(state)))
+        self.tidy(state)
+
+    def tidy(self, state: RunState) -> None:
+        """Writes history.csv from the state and removes checkpoint files that the state does not name."""
+        if state.history:
+            write_text(self.history_file, pd.DataFrame(state.history).to_csv(index=False))
+        keep = {self.state_file.name, state.weights, state.best_weights}
+        for item in self.checkpoints.iterdir():
+            if item.name not in keep:
+                item.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it is, at any moment, either the old one or the new one, whole.
+
+    Raises:
+        RunError: the file cannot be written, e.g. because the disk is full; names it.
+    """
+    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """As `write_text`, with `write(temporary path)` writing; the temporary name keeps the suffixes of `path`."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is damaged: line {error.lineno}: {error.msg}") from error
