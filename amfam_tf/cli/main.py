@@ -13,11 +13,19 @@ from typing import Any
 import click
 
 from amfam_tf import __version__
+from amfam_tf.cli.quiet import quiet_tensorflow
 from amfam_tf.errors import UserError
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "demo": ("amfam_tf.cli.demo", "Draw data, check, fit and evaluate in one go."),
+        "synth": (
+            "amfam_tf.cli.synth",
+            "Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.",
+        ),
+        "check": ("amfam_tf.cli.check", "Check a release in DATA: count its cases and list every problem."),
+        "fit": ("amfam_tf.cli.fit", "Fit a method; the same run folder again resumes."),
+        "evaluate": ("amfam_tf.cli.evaluate", "Predict a split of DATA with the finished RUN and measure it."),
         "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
         "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),
     }
@@ -86,9 +94,9 @@ def amfam_tf() -> None:
 
 
 def prepare_environment() -> None:
-    """Sets the environment variables that TensorFlow and Keras read when they are imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Sets what TensorFlow and Keras read when they are imported."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    quiet_tensorflow()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

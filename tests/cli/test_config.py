@@ -1,0 +1,33 @@
+"""`amfam-tf config`."""
+
+import yaml
+
+from amfam_tf import config
+from amfam_tf.cli.main import main
+
+
+def test_show_prints_a_configuration_that_can_be_read_back(capsys, tmp_path):
+    assert main(["config", "show", "--preset", "tiny", "--set", "training.epochs=3"]) == 0
+    file = tmp_path / "mine.yaml"
+    file.write_text(capsys.readouterr().out)
+    assert config.read(file) == config.load("tiny", ["training.epochs=3"])
+
+
+def test_show_refuses_an_unknown_key_in_one_line(capsys):
+    assert main(["config", "show", "--set", "training.epoch=3"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: unknown configuration key training.epoch; known here: batch_size, epochs,")
+    assert error.count("\n") == 1
+
+
+def test_validate_lists_what_differs(capsys, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"loss": {"adversarial": 0.5}}))
+    assert main(["config", "validate", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{file}: valid, 1 value(s) differ from the defaults", "  loss.adversarial: 0.8 -> 0.5"]
+
+
+def test_validate_refuses_a_file_that_is_not_there(capsys, tmp_path):
+    assert main(["config", "validate", str(tmp_path / "none.yaml")]) == 1
+    assert capsys.readouterr().err == f"error: cannot read {tmp_path / 'none.yaml'}: No such file or directory\n"

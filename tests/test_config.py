@@ -1,0 +1,243 @@
+"""The configuration: strict keys, exact messages, faithful round trips."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from amfam_tf import config
+from amfam_tf.config import Config, ConfigError
+
+
+def keys(tree: dict, prefix: str = "") -> dict:
+    """Returns the values of a nested mapping by dotted key."""
+    flat = {}
+    for key, value in tree.items():
+        flat |= keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+IMPOSSIBLE = [
+    ("seed=-1", "seed must not be negative. Received: -1"),
+    ("data.image_size=31", "data.image_size must be at least 32. Received: 31"),
+    ("data.border_crop=-1", "data.border_crop must not be negative. Received: -1"),
+    ("data.shuffle_buffer=0", "data.shuffle_buffer must be greater than 0. Received: 0"),
+    ("data.max_pixels=0", "data.max_pixels must be greater than 0. Received: 0"),
+    ("data.cache=disk", "data.cache must be one of none, memory, file. Received: 'disk'"),
+    ("data.cache=file", "data.cache=file needs data.cache_directory, the folder to keep the decoded images in"),
+    ("data.image_size=299.0", "data.image_size must be of type int. Received: 299.0"),
+    ("data.image_size=true", "data.image_size must be of type int. Received: True"),
+    ("data.drop_shared_files=1", "data.drop_shared_files must be of type bool. Received: 1"),
+    ("augmentation.pad=-1", "augmentation.pad must not be negative. Received: -1"),
+    ("augmentation.rotation_degrees=181", "augmentation.rotation_degrees must be in [0, 180]. Received: 181.0"),
+    ("augmentation.vertical_flip=1.5", "augmentation.vertical_flip must be a probability in [0, 1]. Received: 1.5"),
+    (
+        "augmentation.horizontal_flip=-0.1",
+        "augmentation.horizontal_flip must be a probability in [0, 1]. Received: -0.1",
+    ),
+    ("model.backbone=vgg", None),
+    ("model.modalities=[]", "model.modalities must name at least one modality"),
+    (
+        "model.modalities=[clinical, clinical]",
+        "model.modalities names a modality twice. Received: ['clinical', 'clinical']",
+    ),
+    (
+        "model.modalities=[clinical]",
+        "model.adversarial needs both modalities: set model.adversarial=false or name both in model.modalities",
+    ),
+    ("model.modalities=clinical", "model.modalities must be a list. Received: 'clinical'"),
+    ("model.modalities=[x]", "model.modalities[0] must be one of clinical, dermoscopic. Received: 'x'"),
+    (
+        "model.reconstruction=false",
+        "model.attention weights the reconstruction: set model.reconstruction=true or model.attention=none",
+    ),
+    (
+        "model.decoder_scales=[4, 4]",
+        "model.decoder_scales and model.decoder_channels must have the same length, at least 1. "
+        "Received: [4, 4] and [128, 128, 64]",
+    ),
+    ("model.decoder_scales=[4, 4, 0]", "model.decoder_scales must be greater than 0"),
+    ("model.decoder_channels=[8, 8, -8]", "model.decoder_channels must be greater than 0"),
+    ("model.decoder_scales=[4, 4, 2.5]", "model.decoder_scales[2] must be of type int. Received: 2.5"),
+    ("model.discriminator_units=0", "model.discriminator_units must be greater than 0. Received: 0"),
+    ("model.classifier_units=0", "model.classifier_units must be greater than 0. Received: 0"),
+    ("model.reversal_scale=0", "model.reversal_scale must be greater than 0. Received: 0.0"),
+    ("model.leaky_relu_slope=-1", "model.leaky_relu_slope must not be negative. Received: -1.0"),
+    ("model.classifier_dropout=1", "model.classifier_dropout must be in [0, 1). Received: 1.0"),
+    (
+        "model.attention_activations=[relu, relu]",
+        "model.attention_activations must have 3 values. Received: ['relu', 'relu']",
+    ),
+    ("loss.adversarial=-0.1", "loss.adversarial must not be negative. Received: -0.1"),
+    ("loss.reconstruction=.nan", "loss.reconstruction must be a finite number. Received: nan"),
+    ("loss.reconstruction=many", "loss.reconstruction must be a finite number. Received: 'many'"),
+    ("loss.reconstruction=true", "loss.reconstruction must be a finite number. Received: True"),
+    ("optimizer.learning_rate=0", "optimizer.learning_rate must be greater than 0. Received: 0.0"),
+    ("optimizer.epsilon=0", "optimizer.epsilon must be greater than 0. Received: 0.0"),
+    ("optimizer.weight_decay=-1", "optimizer.weight_decay must not be negative. Received: -1.0"),
+    ("optimizer.warmup_epochs=-1", "optimizer.warmup_epochs must not be negative. Received: -1"),
+    ("optimizer.clip_norm=0", "optimizer.clip_norm must be greater than 0 or null. Received: 0.0"),
+    ("optimizer.beta_1=1", "optimizer.beta_1 must be in [0, 1). Received: 1.0"),
+    ("optimizer.beta_2=-0.1", "optimizer.beta_2 must be in [0, 1). Received: -0.1"),
+    ("training.batch_size=0", "training.batch_size must be greater than 0. Received: 0"),
+    ("training.epochs=0", "training.epochs must be greater than 0. Received: 0"),
+    ("training.steps_per_execution=0", "training.steps_per_execution must be greater than 0. Received: 0"),
+    ("training.picture_every=-1", "training.picture_every must not be negative. Received: -1"),
+    ("training.patience=0", "training.patience must be greater than 0 or null. Received: 0"),
+    ("training.jit_compile=xla", "training.jit_compile must be one of auto, on, off. Received: 'xla'"),
+    ("model.upsampling=true", "model.upsampling must be one of nearest, bilinear. Received: True"),
+    ("training=3", "training is a section: set one of its keys, e.g. training.KEY=value"),
+    (
+        "loss.lambda=0.8",
+        "unknown configuration key loss.lambda; known here: adversarial, reconstruction",
+    ),
+    (
+        "losses.adversarial=0.8",
+        "unknown configuration key losses; known here: "
+        "method, seed, data, augmentation, model, loss, optimizer, training",
+    ),
+    ("training.epochs", "override 'training.epochs' is not of the form section.key=value"),
+    ("=3", "override '=3' is not of the form section.key=value"),
+    ("training.epochs=[", "override 'training.epochs=[': the value is not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), IMPOSSIBLE, ids=[override for override, _ in IMPOSSIBLE])
+def test_impossible_value(override, message):
+    with pytest.raises(ConfigError) as caught:
+        config.load("paper", [override])
+    if message is None:
+        message = str(caught.value)
+        assert message.startswith("model.backbone must be one of ")
+        assert message.endswith("Received: 'vgg'")
+    assert str(caught.value) == message
+    assert "\n" not in message
+
+
+POSSIBLE = [
+    ("data.image_size=32", "data.image_size", 32),
+    ("augmentation.rotation_degrees=180", "augmentation.rotation_degrees", 180.0),
+    ("augmentation.vertical_flip=1", "augmentation.vertical_flip", 1.0),
+    ("loss.adversarial=0", "loss.adversarial", 0.0),
+    ("optimizer.learning_rate=1e-5", "optimizer.learning_rate", 1e-5),
+    ("optimizer.clip_norm=null", "optimizer.clip_norm", None),
+    ("optimizer.clip_norm=1", "optimizer.clip_norm", 1.0),
+    ("training.patience=null", "training.patience", None),
+    ("training.jit_compile='on'", "training.jit_compile", "on"),
+    ("training.jit_compile=on", "training.jit_compile", "on"),
+    ("training.jit_compile=off", "training.jit_compile", "off"),
+    ("model.decoder_scales=[2, 2, 2]", "model.decoder_scales", [2, 2, 2]),
+    ("data.cache_directory=a=b", "data.cache_directory", "a=b"),
+]
+
+
+@pytest.mark.parametrize(("override", "key", "value"), POSSIBLE, ids=[override for override, _, _ in POSSIBLE])
+def test_override(override, key, value):
+    before = keys(config.to_dict(config.load("paper")))
+    after = keys(config.to_dict(config.load("paper", [override])))
+    assert after.pop(key) == value
+    assert type(value) is type(keys(config.to_dict(config.load("paper", [override])))[key])
+    before.pop(key)
+    assert after == before
+
+
+def test_overrides_apply_in_order_and_after_changes():
+    chosen = config.load("paper", ["seed=2", "seed=3"], {"seed": 1, "loss": {"adversarial": 0.0}})
+    assert chosen.seed == 3
+    assert chosen.loss.adversarial == 0.0
+    assert chosen.loss.reconstruction == 0.4
+
+
+def test_defaults_are_the_paper():
+    assert config.load("paper") == Config()
+
+
+@pytest.mark.parametrize("preset", config.preset_names())
+def test_preset_loads_and_says_only_known_keys(preset):
+    text = (Path(config.__file__).parent / "presets" / f"{preset}.yaml").read_text()
+    stated = keys(yaml.safe_load(text))
+    resolved = keys(config.to_dict(config.load(preset)))
+    assert stated.items() <= resolved.items()
+    assert f"--preset {preset}" in text
+
+
+def test_presets_that_the_documents_name_exist():
+    assert {"paper", "tiny"} <= set(config.preset_names())
+
+
+@pytest.mark.parametrize("preset", config.preset_names())
+def test_round_trip_by_dict_and_by_file(preset, tmp_path):
+    chosen = config.load(preset, ["model.classifier_dropout=0.25", "training.patience=null"])
+    assert config.from_dict(config.to_dict(chosen)) == chosen
+    file = tmp_path / "config.yaml"
+    file.write_text(config.dump(chosen))
+    assert config.read(file) == chosen
+    assert config.load(str(file)) == chosen
+    assert config.differences(chosen, config.read(file)) == []
+
+
+def test_dump_is_complete_and_in_order():
+    dumped = yaml.safe_load(config.dump(Config()))
+    assert list(dumped) == [item.name for item in dataclasses.fields(Config)]
+    assert keys(dumped).keys() == keys(config.to_dict(Config())).keys()
+
+
+def test_yaml_numbers_without_a_dot_are_numbers(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("optimizer:\n  learning_rate: 1e-5\n")
+    assert isinstance(yaml.safe_load(file.read_text())["optimizer"]["learning_rate"], str)
+    assert config.read(file).optimizer.learning_rate == 1e-5
+
+
+def test_differences_name_each_value_that_differs():
+    old = config.load("paper")
+    new = config.load("paper", ["loss.adversarial=0", "training.patience=null", "model.decoder_scales=[4, 4, 4]"])
+    assert config.differences(old, old) == []
+    assert config.differences(old, new) == [
+        "model.decoder_scales: [4, 4, 2] -> [4, 4, 4]",
+        "loss.adversarial: 0.8 -> 0.0",
+        "training.patience: 20 -> None",
+    ]
+
+
+def test_unknown_preset():
+    with pytest.raises(ConfigError) as caught:
+        config.load("papper")
+    names = ", ".join(config.preset_names())
+    assert str(caught.value) == f"unknown preset 'papper': it is none of {names} and no YAML file"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "{file} must be a mapping of sections. Received: list"),
+        ("seed: [\n", "{file} is not valid YAML: while parsing"),
+        ("seed: one\n", "seed must be of type int. Received: 'one'"),
+        ("1: 2\n", "unknown configuration key 1; known here: method,"),
+    ],
+)
+def test_broken_file(tmp_path, text, message):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config.read(file)
+    assert str(caught.value).startswith(message.format(file=file))
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_file_is_all_defaults(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.touch()
+    assert config.read(file) == Config()
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        config.read(tmp_path / "none.yaml")
+    assert str(caught.value) == f"cannot read {tmp_path / 'none.yaml'}: No such file or directory"
+
+
+def test_configuration_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().seed = 1
