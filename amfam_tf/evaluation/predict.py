@@ -1,0 +1,75 @@
+"""Predictions of an inference model for every case of a dataset."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from amfam_tf.errors import RunError
+from amfam_tf.evaluation import predictions
+from amfam_tf.tasks import MODALITIES, TASKS, task_names
+
+
+def predict(
+    model: Any, dataset: Iterable[Mapping[str, Any]], temperatures: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Returns the predictions table (see `amfam_tf.evaluation.predictions`) of a dataset, in its order.
+
+    Args:
+        model: maps {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1], to {task name: logits [B, classes]}.
+        dataset: yields batches with the keys clinical, dermoscopic, case_num [B] and a class number [B] per task name.
+        temperatures: for each task name, what its logits are divided by; 1 by default.
+
+    Raises:
+        RunError: a logit is not finite.
+    """
+    case_numbers, labels, logits = _collect(model, dataset)
+    scales = {name: 1.0 if temperatures is None else temperatures[name] for name in task_names()}
+    probabilities = {name: probabilities_of(logits[name], scales[name]) for name in task_names()}
+    return predictions.to_frame(case_numbers, labels, probabilities)
+
+
+def probabilities_of(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Returns softmax(logits / temperature), float64 [N, classes]; the float32 logits are not rounded again."""
+    return softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
+
+
+def _collect(
+    model: Any, dataset: Iterable[Mapping[str, Any]]
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns case numbers [N], class numbers [N] per task and logits [N, classes] per task."""
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)  # the last batch may be smaller
+    def infer(images: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = model(images, training=False)
+        return {task.name: tf.cast(outputs[task.name], tf.float32) for task in TASKS}
+
+    case_numbers: list[np.ndarray] = []
+    labels: dict[str, list[np.ndarray]] = {name: [] for name in task_names()}
+    logits: dict[str, list[np.ndarray]] = {name: [] for name in task_names()}
+    names = input_names(model)
+    for batch in dataset:
+        outputs = infer({name: batch[name] for name in names})
+        case_numbers.append(np.asarray(batch[predictions.CASE]))
+        for name in task_names():
+            labels[name].append(np.asarray(batch[name]))
+            logits[name].append(_finite(np.asarray(outputs[name]), name, case_numbers[-1]))
+    joined = {name: np.concatenate(parts) for name, parts in labels.items()}
+    return np.concatenate(case_numbers), joined, {name: np.concatenate(parts) for name, parts in logits.items()}
+
+
+def input_names(model: Any) -> tuple[str, ...]:
+    """Returns the names of a model's inputs: of a Keras model those it was built with, else the two modalities."""
+    inputs = getattr(model, "input", None)
+    return tuple(inputs) if isinstance(inputs, Mapping) else MODALITIES
+
+
+def _finite(logits: np.ndarray, name: str, case_numbers: np.ndarray) -> np.ndarray:
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if bad.size:
+        case = case_numbers[bad[0]]
+        raise RunError(f"the model's logits of {name} for case {case} are not finite: the training has diverged")
+    return logits
