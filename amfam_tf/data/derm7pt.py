@@ -143,7 +143,7 @@ def _read_table(release: Path, file: str, columns: Sequence[str], problems: list
         return nothing
     missing = [column for column in columns if column not in table]
     for column in missing:
-        found = ", ".join(table.columns)
+        found = ", ".join(map(repr, table.columns))
         problems.append(Problem(file, None, "missing_column", f"no column {column!r}; the file has: {found}"))
     if table.empty:
         problems.append(Problem(file, None, "no_rows", "has no rows"))

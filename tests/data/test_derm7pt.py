@@ -175,7 +175,7 @@ def test_a_missing_file_is_named_once(root: Path, file: str) -> None:
     [
         ("", "unreadable_table", "cannot be read as CSV"),
         ("indexes\n", "no_rows", "no rows"),
-        ("rows\n0\n", "missing_column", "no column 'indexes'; the file has: rows"),
+        ("rows\n0\n", "missing_column", "no column 'indexes'; the file has: 'rows'"),
         ("indexes\n0,1\n1,2\n", "unreadable_table", "more fields"),
         ("indexes\n0\n1,2,3\n", "unreadable_table", "line 3"),
     ],
