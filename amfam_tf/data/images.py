@@ -26,6 +26,8 @@ BMP_START = (0x42, 0x4D)
 HEADER_BYTES = 64
 # One JPEG segment is at most 64 KiB long, and EXIF data is the first or second one.
 EXIF_SEARCH_BYTES = 1 << 17
+# A file made of empty segments must not cost seconds.
+EXIF_MAX_SEGMENTS = 32
 EXIF_START = (0x45, 0x78, 0x69, 0x66, 0x00, 0x00)
 EXIF_MARKER = 0xE1
 EXIF_ORIENTATION_TAG = 0x0112
@@ -108,12 +110,17 @@ def _read_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:
     return tf.io.decode_raw(encoded, tf.uint8, fixed_length=count)
 
 
+def _window(data: tf.Tensor, start: int | tf.Tensor, count: int) -> tf.Tensor:
+    """Returns `count` bytes from each position of `start`, int64 [..., count]; outside, the first or last byte."""
+    positions = tf.cast(start, tf.int64)[..., tf.newaxis] + tf.range(count, dtype=tf.int64)
+    return tf.cast(tf.gather(data, tf.clip_by_value(positions, 0, data.shape[0] - 1)), tf.int64)
+
+
 def _number(data: tf.Tensor, start: int | tf.Tensor, count: int, little_endian: bool | tf.Tensor) -> tf.Tensor:
-    """Returns the unsigned number in `count` bytes at each position of `start`; positions outside read as the edge."""
-    position = tf.cast(start, tf.int64)[..., tf.newaxis] + tf.range(count, dtype=tf.int64)
-    digits = tf.cast(tf.gather(data, tf.clip_by_value(position, 0, data.shape[0] - 1)), tf.int64)
-    ordered = tf.where(little_endian, tf.reverse(digits, [-1]), digits)
-    return tf.reduce_sum(ordered * tf.constant([256**power for power in reversed(range(count))], tf.int64), -1)
+    """Returns the unsigned number in the `count` bytes from each position of `start`, int64 like `start`."""
+    weights = [256**power for power in range(count)]
+    ordered = tf.where(little_endian, weights, weights[::-1])
+    return tf.reduce_sum(_window(data, start, count) * tf.cast(ordered, tf.int64), axis=-1)
 
 
 def _check_pixels(height: tf.Tensor, width: tf.Tensor, max_pixels: int) -> tf.Operation:
@@ -156,13 +163,10 @@ def _decode_bmp(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Te
     header_size, bits = _number(header, 14, 4, True), _number(header, 28, 2, True)
     # Signed: a negative height means that the rows are stored from the top.
     size = tf.abs(tf.bitcast(tf.cast(_number(header, [18, 22], 4, True), tf.uint32), tf.int32))
-    plain = tf.logical_and(header_size >= 40, _number(header, 30, 4, True) == 0)
-    depth = tf.reduce_any(bits == [8, 24, 32])
-    plain_check = tf.debugging.Assert(
-        tf.logical_and(plain, depth), ["the picture is a BMP of another kind than uncompressed 8, 24 or 32 bits"]
-    )
-    checks = _listed(plain_check, _check_pixels(size[1], size[0], max_pixels))
-    with tf.control_dependencies(checks):
+    is_plain = (header_size >= 40) & (_number(header, 30, 4, True) == 0) & tf.reduce_any(bits == (8, 24, 32))
+    refusal = "the picture is a BMP of another kind than uncompressed 8, 24 or 32 bits"
+    checks = (tf.debugging.Assert(is_plain, [refusal]), _check_pixels(size[1], size[0], max_pixels))
+    with tf.control_dependencies(_listed(*checks)):
         pixels = tf.io.decode_bmp(encoded)
     return tf.cond(bits == 8, lambda: _look_up_palette(encoded, header, pixels[..., 0]), lambda: pixels[..., :3])
 
@@ -207,21 +211,19 @@ def _find_exif(data: tf.Tensor) -> tf.Tensor:
     """
 
     def is_segment(position: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
-        marker = _number(data, position + 1, 1, False)
-        starts_segment = tf.logical_and(_number(data, position, 1, False) == 0xFF, position + 4 < EXIF_SEARCH_BYTES)
-        ends = tf.reduce_any(marker == JPEG_END_MARKERS)
-        return tf.logical_and(tf.logical_and(starts_segment, tiff == 0), tf.logical_not(ends))
+        start = _window(data, position, 2)
+        is_end = tf.reduce_any(start[1] == JPEG_END_MARKERS)
+        return (start[0] == 0xFF) & ~is_end & (tiff == 0) & (position < EXIF_SEARCH_BYTES)
 
     def next_segment(position: tf.Tensor, tiff: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        marker = _number(data, position + 1, 1, False)
-        name = [_number(data, position + 4 + index, 1, False) == byte for index, byte in enumerate(EXIF_START)]
-        is_exif = tf.logical_and(marker == EXIF_MARKER, tf.reduce_all(name))
+        segment = _window(data, position, 4 + len(EXIF_START))
+        is_exif = (segment[1] == EXIF_MARKER) & tf.reduce_all(segment[4:] == EXIF_START)
         # 0xFF may be repeated before a marker.
-        step = tf.where(marker == 0xFF, tf.constant(1, tf.int64), 2 + _number(data, position + 2, 2, False))
+        step = tf.where(segment[1] == 0xFF, tf.constant(1, tf.int64), 2 + 256 * segment[2] + segment[3])
         return position + step, tf.where(is_exif, position + 4 + len(EXIF_START), tiff)
 
     start = (tf.constant(2, tf.int64), tf.constant(0, tf.int64))
-    return tf.while_loop(is_segment, next_segment, start)[1]
+    return tf.while_loop(is_segment, next_segment, start, maximum_iterations=EXIF_MAX_SEGMENTS)[1]
 
 
 def _read_orientation(data: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
@@ -232,7 +234,7 @@ def _read_orientation(data: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
     entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
     is_orientation = _number(data, entries, 2, little_endian) == EXIF_ORIENTATION_TAG
     values = _number(data, entries + 8, 2, little_endian)
-    is_valid = tf.logical_and(is_orientation, tf.logical_and(values >= 1, values <= 8))
+    is_valid = is_orientation & (values >= 1) & (values <= 8)
     upright = tf.ones((1,), tf.int64)
     return tf.concat([tf.boolean_mask(values, is_valid), upright], axis=0)[0]
 
