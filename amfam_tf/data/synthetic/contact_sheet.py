@@ -14,6 +14,8 @@ TILE = (232, 174)
 CAPTION = 50
 GAP = 8
 COLUMNS = 3
+POOL = 8
+"""Cases of a diagnosis to choose from: with more, only the extreme ones would be shown."""
 BACKGROUND = (252, 252, 250)
 INK = (30, 30, 34)
 FAINT = (95, 95, 105)
@@ -38,8 +40,8 @@ def _choose(rows: list[dict[str, str]], count: int) -> list[int]:
         of_class = [i for i in free if DIAGNOSIS.classes[DIAGNOSIS.encode(rows[i]["diagnosis"])] == wanted] or free
         if not of_class:
             break
-        values = {i: [f"{task.name} {rows[i][task.column]}" for task in CRITERIA] for i in of_class}
-        best = max(of_class, key=lambda i: sum(0.4 ** seen.get(value, 0) for value in values[i]))
+        values = {i: [f"{task.name} {rows[i][task.column]}" for task in CRITERIA] for i in of_class[:POOL]}
+        best = max(values, key=lambda i: sum(0.4 ** seen.get(value, 0) for value in values[i]))
         chosen.append(best)
         for value in values[best]:
             seen[value] = seen.get(value, 0) + 1

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -145,6 +146,8 @@ def _each_done(draw: Callable[[Drawing], None], drawings: list[Drawing], workers
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield from pool.map(draw, drawings, chunksize=4)
+    except BrokenProcessPool as error:
+        raise UserError("a drawing process ended early (out of memory?); try --workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

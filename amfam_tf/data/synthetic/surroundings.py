@@ -5,8 +5,8 @@ import numpy as np
 from amfam_tf.data.synthetic.canvas import Strokes, noise, tint, unit_of
 from amfam_tf.tasks import DIAGNOSIS
 
-SUN_DAMAGE: dict[str, float] = {"BCC": 0.80, "NEV": 0.15, "MEL": 0.55, "MISC": 0.25, "SK": 0.50}
-OTHER_MOLES: dict[str, float] = {"BCC": 0.06, "NEV": 0.62, "MEL": 0.30, "MISC": 0.15, "SK": 0.06}
+SUN_DAMAGE: dict[str, float] = {"BCC": 0.80, "NEV": 0.20, "MEL": 0.45, "MISC": 0.25, "SK": 0.50}
+OTHER_MOLES: dict[str, float] = {"BCC": 0.06, "NEV": 0.55, "MEL": 0.32, "MISC": 0.15, "SK": 0.06}
 OTHER_KERATOSES: dict[str, float] = {"BCC": 0.12, "NEV": 0.03, "MEL": 0.06, "MISC": 0.06, "SK": 0.65}
 """P(sign | diagnosis), each on its own."""
 
@@ -29,7 +29,7 @@ def draw_surroundings(picture: np.ndarray, rng: np.random.Generator, size: tuple
     sun, moles, keratoses = rng.random(3)
     if sun < SUN_DAMAGE[diagnosis]:
         redness = np.clip(0.45 + 0.25 * noise(rng, size, 5) + 0.25 * noise(rng, size, 14), 0, 1)
-        tint(picture, redness, (0.98, 0.84, 0.82))
+        tint(picture, redness, (0.98, 0.87, 0.85))
         tint(picture, 0.75 * _spots(rng, size, int(rng.integers(50, 110)), (2, 6), 1.5), (0.78, 0.62, 0.48))
     if moles < OTHER_MOLES[diagnosis]:
         tint(picture, _spots(rng, size, int(rng.integers(5, 11)), (4, 10), 1.2), (0.52, 0.40, 0.32))
