@@ -40,11 +40,19 @@ def synth(out, cases, seed, size, traps, workers, contact_sheet):
     from amfam_tf.data import synthetic
 
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TextColumn("cases"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("drawing", total=cases)
-        synthetic.write_release(
-            out, cases, seed, size, traps, workers, progress=lambda done: bar.update(task, completed=done)
-        )
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("drawing", total=cases)
+
+    def show(done: int) -> None:
+        if done == 1:  # not before: an error in the arguments is one line, without a bar
+            bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        synthetic.write_release(out, cases, seed, size, traps, workers, progress=show)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
     if contact_sheet:
         synthetic.contact_sheet(out, contact_sheet)
     click.echo(f"{cases} cases drawn into {out}")

@@ -268,5 +268,8 @@ def test_the_command_draws_a_release_and_its_contact_sheet(tmp_path):
     refused = CliRunner().invoke(synth, [str(tmp_path / "x"), "--size", "96*72"])
     assert refused.exit_code == 2
     assert "must be WIDTHxHEIGHT" in refused.output
+    again = CliRunner().invoke(synth, arguments)
+    assert isinstance(again.exception, UserError)
+    assert again.output == ""
     with pytest.raises(DataError, match="row"):
         synthetic.contact_sheet(out, sheet, cases=[99])
