@@ -1,0 +1,243 @@
+"""Calibration: reliability, expected calibration error, Brier score, and one temperature per task.
+
+The temperature of a task divides its logits (Guo et al. 2017). It is fitted on the validation split only, by the mean
+negative log likelihood, and kept in the run folder as calibration.json with the digest of the model that it belongs to.
+It changes no predicted class.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from amfam_tf.errors import RunError
+from amfam_tf.evaluation import intervals, predictions, report_json
+from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS, task_names
+
+CALIBRATION_FILE = "calibration.json"
+METHOD = "temperature scaling per task, fitted on the validation split by the mean negative log likelihood"
+BINS = 10
+FEWEST_CASES = 30
+"""With fewer validation cases no temperature is fitted: it stays 1."""
+BOUNDS = (0.05, 20.0)
+SMALLEST = 1e-300
+"""Stands for a probability of 0 where a logarithm is needed."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperatures of a run.
+
+    Attributes:
+        temperatures: for each task name, what its logits are divided by; greater than 0.
+        cases: validation cases that they were fitted on.
+        model_sha256: digest of the model file that they belong to.
+        log_loss: for each task name, mean negative log likelihood "before" and "after" on those cases.
+        notes: what a reader has to know.
+    """
+
+    temperatures: Mapping[str, float]
+    cases: int
+    model_sha256: str
+    log_loss: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the content of calibration.json."""
+        return {
+            "method": METHOD,
+            "fitted_on": "validate",
+            "cases": self.cases,
+            "temperatures": dict(self.temperatures),
+            "log_loss": {name: dict(values) for name, values in self.log_loss.items()},
+            "model_sha256": self.model_sha256,
+            "notes": list(self.notes),
+        }
+
+
+def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Returns softmax(logits / temperature) of probabilities = softmax(logits), [N, classes].
+
+    The logits themselves are not needed: the logarithm of a softmax differs from them by a constant per case.
+    """
+    if temperature == 1:
+        return np.asarray(probabilities, np.float64)
+    return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=-1)
+
+
+def apply(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
+    """Returns a predictions table with the temperature of each task applied; predicted classes stay as they are."""
+    scaled = table.copy()
+    for task in TASKS:
+        values = scale(predictions.task_probabilities(table, task), temperatures[task.name])
+        scaled[predictions.probability_columns(task)] = values
+    return scaled
+
+
+def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Returns the temperature in `BOUNDS` with the least mean negative log likelihood.
+
+    Args:
+        y_true: class numbers, int [N].
+        probabilities: [N, classes], at temperature 1.
+    """
+
+    def loss(log_temperature: float) -> float:
+        return negative_log_likelihood(y_true, scale(probabilities, np.exp(log_temperature)))
+
+    result = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(result.x))
+
+
+def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Returns the mean of -log p(label), in nats."""
+    chosen = np.asarray(probabilities)[np.arange(len(y_true)), np.asarray(y_true)]
+    return float(-np.log(np.maximum(chosen, SMALLEST)).mean())
+
+
+def fit(table: pd.DataFrame, model_sha256: str) -> Calibration:
+    """Returns the temperatures for a predictions table of the validation split, made at temperature 1."""
+    notes = []
+    if len(table) < FEWEST_CASES:
+        notes.append(f"fewer than {FEWEST_CASES} validation cases ({len(table)}): every temperature stays 1")
+    temperatures, losses = {}, {}
+    for task in TASKS:
+        y_true, values = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
+        temperature, note = (1.0, None) if len(table) < FEWEST_CASES else _fit_task(y_true, values)
+        if note is not None:
+            notes.append(f"{task.name}: {note}")
+        before, after = (negative_log_likelihood(y_true, scale(values, at)) for at in (1.0, temperature))
+        temperatures[task.name], losses[task.name] = temperature, {"before": before, "after": after}
+    return Calibration(temperatures, len(table), model_sha256, losses, tuple(notes))
+
+
+def _fit_task(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[float, str | None]:
+    """Returns the temperature of a task, and what is to be said about it."""
+    if (probabilities.argmax(axis=1) == y_true).all():
+        return 1.0, "every validation case is right, which fits any lower temperature better: it stays 1"
+    temperature = fit_temperature(y_true, probabilities)
+    if BOUNDS[0] * 1.01 < temperature < BOUNDS[1] * 0.99:
+        return temperature, None
+    return temperature, f"the temperature is at the end of the range {BOUNDS[0]:g} to {BOUNDS[1]:g}"
+
+
+def write(run: Path, calibration: Calibration) -> None:
+    """Writes calibration.json into a run folder atomically."""
+    report_json.write(run / CALIBRATION_FILE, calibration.to_dict())
+
+
+def read(run: Path, model_sha256: str | None = None) -> Calibration | None:
+    """Returns the calibration of a run; None if it has none, or one of another model than `model_sha256`.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = run / CALIBRATION_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        temperatures = {name: float(content["temperatures"][name]) for name in task_names()}
+        calibration = Calibration(
+            temperatures, content["cases"], content["model_sha256"], content["log_loss"], tuple(content["notes"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: remove it, and `amfam-tf evaluate` fits it anew") from error
+    if not all(0 < value < np.inf for value in temperatures.values()):
+        raise RunError(f"{path} is damaged: a temperature is not greater than 0; remove the file to fit it anew")
+    if model_sha256 is not None and calibration.model_sha256 != model_sha256:
+        return None
+    return calibration
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Returns how often the predicted class is right, by its probability.
+
+    Args:
+        y_true: class numbers, int [N].
+        probabilities: [N, classes] in [0, 1].
+        bins: equal widths over [0, 1]; a value on an edge belongs to the bin below it.
+
+    Returns:
+        One row per bin: low, high, cases, confidence (mean probability), accuracy, accuracy_low, accuracy_high
+        (Wilson, 95 %); NaN in an empty bin.
+    """
+    confidence = np.asarray(probabilities).max(axis=1)
+    right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
+    return reliability_of(right, confidence, bins)
+
+
+def reliability_of(outcomes: np.ndarray, scores: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Returns the table of `reliability` for yes/no outcomes [N] and their predicted probabilities [N]."""
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.clip(np.ceil(np.asarray(scores) * bins).astype(int) - 1, 0, bins - 1)
+    rows = []
+    for place in range(bins):
+        inside = places == place
+        cases, successes = int(inside.sum()), int(np.asarray(outcomes)[inside].sum())
+        interval = intervals.wilson(successes, cases) if cases else (np.nan, np.nan)
+        rows.append(
+            {
+                "low": float(edges[place]),
+                "high": float(edges[place + 1]),
+                "cases": cases,
+                "confidence": float(np.asarray(scores)[inside].mean()) if cases else np.nan,
+                "accuracy": successes / cases if cases else np.nan,
+                "accuracy_low": interval[0],
+                "accuracy_high": interval[1],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def expected_calibration_error(bins: pd.DataFrame) -> float:
+    """Returns the mean over cases of |accuracy - confidence| of their bin, in [0, 1]."""
+    used = bins[bins["cases"] > 0]
+    return float((used["cases"] * (used["accuracy"] - used["confidence"]).abs()).sum() / used["cases"].sum())
+
+
+def brier_score(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Returns the mean over cases of the sum over classes of (probability - label)^2, in [0, 2] (Brier 1950)."""
+    values = np.asarray(probabilities, np.float64)
+    return float(((values - np.eye(values.shape[1])[np.asarray(y_true)]) ** 2).sum(axis=1).mean())
+
+
+def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Returns expected_calibration_error, brier_score, log_loss and the bins of a task."""
+    bins = reliability(y_true, probabilities)
+    return {
+        "expected_calibration_error": expected_calibration_error(bins),
+        "brier_score": brier_score(y_true, probabilities),
+        "log_loss": negative_log_likelihood(y_true, probabilities),
+        "bins": bins.to_dict("records"),
+    }
+
+
+def table_calibration(table: pd.DataFrame) -> dict[str, Any]:
+    """Returns `tasks` ({task: see `task_calibration`}) and `melanoma` (the probability of MEL as a yes/no forecast)."""
+    tasks = {
+        task.name: task_calibration(predictions.true_labels(table, task), predictions.task_probabilities(table, task))
+        for task in TASKS
+    }
+    outcome = predictions.true_labels(table, DIAGNOSIS) == MELANOMA
+    scores = predictions.task_probabilities(table, DIAGNOSIS)[:, MELANOMA]
+    bins = reliability_of(outcome, scores)
+    melanoma = {
+        "expected_calibration_error": expected_calibration_error(bins),
+        "brier_score": float(((scores - outcome) ** 2).mean()),
+        "bins": bins.to_dict("records"),
+    }
+    return {"tasks": tasks, "melanoma": melanoma}

@@ -1,0 +1,181 @@
+"""Paired comparison of two runs on the same cases.
+
+| question | test |
+| --- | --- |
+| difference of any metric | paired bootstrap: both runs in the same resamples, percentile interval |
+| accuracy of a task | McNemar's exact test; also its mid-p variant, less conservative (Fagerland et al. 2013) |
+| AUC of a class | DeLong et al. 1988 |
+
+Holm's correction is over the 8 tasks for accuracy (exact p-values), and over all distinct AUC comparisons (a task of
+two classes has one, not two).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom, binomtest, norm, rankdata
+
+from amfam_tf.errors import DataError
+from amfam_tf.evaluation import intervals, predictions
+from amfam_tf.tasks import DIAGNOSIS, TASKS, Task
+
+
+def compare(
+    first: pd.DataFrame, second: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
+) -> dict[str, Any]:
+    """Returns how two runs differ; every difference is first minus second.
+
+    Args:
+        first: predictions table of one run.
+        second: that of the other, on the same cases in any order.
+        resamples: of the paired bootstrap.
+        seed: of its draws.
+
+    Returns:
+        `cases`; `average` {accuracy, balanced_accuracy: {first, second, difference, ci95}}; `tasks` {task: {accuracy:
+        {..., only_first_right, only_second_right, mcnemar_exact_p, mcnemar_mid_p, mcnemar_holm_p}, classes: {class:
+        {auc: {..., delong_standard_error, delong_p, delong_holm_p}}}}}. NaN where undefined.
+
+    Raises:
+        DataError: the tables are not about the same cases with the same labels.
+    """
+    second = align(first, second)
+    ones = np.ones((1, len(first)))
+    plain = [intervals.table_replicates(table, ones) for table in (first, second)]
+    strata = predictions.true_labels(first, DIAGNOSIS)
+    drawn = intervals.replicates_of(lambda counts: _differences(first, second, counts), strata, resamples, seed)
+
+    def change(*path: str) -> dict[str, Any]:
+        one, other = (float(values[path][0]) for values in plain)
+        interval = list(intervals.percentile_interval(drawn[path]))
+        return {"first": one, "second": other, "difference": one - other, "ci95": interval}
+
+    tasks: dict[str, Any] = {}
+    for task in TASKS:
+        accuracy = change("tasks", task.name, "accuracy") | mcnemar(first, second, task)
+        areas = {name: {"auc": change("tasks", task.name, "classes", name, "auc")} for name in task.classes}
+        for number, name in enumerate(task.classes):
+            areas[name]["auc"] |= delong_of_class(first, second, task, number)
+        tasks[task.name] = {"accuracy": accuracy, "classes": areas}
+    _correct(tasks)
+    average = {metric: change("average", metric) for metric in ("accuracy", "balanced_accuracy")}
+    return {"cases": len(first), "average": average, "tasks": tasks}
+
+
+def _differences(first: pd.DataFrame, second: pd.DataFrame, counts: np.ndarray) -> dict[intervals.Path, np.ndarray]:
+    one, other = (intervals.table_replicates(table, counts) for table in (first, second))
+    return {path: one[path] - other[path] for path in one}
+
+
+def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Returns `second` with its rows in the order of `first`.
+
+    Raises:
+        DataError: a case is in one table only, or has another label; names it.
+    """
+    alone = sorted(set(first[predictions.CASE]) ^ set(second[predictions.CASE]))
+    if alone:
+        raise DataError(f"the runs were not evaluated on the same cases: case {alone[0]} is in one of them only")
+    aligned = second.set_index(predictions.CASE).loc[first[predictions.CASE]].reset_index()
+    for task in TASKS:
+        wrong = np.flatnonzero(aligned[f"{task.name}_true"].to_numpy() != first[f"{task.name}_true"].to_numpy())
+        if wrong.size:
+            case = first[predictions.CASE].iloc[wrong[0]]
+            raise DataError(f"the runs were evaluated with different labels: case {case}, task {task.name}")
+    return aligned
+
+
+def mcnemar(first: pd.DataFrame, second: pd.DataFrame, task: Task) -> dict[str, Any]:
+    """Returns McNemar's counts and p-values for the accuracy of a task; the tables are aligned."""
+    truth = predictions.true_labels(first, task)
+    one, other = (predictions.predicted_labels(table, task) == truth for table in (first, second))
+    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
+    exact, middle = mcnemar_p_values(only_first, only_second)
+    return {
+        "only_first_right": only_first,
+        "only_second_right": only_second,
+        "mcnemar_exact_p": exact,
+        "mcnemar_mid_p": middle,
+    }
+
+
+def mcnemar_p_values(only_first: int, only_second: int) -> tuple[float, float]:
+    """Returns the two-sided exact and mid p-value of McNemar's test; 1 without discordant cases.
+
+    Exact: the discordant cases are a fair coin. Mid-p: the observed outcome counts half (Fagerland et al. 2013).
+    """
+    discordant = only_first + only_second
+    if discordant == 0:
+        return 1.0, 1.0
+    exact = float(binomtest(only_first, discordant).pvalue)
+    middle = exact - float(binom.pmf(only_first, discordant, 0.5))
+    return exact, 1.0 if only_first == only_second else middle
+
+
+def delong_of_class(first: pd.DataFrame, second: pd.DataFrame, task: Task, number: int) -> dict[str, float]:
+    """Returns DeLong's standard error and p-value for the AUC of a class; the tables are aligned."""
+    truth = predictions.true_labels(first, task) == number
+    scores = np.stack([predictions.task_probabilities(table, task)[:, number] for table in (first, second)])
+    _, error, p_value = delong(truth, scores)
+    return {"delong_standard_error": error, "delong_p": p_value}
+
+
+def delong(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
+    """Returns the difference of two correlated AUCs, its standard error and the two-sided p-value.
+
+    Args:
+        truth: bool [N].
+        scores: [2, N], higher for true.
+
+    Returns:
+        All NaN with fewer than two cases of a kind. p is 1 if both orders are the same.
+
+    Source: DeLong et al. 1988; placement values by midranks, Sun and Xu 2014.
+    """
+    truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if min(positives, negatives) < 2:
+        return np.nan, np.nan, np.nan
+    ranks = rankdata(scores, axis=1)
+    of_positives = (ranks[:, truth] - rankdata(scores[:, truth], axis=1)) / negatives
+    of_negatives = 1 - (ranks[:, ~truth] - rankdata(scores[:, ~truth], axis=1)) / positives
+    areas = of_positives.mean(axis=1)
+    covariance = np.cov(of_positives) / positives + np.cov(of_negatives) / negatives
+    difference = float(areas[0] - areas[1])
+    variance = max(0.0, float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
+    error = float(np.sqrt(variance))
+    if error < 1e-12:
+        return difference, 0.0, 1.0 if abs(difference) < 1e-12 else 0.0
+    return difference, error, float(2 * norm.sf(abs(difference) / error))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns p-values corrected by Holm 1979 for testing all of them; NaN stays NaN and does not count."""
+    values = np.asarray(p_values, np.float64)
+    corrected = np.full(values.shape, np.nan)
+    order = [index for index in np.argsort(values, kind="stable") if not np.isnan(values[index])]
+    largest = 0.0
+    for place, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - place) * values[index]))
+        corrected[index] = largest
+    return corrected.tolist()
+
+
+def _correct(tasks: Mapping[str, Any]) -> None:
+    """Adds mcnemar_holm_p and delong_holm_p in place."""
+    accuracies = [tasks[task.name]["accuracy"] for task in TASKS]
+    for row, value in zip(accuracies, holm([row["mcnemar_exact_p"] for row in accuracies]), strict=True):
+        row["mcnemar_holm_p"] = value
+    groups = [_distinct_areas(tasks[task.name]["classes"]) for task in TASKS]
+    flat = [rows for group in groups for rows in group]
+    for rows, value in zip(flat, holm([rows[0]["delong_p"] for rows in flat]), strict=True):
+        for row in rows:
+            row["delong_holm_p"] = value
+
+
+def _distinct_areas(classes: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    """Returns the AUC comparisons of a task; the two of a task of two classes are one and the same."""
+    rows = [values["auc"] for values in classes.values()]
+    return [rows] if len(rows) == 2 else [[row] for row in rows]
