@@ -43,6 +43,9 @@ from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
 Tensors = dict[str, tf.Tensor]
 
+# No Python branch here depends on a tensor; rewriting the source would only double the time until the first batch.
+without_autograph = tf.autograph.experimental.do_not_convert
+
 METADATA_INPUTS: tuple[str, ...] = ("elevation", "location", "sex")
 METADATA_SIZE: int = sum(len(METADATA[column]) for column in METADATA_INPUTS)
 
@@ -83,6 +86,7 @@ def training_dataset(cases: pd.DataFrame, config: Config, first_epoch: int = 0) 
     def finish(labels: Tensors, pair: Tensors, epoch: tf.Tensor) -> Tensors:
         return labels | _augment_pair(pair if cached else to_pictures(pair), labels["case_num"], epoch, config)
 
+    @without_autograph
     def epoch_dataset(epoch: tf.Tensor) -> tf.data.Dataset:
         # Sets the seed of this function's graph only: without it the order would depend on the process's global seed.
         # Not 0: TensorFlow takes the pair (0, 0) for "no seed".
@@ -122,6 +126,7 @@ def evaluation_dataset(cases: pd.DataFrame, config: Config, use_cache: bool = Fa
     elements = _elements(cases, config, use_cache=cached)
     to_pictures = _to_pictures(cases, config)
 
+    @without_autograph
     def finish(labels: Tensors, pair: Tensors) -> Tensors:
         pictures = pair if cached else to_pictures(pair)
         return labels | {name: images.to_unit_range(pictures[name]) for name in MODALITIES}
@@ -145,7 +150,7 @@ def encode_metadata(cases: pd.DataFrame) -> np.ndarray:
     """
     blocks = []
     for column in METADATA_INPUTS:
-        values = cases[column].fillna("").astype(str)
+        values = cases[column].map(lambda value: "" if pd.isna(value) else str(value))
         unknown = ~values.isin(["", *METADATA[column]])
         if unknown.any():
             case_num = cases.loc[unknown, "case_num"].iloc[0]
@@ -221,6 +226,7 @@ def _to_pictures(cases: pd.DataFrame, config: Config) -> Callable[[Tensors], Ten
     read = tf.identity if records.is_from_records(cases) else tf.io.read_file
     data = config.data
 
+    @without_autograph
     def to_pictures(pair: Tensors) -> Tensors:
         return {
             name: images.prepare_image(read(reference), data.image_size, data.border_crop, data.max_pixels)
