@@ -180,7 +180,7 @@ METADATA: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "management": ("excision", "clinical follow up", "no further examination"),
     }
 )
-"""Values of the metadata columns in one-hot order. `management` is decided from the diagnosis: never an input by default."""
+"""Values of the metadata columns in one-hot order; `management` follows the diagnosis, so it is no input by default."""
 
 MODALITIES: tuple[str, str] = ("clinical", "dermoscopic")
 SPLITS: tuple[str, str, str] = ("train", "validate", "test")

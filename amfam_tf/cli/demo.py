@@ -112,10 +112,11 @@ def _save(out: Path, state: dict[str, Any]) -> None:
 
 def _point_to_files(out: Path) -> None:
     files = {
-        "data/release_v0/images": "the drawn pictures",
+        "data/images": "the drawn pictures",
         "run/config.yaml": "every value that decided the run",
         "run/history.csv": "losses and accuracies per epoch",
-        "run/tensorboard": "the same as curves, and pictures: tensorboard --logdir " + str(out / "run/tensorboard"),
+        "run/pictures": "inputs, attention maps and reconstructions while training",
+        "run/tensorboard": f"the same as curves: tensorboard --logdir {shlex.quote(str(out / 'run/tensorboard'))}",
         "run/evaluation/test/metrics.json": "the table above, in full",
         "run/evaluation/test/predictions.csv": "one row per case",
     }
