@@ -102,7 +102,8 @@ def reason(error: tf.errors.OpError) -> str:
         return ours.group().strip()
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*|\[\[.*", "", error.message.strip(), flags=re.DOTALL)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    # Errors from a graph start with where the op was defined.
+    return lines[-1] if lines else type(error).__name__
 
 
 def _read_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:

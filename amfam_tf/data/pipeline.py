@@ -226,14 +226,15 @@ def _to_pictures(cases: pd.DataFrame, config: Config) -> Callable[[Tensors], Ten
     read = tf.identity if records.is_from_records(cases) else tf.io.read_file
     data = config.data
 
-    @without_autograph
-    def to_pictures(pair: Tensors) -> Tensors:
-        return {
-            name: images.prepare_image(read(reference), data.image_size, data.border_crop, data.max_pixels)
-            for name, reference in pair.items()
-        }
+    # A function of its own: both modalities share one graph of the decoder.
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
+    def prepare(reference: tf.Tensor) -> tf.Tensor:
+        return images.prepare_image(read(reference), data.image_size, data.border_crop, data.max_pixels)
 
-    return to_pictures
+    def to_pictures(pair: Tensors) -> Tensors:
+        return {name: prepare(reference) for name, reference in pair.items()}
+
+    return without_autograph(to_pictures)
 
 
 def _augment_pair(pictures: Tensors, case_num: tf.Tensor, epoch: tf.Tensor, config: Config) -> Tensors:
