@@ -109,6 +109,7 @@ class ModelConfig:
         modalities: which pictures are used (ablations 1 and 2 use one).
         batch_statistics: "joint" sends both modalities through G as one batch of 2B; "per_modality" one after the
             other.
+        batch_norm_momentum: of the moving averages that inference uses, in G and the decoders.
         adversarial: with D and its gradient reversal (Eq. 1).
         reversal_scale: coefficient of the gradient reversal.
         reversal_schedule: "constant", or "ramp" for Ganin's 2 / (1 + exp(-10 p)) - 1 times reversal_scale.
@@ -131,6 +132,7 @@ class ModelConfig:
     weights: str = "imagenet"
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")
     batch_statistics: Literal["joint", "per_modality"] = "joint"
+    batch_norm_momentum: float = 0.99
     adversarial: bool = True
     reversal_scale: float = 1.0
     reversal_schedule: Literal["constant", "ramp"] = "constant"
@@ -171,6 +173,10 @@ class ModelConfig:
         units = {key: getattr(self, key) for key in ("discriminator_units", "classifier_units", "reversal_scale")}
         _require_positive("model", units)
         _require_not_negative("model", {"leaky_relu_slope": self.leaky_relu_slope})
+        _require(
+            0 <= self.batch_norm_momentum < 1,
+            f"model.batch_norm_momentum must be in [0, 1). Received: {self.batch_norm_momentum}",
+        )
         _require(
             0 <= self.classifier_dropout < 1,
             f"model.classifier_dropout must be in [0, 1). Received: {self.classifier_dropout}",

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 KEYS_COEFFICIENT = -0.5
+ROUNDING = 1e-5
 
 
 def _keys_kernel(distance: np.ndarray) -> np.ndarray:
@@ -40,7 +41,13 @@ def resize_bicubic(maps: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 
 def normalize_min_max(maps: tf.Tensor) -> tf.Tensor:
-    """Returns maps [B, height, width] scaled per map to [0, 1]; a constant map becomes 0 everywhere."""
+    """Returns maps [B, height, width] scaled per map to [0, 1]; a constant map becomes 0 everywhere.
+
+    Constant means up to rounding: resizing a constant map leaves differences in the last bits, which must not be
+    stretched to [0, 1].
+    """
     low = tf.reduce_min(maps, axis=(1, 2), keepdims=True)
-    span = tf.reduce_max(maps, axis=(1, 2), keepdims=True) - low
-    return tf.math.divide_no_nan(maps - low, span)
+    high = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
+    constant = high - low <= ROUNDING * tf.maximum(tf.abs(low), tf.abs(high))
+    span = tf.where(constant, tf.ones_like(low), high - low)
+    return tf.where(constant, tf.zeros_like(maps), (maps - low) / span)

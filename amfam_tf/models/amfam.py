@@ -39,7 +39,7 @@ class AMFAM(LesionModel):
 
     def __init__(self, config: ModelConfig, image_size: int, name: str = "amfam", **kwargs):
         # Layers.
-        backbone = create_backbone(config.backbone, image_size, config.weights)
+        backbone = create_backbone(config.backbone, image_size, config.weights, config.batch_norm_momentum)
         parts = {"G": [backbone]}
         heads = ClassifierHeads(config)
         pool = layers.GlobalAveragePooling2D(name="pool")
@@ -113,7 +113,7 @@ def _upsampling_block(scale: int, channels: int, config: ModelConfig, number: in
         ]
     return [
         *convolution,
-        layers.BatchNormalization(name=f"norm_{number}"),
+        layers.BatchNormalization(momentum=config.batch_norm_momentum, name=f"norm_{number}"),
         layers.LeakyReLU(config.leaky_relu_slope, name=f"activation_{number}"),
     ]
 

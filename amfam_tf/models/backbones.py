@@ -42,7 +42,9 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
-def create_backbone(name: str, image_size: int, weights: str = "none") -> keras.Model:
+def create_backbone(
+    name: str, image_size: int, weights: str = "none", batch_norm_momentum: float = 0.99
+) -> keras.Model:
     """Returns the backbone: RGB in [0, 1] [B, image_size, image_size, 3] -> last feature maps [B, h, w, c].
 
     At 299 pixels ResNet-50 gives [B, 10, 10, 2048].
@@ -52,6 +54,7 @@ def create_backbone(name: str, image_size: int, weights: str = "none") -> keras.
         image_size: side of the input, pixels.
         weights: "none" (random), "imagenet", or the path of a `.weights.h5` file that `Model.save_weights` of such a
             backbone wrote.
+        batch_norm_momentum: of the moving averages.
 
     Raises:
         WeightsError: ImageNet weights do not exist or cannot be had; the file is missing or does not fit.
@@ -69,6 +72,9 @@ def create_backbone(name: str, image_size: int, weights: str = "none") -> keras.
         input_shape=(image_size, image_size, 3),
         name="backbone",
     )
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum  # keras-cv has no argument for it
     if weights == "imagenet":
         _load_imagenet(backbone, name, spec)
     elif weights != "none":

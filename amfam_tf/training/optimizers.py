@@ -16,7 +16,7 @@ class CoupledAdam(keras.optimizers.Adam):
 
     Args:
         l2: coefficient of L2.
-        exclude: variables whose name is one of these get no L2.
+        exclude: variables whose own name (without the layer's) is one of these get no L2.
         **kwargs: of `keras.optimizers.Adam`.
 
     Source: Wang et al. 2022, Sec. 4.2 ("weight decay 1e-4"); Loshchilov and Hutter 2019, Algorithm 2 (the L2 line).
@@ -28,8 +28,10 @@ class CoupledAdam(keras.optimizers.Adam):
         self.exclude = tuple(exclude)
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.l2 > 0 and variable.name not in self.exclude:
-            gradient = gradient + tf.cast(self.l2, gradient.dtype) * tf.cast(variable.value, gradient.dtype)
+        # Keras hands over the tf.Variable, whose name is like "backbone/conv1_bn/gamma:0".
+        own_name = variable.name.split("/")[-1].split(":")[0]
+        if self.l2 > 0 and own_name not in self.exclude:
+            gradient = gradient + tf.cast(self.l2, gradient.dtype) * tf.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):

@@ -134,6 +134,7 @@ def _train(
             steps_per_epoch=steps,
             validation_data=validation,
             callbacks=watchers,
+            shuffle=False,
             verbose=0,
         )
     return checkpoint.state

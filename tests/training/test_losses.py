@@ -1,0 +1,83 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from amfam_tf.config import LossConfig
+from amfam_tf.tasks import TASKS
+from amfam_tf.training.losses import adversarial_loss, build_losses, classification_loss, reconstruction_loss
+
+# One 2 x 2 image; squared errors summed over colours: 0.14, 1, 0, 0.25.
+IMAGE = tf.zeros((1, 2, 2, 3))
+RECONSTRUCTION = tf.constant([[[[0.1, 0.2, 0.3], [1.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 0.3, 0.4]]]])
+ATTENTION = tf.constant([[[[0.0], [1.0]], [[0.5], [0.25]]]])
+
+
+@pytest.mark.parametrize(
+    ("weighting", "expected"),
+    [
+        ("none", (0.14 + 1.0 + 0.0 + 0.25) / 4),
+        ("linear", (0.0 * 0.14 + 1.0 * 1.0 + 0.5 * 0.0 + 0.25 * 0.25) / 4),
+        ("exponential", (1.0 * 0.14 + math.e * 1.0 + 0.0 + math.exp(0.25) * 0.25) / 4),
+    ],
+)
+def test_equation_2_by_hand(weighting, expected):
+    for attention in (ATTENTION, ATTENTION[..., 0]):
+        loss = reconstruction_loss(IMAGE, RECONSTRUCTION, attention, weighting)
+        assert loss.shape == ()
+        assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equation_2_is_a_mean_over_images():
+    two = [tf.concat([tensor, tensor], axis=0) for tensor in (IMAGE, RECONSTRUCTION, ATTENTION)]
+    one = reconstruction_loss(IMAGE, RECONSTRUCTION, ATTENTION, "exponential")
+    assert float(reconstruction_loss(*two, "exponential")) == pytest.approx(float(one))
+
+
+def test_no_attention_is_needed_without_weighting():
+    assert float(reconstruction_loss(IMAGE, RECONSTRUCTION, None, "none")) == pytest.approx(1.39 / 4)
+
+
+def test_unknown_weighting_is_refused():
+    with pytest.raises(ValueError, match="one of none, linear, exponential. Received: 'cubic'"):
+        reconstruction_loss(IMAGE, RECONSTRUCTION, ATTENTION, "cubic")
+
+
+def test_equation_1_by_hand():
+    clinical = tf.constant([[math.log(3.0), 0.0], [0.0, 0.0]])  # D = 3/4, 1/2
+    dermoscopic = tf.constant([[math.log(4.0), 0.0], [0.0, math.log(9.0)]])  # D = 4/5, 1/10
+    expected = -(math.log(3 / 4) + math.log(1 / 2)) / 2 - (math.log(1 - 4 / 5) + math.log(1 - 1 / 10)) / 2
+    assert float(adversarial_loss(clinical, dermoscopic)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equation_3_by_hand():
+    logits = {task.name: tf.zeros((2, len(task.classes))) for task in TASKS}
+    labels = {task.name: tf.constant([0, 1]) for task in TASKS}
+    # Uniform probabilities: ln of the number of classes for each task.
+    expected = math.log(5) + 5 * math.log(3) + 2 * math.log(2)
+    assert float(classification_loss(labels, logits)) == pytest.approx(expected, rel=1e-6)
+    logits["BWV"] = tf.constant([[math.log(3.0), 0.0], [math.log(3.0), 0.0]])
+    changed = expected - math.log(2) - (math.log(3 / 4) + math.log(1 / 4)) / 2
+    assert float(classification_loss(labels, logits)) == pytest.approx(changed, rel=1e-6)
+
+
+def test_equation_3_needs_a_shared_task():
+    with pytest.raises(ValueError, match="share no task"):
+        classification_loss({"DIAG": tf.constant([0])}, {"PN": tf.zeros((1, 3))})
+
+
+def test_terms_of_equation_4_follow_the_outputs():
+    every = ["DIAG", "modality_logits_clinical", "modality_logits_dermoscopic", "reconstruction_clinical"]
+    weights = LossConfig(adversarial=0.8, reconstruction=0.4)
+    terms = {loss.name: loss.weight for loss in build_losses(every, weights, "exponential")}
+    assert terms == {"classification": 1.0, "adversarial": 0.8, "reconstruction_clinical": 0.4}
+    assert [loss.name for loss in build_losses(["DIAG"], weights, "none")] == ["classification"]
+
+
+def test_losses_are_float32_for_16_bit_outputs():
+    logits = {task.name: tf.zeros((1, len(task.classes)), tf.bfloat16) for task in TASKS}
+    labels = {task.name: tf.constant([0]) for task in TASKS}
+    assert classification_loss(labels, logits).dtype == tf.float32
+    half = tf.cast(RECONSTRUCTION, tf.bfloat16)
+    np.testing.assert_allclose(reconstruction_loss(IMAGE, half, ATTENTION, "none"), 1.39 / 4, rtol=1e-2)
