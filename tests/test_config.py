@@ -64,6 +64,7 @@ IMPOSSIBLE = [
     ("model.classifier_units=0", "model.classifier_units must be greater than 0. Received: 0"),
     ("model.reversal_scale=0", "model.reversal_scale must be greater than 0. Received: 0.0"),
     ("model.leaky_relu_slope=-1", "model.leaky_relu_slope must not be negative. Received: -1.0"),
+    ("model.batch_norm_momentum=1", "model.batch_norm_momentum must be in [0, 1). Received: 1.0"),
     ("model.classifier_dropout=1", "model.classifier_dropout must be in [0, 1). Received: 1.0"),
     (
         "model.attention_activations=[relu, relu]",
