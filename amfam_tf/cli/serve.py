@@ -1,0 +1,51 @@
+"""amfam-tf serve: the embedded server, with the flags of tensorflow_model_server."""
+
+from typing import Any
+
+import click
+
+OPTIONAL_BOOLEAN: dict[str, Any] = {"is_flag": False, "flag_value": "true", "type": bool, "show_default": True}
+"""`--flag`, `--flag=true` and `--flag=false`, as upstream's."""
+
+
+def _dashes(token: str) -> str:
+    """Returns a flag with dashes: --model_name is --model-name."""
+    return token.replace("_", "-")
+
+
+@click.command(context_settings={"token_normalize_func": _dashes, "show_default": True})
+@click.option("--port", default=8500, help="Port of gRPC; 0 for none.")
+@click.option("--rest-api-port", default=0, help="Port of REST and metrics; 0 for none.")
+@click.option("--model-name", default="default", help="Name of the model.")
+@click.option("--model-base-path", default="", help="Folder with one numbered folder per version.")
+@click.option("--model-config-file", default="", help="ModelServerConfig, instead of name and base path.")
+@click.option("--model-config-file-poll-wait-seconds", default=0.0, help="Seconds between two readings of it; 0: once.")
+@click.option("--file-system-poll-wait-seconds", default=1.0, help="Seconds between two looks for versions; 0: once.")
+@click.option("--enable-batching", default=False, help="Merge concurrent requests.", **OPTIONAL_BOOLEAN)
+@click.option("--batching-parameters-file", default="", help="BatchingParameters.")
+@click.option("--ssl-config-file", default="", help="SSLConfig: TLS of the gRPC port.")
+@click.option("--monitoring-config-file", default="", help="MonitoringConfig: Prometheus on the REST port.")
+@click.option("--enable-model-warmup", default=True, help="Run a version's warm-up requests.", **OPTIONAL_BOOLEAN)
+@click.option("--rest-api-timeout-in-ms", default=30_000, help="Longest REST prediction, in milliseconds.")
+@click.option("--bind-address", default="0.0.0.0", help="Interface to listen on. Not in upstream.")
+@click.option("--max-message-bytes", default=64 * 1024 * 1024, help="Longest request. Not in upstream.")
+@click.option("--max-concurrent-requests", default=64, help="Predictions at a time. Not in upstream.")
+@click.option("--drain-seconds", default=30.0, help="Longest wait for requests at the end. Not in upstream.")
+def serve(**flags: Any) -> None:
+    """Serve a model like TensorFlow Serving: gRPC, and REST if asked for.
+
+    The flags are those of tensorflow_model_server; --model_name works as well as --model-name. Configuration files
+    are protobuf text. SIGTERM and SIGINT finish the requests in flight, then end with exit status 0.
+    """
+    import logging
+    import signal
+
+    from amfam_tf.serving.server import Server, ServerOptions
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    server = Server(ServerOptions(**flags))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.request_stop())
+    server.start()
+    server.wait()
+    server.stop()

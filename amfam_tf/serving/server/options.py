@@ -1,0 +1,66 @@
+"""What the server is told at its start: upstream's flags with upstream's defaults, and four of our own."""
+
+from dataclasses import dataclass
+
+from amfam_tf.errors import ConfigError
+
+MEBIBYTE = 1024 * 1024
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Flags of `tensorflow_model_server` (same names and defaults), then those that only this server has.
+
+    Attributes:
+        port: of gRPC; 0 turns gRPC off.
+        rest_api_port: of REST and metrics; 0 turns them off.
+        model_name, model_base_path: the one model to serve; ignored with `model_config_file`.
+        model_config_file: text proto ModelServerConfig.
+        model_config_file_poll_wait_seconds: seconds between two readings of that file; 0 reads it once.
+        file_system_poll_wait_seconds: seconds between two looks for versions; 0 looks once.
+        enable_batching, batching_parameters_file: merge concurrent requests; text proto BatchingParameters.
+        ssl_config_file: text proto SSLConfig, for gRPC.
+        monitoring_config_file: text proto MonitoringConfig.
+        enable_model_warmup: run the warm-up requests of a version before it is AVAILABLE.
+        rest_api_timeout_in_ms: longest time of a REST prediction, in milliseconds.
+        bind_address: interface to listen on (ours).
+        max_message_bytes: longest request and largest input tensor (ours; upstream 2 GiB - 1).
+        max_concurrent_requests: predictions that run or wait at a time (ours; upstream has no limit).
+        drain_seconds: longest wait for requests in flight at the end (ours; upstream does not wait).
+    """
+
+    port: int = 8500
+    rest_api_port: int = 0
+    model_name: str = "default"
+    model_base_path: str = ""
+    model_config_file: str = ""
+    model_config_file_poll_wait_seconds: float = 0
+    file_system_poll_wait_seconds: float = 1
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
+    ssl_config_file: str = ""
+    monitoring_config_file: str = ""
+    enable_model_warmup: bool = True
+    rest_api_timeout_in_ms: int = 30_000
+    bind_address: str = "0.0.0.0"
+    max_message_bytes: int = 64 * MEBIBYTE
+    max_concurrent_requests: int = 64
+    drain_seconds: float = 30
+
+    def __post_init__(self) -> None:
+        for name in ("port", "rest_api_port"):
+            if not 0 <= getattr(self, name) <= HIGHEST_PORT:
+                raise ConfigError(f"{name} must be in [0, {HIGHEST_PORT}]. Received: {getattr(self, name)}")
+        if self.port == self.rest_api_port:
+            raise ConfigError(f"port and rest_api_port must differ and not both be 0. Received: {self.port} for both")
+        if not self.model_base_path and not self.model_config_file:
+            raise ConfigError("nothing to serve: give --model-base-path or --model-config-file")
+        if self.batching_parameters_file and not self.enable_batching:
+            raise ConfigError("batching_parameters_file has no effect: add --enable-batching")
+        for name in ("rest_api_timeout_in_ms", "max_message_bytes", "max_concurrent_requests"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be greater than 0. Received: {getattr(self, name)}")
+        for name in ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative. Received: {getattr(self, name)}")

@@ -1,0 +1,208 @@
+"""The server from start to end: models first, then ports; at the end the other way round."""
+
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from amfam_tf.errors import ConfigError
+from amfam_tf.serving.server import tls
+from amfam_tf.serving.server.admission import Admission
+from amfam_tf.serving.server.batching import read_batching_options
+from amfam_tf.serving.server.manager import ModelManager
+from amfam_tf.serving.server.metrics import DEFAULT_PATH, RequestMetrics
+from amfam_tf.serving.server.model_config import ModelServerConfig, initial_config
+from amfam_tf.serving.server.options import ServerOptions
+from amfam_tf.serving.server.predict import predict
+from amfam_tf.serving.server.rest import RestApi, RestServer
+from amfam_tf.serving.server.servable import Servable
+from amfam_tf.serving.server.services import ModelService, PredictionService
+from amfam_tf.serving.server.status import ServerError, ServingError
+from amfam_tf.serving.server.text_protos import MonitoringConfig, read_text_proto
+from amfam_tf.serving.server.warmup import warm_up
+
+SPARE_THREADS = 16
+"""gRPC threads beyond those of predictions, so that health and status always have one."""
+HEALTH_NAMES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """The embedded server.
+
+    Raises:
+        ConfigError: a configuration file that cannot be read or used.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._config = initial_config(options)
+        self._credentials = tls.read_credentials(options.ssl_config_file)
+        self._metrics_path = _read_metrics_path(options.monitoring_config_file)
+        self._batching = read_batching_options(options.batching_parameters_file) if options.enable_batching else None
+        self._metrics = RequestMetrics()
+        self._admission = Admission(options.max_concurrent_requests)
+        self._manager = ModelManager(self._load, options.file_system_poll_wait_seconds)
+        self._health = health.HealthServicer()
+        self._grpc: grpc.Server | None = None
+        self._rest: RestServer | None = None
+        self._stop_requested = threading.Event()
+        self._config_thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Loads the models, then opens the ports; returns early if `request_stop` is called meanwhile.
+
+        Raises:
+            ServerError: a model cannot be loaded, or a port cannot be opened.
+        """
+        try:
+            self._manager.start(self._config, give_up=self._stop_requested.is_set)
+        except ServingError as error:
+            self._manager.stop()
+            raise ServerError(f"Failed to start server. {' '.join(error.message.split())}") from error
+        if self._stop_requested.is_set():
+            return
+        try:
+            self._open_ports()
+        except ServerError:
+            self.stop()
+            raise
+        if self._options.model_config_file and self._options.model_config_file_poll_wait_seconds > 0:
+            self._config_thread = threading.Thread(target=self._poll_config, name="config-poll", daemon=True)
+            self._config_thread.start()
+
+    def request_stop(self) -> None:
+        """Asks `wait` to return; safe in a signal handler."""
+        self._stop_requested.set()
+
+    def wait(self) -> None:
+        """Returns once `request_stop` was called."""
+        self._stop_requested.wait()
+
+    def stop(self) -> None:
+        """Stops accepting, lets requests in flight finish for at most `drain_seconds`, then ends everything."""
+        self._stop_requested.set()
+        end = time.monotonic() + self._options.drain_seconds
+        self._health.enter_graceful_shutdown()
+        stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
+        if self._rest:
+            self._rest.stop_accepting()
+        if not self._admission.wait_idle(max(0.0, end - time.monotonic())):
+            _log.warning("Requests were still in flight after %g s", self._options.drain_seconds)
+        if stopped is not None:
+            # Ends what never ends by itself: streams that watch the health.
+            self._grpc.stop(0)
+            stopped.wait()
+        if self._rest:
+            self._rest.close()
+        if self._config_thread is not None:
+            self._config_thread.join()
+        self._manager.stop()
+        _log.info("Server stopped")
+
+    def _load(self, name: str, path: Path) -> Servable:
+        """Returns a version that is warm."""
+        servable = Servable(path, self._batching)
+        if self._options.enable_model_warmup:
+            version = int(path.name)
+            try:
+                count = warm_up(
+                    path, lambda request: predict(servable, version, request, self._options.max_message_bytes)
+                )
+            except BaseException:
+                servable.close()
+                raise
+            _log.info("Ran %d warmup requests of {name: %s version: %d}", count, name, version)
+        return servable
+
+    def _open_ports(self) -> None:
+        options = self._options
+        if options.port:
+            self._grpc = self._start_grpc()
+            _log.info("Running gRPC ModelServer at %s:%d ...", options.bind_address, options.port)
+        if options.rest_api_port:
+            api = RestApi(
+                self._manager,
+                self._metrics,
+                self._admission,
+                self._metrics_path,
+                options.rest_api_timeout_in_ms,
+                options.max_message_bytes,
+            )
+            try:
+                self._rest = RestServer(api, self._admission, options.bind_address, options.rest_api_port)
+            except OSError as error:
+                raise _cannot_listen("rest_api_port", options.rest_api_port, error.strerror) from error
+            _log.info("Exporting HTTP/REST API at:%s:%d ...", options.bind_address, options.rest_api_port)
+
+    def _start_grpc(self) -> grpc.Server:
+        options = self._options
+        threads = options.max_concurrent_requests + SPARE_THREADS
+        server = grpc.server(
+            ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+            maximum_concurrent_rpcs=threads,
+            options=[
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                # Without it, a second server could listen on the same port and take half of the requests.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        prediction = PredictionService(self._manager, self._metrics, self._admission, options.max_message_bytes)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._manager, self._admission), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        for name in HEALTH_NAMES:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        address = f"{options.bind_address}:{options.port}"
+        try:
+            if self._credentials is None:
+                server.add_insecure_port(address)
+            else:
+                server.add_secure_port(address, self._credentials)
+        except RuntimeError as error:
+            server.stop(0)
+            reason = "the address is in use, or key and certificate do not fit" if self._credentials else None
+            raise _cannot_listen("port", options.port, reason) from error
+        server.start()
+        return server
+
+    def _poll_config(self) -> None:
+        """Takes a changed configuration file over; a wrong one is logged and the present one stays."""
+        path = self._options.model_config_file
+        present = self._config
+        while not self._stop_requested.wait(self._options.model_config_file_poll_wait_seconds):
+            try:
+                config = read_text_proto(path, ModelServerConfig)
+                if config == present:
+                    continue
+                self._manager.reload(config, give_up=self._stop_requested.is_set)
+                present = config
+            except ConfigError as error:
+                _log.error("Failed to read ModelServerConfig file: %s", error)
+            except ServingError as error:
+                _log.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
+
+
+def _cannot_listen(option: str, port: int, reason: str | None) -> ServerError:
+    return ServerError(f"cannot listen on {option} {port}: {reason or 'the address is in use'}; choose another port")
+
+
+def _read_metrics_path(config_file: str) -> str:
+    """Returns the path of the metrics page, "" if they are not enabled."""
+    if not config_file:
+        return ""
+    config: Any = read_text_proto(config_file, MonitoringConfig)
+    if not config.prometheus_config.enable:
+        return ""
+    path = config.prometheus_config.path or DEFAULT_PATH
+    if not path.startswith("/"):
+        raise ConfigError(f"{config_file}: prometheus_config.path must start with /. Received: {path}")
+    return path

@@ -1,0 +1,149 @@
+"""One loaded version: a SavedModel in a session of its own, run by signature.
+
+Like the real server, a version lives in a graph and a session: runs take a timeout, fetch only the wanted outputs
+and report the kernels' own errors, and closing the session gives back all memory and all batch threads (batch
+queues of eager functions are never freed).
+"""
+
+import gc
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from amfam_tf.serving.server.batching import BatchingOptions, batched_call, is_batchable
+from amfam_tf.serving.server.status import not_found
+
+TAG = "serve"
+DEFAULT_SIGNATURE = "serving_default"
+NO_TIMEOUT = 0
+
+_queue_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """A signature in the graph: placeholders by input name, outputs by name, plain and (perhaps) batched."""
+
+    inputs: Mapping[str, tf.Tensor]
+    outputs: Mapping[str, tf.Tensor]
+    batched_outputs: Mapping[str, tf.Tensor]
+
+
+class Servable:
+    """A version that answers.
+
+    Args:
+        path: the version's folder, with saved_model.pb.
+        batching: merge concurrent requests; None runs each alone.
+
+    Raises:
+        ServingError, tf.errors.OpError, OSError: the folder holds no SavedModel that can be loaded.
+    """
+
+    def __init__(self, path: Path, batching: BatchingOptions | None = None) -> None:
+        self.path = path
+        self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = _read_signatures(path)
+        self._batching = batching
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            # The restored functions hold the variables only weakly: the model must outlive them.
+            self._model = tf.saved_model.load(str(path), tags=[TAG])
+            self._endpoints = {name: self._build(name) for name in self._model.signatures}
+            initializers = [
+                tf.compat.v1.global_variables_initializer(),
+                tf.compat.v1.tables_initializer(),
+                *tf.compat.v1.get_collection("saved_model_initializers"),
+            ]
+        self._graph.finalize()
+        config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+        config.gpu_options.allow_growth = True
+        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        try:
+            self._session.run(initializers)
+        except BaseException:
+            self._session.close()
+            raise
+
+    def has_signature(self, name: str) -> bool:
+        """Says whether the signature can be run."""
+        return name in self._endpoints and name in self.signatures
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], timeout_ms: int = NO_TIMEOUT
+    ) -> dict[str, Any]:
+        """Returns the wanted outputs by name.
+
+        Args:
+            inputs: one array per input of the signature.
+            timeout_ms: milliseconds, 0 for no limit.
+
+        Raises:
+            tf.errors.OpError: the kernels' own error, or DeadlineExceededError.
+        """
+        endpoint = self._endpoints[signature]
+        feed = {endpoint.inputs[name]: array for name, array in inputs.items()}
+        options = tf.compat.v1.RunOptions(timeout_in_ms=timeout_ms)
+        if endpoint.batched_outputs and self._fits_a_batch(inputs):
+            try:
+                return self._session.run({name: endpoint.batched_outputs[name] for name in outputs}, feed, options)
+            except (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.CancelledError):
+                raise
+            except tf.errors.OpError:
+                # Perhaps another request of the batch was wrong: alone, each gets its own answer.
+                pass
+        return self._session.run({name: endpoint.outputs[name] for name in outputs}, feed, options)
+
+    def close(self) -> None:
+        """Gives back memory and threads; no run may be in flight."""
+        self._session.close()
+        self._endpoints = {}
+        self._model = None
+        del self._graph, self._session
+        # Graphs are full of reference cycles: what they hold would stay until some later collection.
+        gc.collect()
+
+    def _fits_a_batch(self, inputs: Mapping[str, np.ndarray]) -> bool:
+        rows = {array.shape[0] if np.ndim(array) else 0 for array in inputs.values()}
+        return len(rows) == 1 and 0 < rows.pop() <= self._batching.max_batch_size
+
+    def _build(self, name: str) -> _Endpoint:
+        """Adds a signature to the graph: placeholders of unknown shape, so that only kernels judge shapes."""
+        function = self._model.signatures[name]
+        placeholders, inputs = {}, {}
+        for key, spec in function.structured_input_signature[1].items():
+            placeholders[key] = tf.compat.v1.placeholder(spec.dtype)
+            inputs[key] = tf.identity(placeholders[key])
+            inputs[key].set_shape(spec.shape)
+        outputs = dict(function(**inputs))
+        batched = {}
+        if self._batching and is_batchable([*inputs.values()]) and is_batchable([*outputs.values()]):
+            queue = f"batch_queue_{next(_queue_numbers)}"
+            names = list(outputs)
+            results = batched_call(self._batching, queue, self._model, name, function, inputs, names)
+            batched = dict(zip(names, results, strict=True))
+        return _Endpoint(placeholders, outputs, batched)
+
+
+def _read_signatures(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
+    """Returns the SignatureDefs of the graph with tag "serve"."""
+    file = path / "saved_model.pb"
+    if not file.is_file():
+        raise not_found(f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}")
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(file.read_bytes())
+    except Exception as error:
+        raise OSError(f"Can't parse {file} as binary proto") from error
+    for graph in saved_model.meta_graphs:
+        if TAG in graph.meta_info_def.tags:
+            return dict(graph.signature_def)
+    raise not_found(
+        f"Could not find meta graph def matching supplied tags: {{ {TAG} }}. "
+        "To inspect available tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`"
+    )

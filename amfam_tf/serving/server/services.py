@@ -1,0 +1,168 @@
+"""The two gRPC services: thin wrappers that measure, admit and turn errors into statuses."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from amfam_tf.serving.server.admission import Admission
+from amfam_tf.serving.server.manager import ModelManager
+from amfam_tf.serving.server.metrics import RequestMetrics
+from amfam_tf.serving.server.model_status import get_model_metadata, get_model_status
+from amfam_tf.serving.server.predict import predict
+from amfam_tf.serving.server.servable import NO_TIMEOUT
+from amfam_tf.serving.server.status import ServingError, from_exception, invalid_argument, out_of_scope, truncate
+
+Response = TypeVar("Response")
+LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
+
+_log = logging.getLogger(__name__)
+
+
+def answer(context: grpc.ServicerContext, admission: Admission, function: Callable[[], Response]) -> Response:
+    """Returns the function's response, or ends the call with the status of its error.
+
+    The call counts as open until its answer is sent.
+    """
+    admission.call_opened()
+    if not context.add_callback(admission.call_closed):
+        admission.call_closed()
+    try:
+        return function()
+    except ServingError as error:
+        failure = error
+    except Exception as error:
+        _log.exception("Answering a call failed")
+        failure = from_exception(error)
+    context.abort(failure.code, truncate(failure.message))
+    raise AssertionError("abort always raises")
+
+
+def timeout_ms(context: grpc.ServicerContext) -> int:
+    """Returns the milliseconds that the client still waits, 0 if it set no deadline.
+
+    Raises:
+        ServingError: DEADLINE_EXCEEDED, if that time is over: the work would be for nobody.
+    """
+    remaining = context.time_remaining()
+    if remaining is None or remaining > LONGEST_TIMEOUT_SECONDS:
+        return NO_TIMEOUT
+    if remaining <= 0:
+        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    return max(1, int(remaining * 1000))
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; the rest is the real server's."""
+
+    def __init__(
+        self, manager: ModelManager, metrics: RequestMetrics, admission: Admission, max_message_bytes: int
+    ) -> None:
+        self._manager = manager
+        self._metrics = metrics
+        self._admission = admission
+        self._max_message_bytes = max_message_bytes
+
+    def Predict(  # noqa: N802
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        """Runs one signature of one version."""
+        return answer(context, self._admission, lambda: self._measured_predict(request, context))
+
+    def GetModelMetadata(  # noqa: N802
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Returns the signatures of one version."""
+        return answer(context, self._admission, lambda: get_model_metadata(self._manager, request))
+
+    def Classify(  # noqa: N802
+        self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
+    ) -> classification_pb2.ClassificationResponse:
+        """Out of scope."""
+        del request
+        return answer(context, self._admission, lambda: _refuse("Classify"))
+
+    def Regress(  # noqa: N802
+        self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
+    ) -> regression_pb2.RegressionResponse:
+        """Out of scope."""
+        del request
+        return answer(context, self._admission, lambda: _refuse("Regress"))
+
+    def MultiInference(  # noqa: N802
+        self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Out of scope."""
+        del request
+        return answer(context, self._admission, lambda: _refuse("MultiInference"))
+
+    def _measured_predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        started = time.perf_counter()
+        status = grpc.StatusCode.OK
+        try:
+            with self._admission.prediction():
+                return self._predict(request, timeout_ms(context))
+        except Exception as error:
+            status = from_exception(error).code
+            raise
+        finally:
+            microseconds = (time.perf_counter() - started) * 1e6
+            self._metrics.record(request.model_spec.name, status.name, "Predict", "GRPC", microseconds)
+
+    def _predict(self, request: predict_pb2.PredictRequest, timeout: int) -> predict_pb2.PredictResponse:
+        if not request.HasField("model_spec"):
+            raise invalid_argument("Missing ModelSpec")
+        with self._manager.lease(request.model_spec) as lease:
+            return predict(lease.servable, lease.version, request, self._max_message_bytes, timeout)
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus and HandleReloadConfigRequest."""
+
+    def __init__(self, manager: ModelManager, admission: Admission) -> None:
+        self._manager = manager
+        self._admission = admission
+
+    def GetModelStatus(  # noqa: N802
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Returns the states of a model's versions."""
+        return answer(context, self._admission, lambda: get_model_status(self._manager, request))
+
+    def HandleReloadConfigRequest(  # noqa: N802
+        self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Replaces the list of models; answers when the new ones are available."""
+        return answer(context, self._admission, lambda: self._reload(request, context))
+
+    def _reload(
+        self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
+    ) -> model_management_pb2.ReloadConfigResponse:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid_argument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        self._manager.reload(request.config, give_up=lambda: not context.is_active())
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = 0
+        return response
+
+
+def _refuse(name: str) -> None:
+    raise out_of_scope(name)

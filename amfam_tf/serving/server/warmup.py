@@ -1,0 +1,53 @@
+"""Warm-up: the requests that come with a version, run before it is AVAILABLE."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from amfam_tf.serving.server.status import invalid_argument
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+MOST_RECORDS = 1000
+_OUT_OF_SCOPE = ("classify_log", "regress_log", "multi_inference_log", "session_run_log")
+
+_log = logging.getLogger(__name__)
+
+
+def warm_up(folder: Path, predict: Callable[[predict_pb2.PredictRequest], object]) -> int:
+    """Runs the Predict requests of a version's warm-up file and returns how many there were.
+
+    Records of methods that this server does not have are left out, with a line in the log.
+
+    Raises:
+        ServingError: more than 1000 records, a record that is no PredictionLog, or a request that fails.
+        tf.errors.OpError: the file is no TFRecord.
+    """
+    path = folder / WARMUP_FILE
+    if not path.is_file():
+        return 0
+    count = 0
+    for number, record in enumerate(_read_records(path), start=1):
+        if number > MOST_RECORDS:
+            raise invalid_argument(f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}")
+        try:
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+        except Exception as error:
+            raise invalid_argument(f"Failed to parse warmup record: {path} record {number}") from error
+        kind = log.WhichOneof("log_type")
+        if kind in _OUT_OF_SCOPE:
+            _log.warning("Left out warmup record %d of %s: this server has no %s", number, path, kind)
+            continue
+        if kind != "predict_log":
+            raise invalid_argument(f"Unsupported log_type for warmup: {kind} at {path} record {number}")
+        predict(log.predict_log.request)
+        count += 1
+    return count
+
+
+def _read_records(path: Path) -> list[bytes]:
+    """Returns at most one record more than allowed."""
+    with tf.device("/CPU:0"):
+        return list(tf.data.TFRecordDataset(str(path)).take(MOST_RECORDS + 1).as_numpy_iterator())
