@@ -83,21 +83,21 @@ def weighted_auc(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> n
         scores: [N], higher for true.
         counts: [R, N].
     """
-    positives, negatives = _totals_per_score(truth, scores, counts)
+    positives, negatives = totals_per_score(truth, scores, counts)
     below = np.cumsum(negatives, axis=1) - negatives
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    return _divide((positives * (below + negatives / 2)).sum(axis=1), pairs)
+    return divide((positives * (below + negatives / 2)).sum(axis=1), pairs)
 
 
 def weighted_average_precision(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Returns the sum of recall steps times precision in each resample, [R]; NaN without a true case."""
-    positives, negatives = _totals_per_score(truth, -np.asarray(scores), counts)
+    positives, negatives = totals_per_score(truth, -np.asarray(scores), counts)
     found, all_found = np.cumsum(positives, axis=1), np.cumsum(positives + negatives, axis=1)
     precision = np.divide(found, all_found, out=np.zeros_like(found), where=all_found > 0)
-    return _divide((positives * precision).sum(axis=1), positives.sum(axis=1))
+    return divide((positives * precision).sum(axis=1), positives.sum(axis=1))
 
 
-def _totals_per_score(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def totals_per_score(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the counts of true and of other cases at each distinct score, ascending, each [R, scores]."""
     order = np.argsort(scores, kind="stable")
     ordered = np.asarray(scores)[order]
@@ -106,7 +106,7 @@ def _totals_per_score(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray)
     return np.add.reduceat(drawn * true, starts, axis=1), np.add.reduceat(drawn * ~true, starts, axis=1)
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Returns the quotient, NaN where the denominator is 0."""
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
@@ -115,7 +115,7 @@ def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def _mean_of_defined(columns: np.ndarray) -> np.ndarray:
     """Returns the mean over the last axis of what is not NaN; NaN where nothing is."""
     defined = ~np.isnan(columns)
-    return _divide(np.where(defined, columns, 0).sum(axis=-1), defined.sum(axis=-1))
+    return divide(np.where(defined, columns, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def class_replicates(
@@ -131,11 +131,11 @@ def class_replicates(
         return np.stack([measure(y_true == number, probabilities[:, number], counts) for number in classes], axis=1)
 
     return {
-        "sensitivity": _divide(right, support),
-        "specificity": _divide(negatives - (predicted - right), negatives),
-        "precision": _divide(right, predicted),
+        "sensitivity": divide(right, support),
+        "specificity": divide(negatives - (predicted - right), negatives),
+        "precision": divide(right, predicted),
         "auc": ranking(weighted_auc),
-        "f1": _divide(2 * right, support + predicted),
+        "f1": divide(2 * right, support + predicted),
         "average_precision": ranking(weighted_average_precision),
     }
 
@@ -144,7 +144,7 @@ def _kappa(confusion: np.ndarray) -> np.ndarray:
     total = confusion.sum(axis=(1, 2))
     observed = np.trace(confusion, axis1=1, axis2=2) / total
     expected = (confusion.sum(axis=1) * confusion.sum(axis=2)).sum(axis=1) / total**2
-    return _divide(observed - expected, 1 - expected)
+    return divide(observed - expected, 1 - expected)
 
 
 def table_replicates(table: pd.DataFrame, counts: np.ndarray) -> dict[Path, np.ndarray]:
