@@ -8,6 +8,9 @@ Along one axis, with 3-tap kernel (w0, w1, w2), an output pixel of a block of `s
 
 Three kinds of row times three kinds of column make nine small convolutions on the small image: 25 multiply-adds per
 source pixel and channel pair instead of 9 scale^2 (144 at scale 4). Zero padding stays zero padding.
+
+The same operation is one transposed convolution with stride `scale` and a kernel of scale + 2 taps per axis: 16
+multiply-adds at scale 2, as many as the small convolutions, but without putting nine results together.
 """
 
 import keras
@@ -37,16 +40,43 @@ def _kinds(scale: int) -> list[str]:
 
 
 def upsample_convolve(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
-    """Returns conv3x3(nearest_upsample(images, scale)), zero padded.
+    """Returns conv3x3(nearest_upsample(images, scale)), zero padded, by the way that is fastest at this scale.
 
     Args:
         images: [B, h, w, c].
         kernel: [3, 3, c, d].
-        scale: at least 2.
+        scale: at least 1.
 
     Returns:
         [B, h * scale, w * scale, d]
     """
+    if scale == 1:
+        return tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
+    return _by_transposed_convolution(images, kernel, scale) if scale == 2 else _by_parts(images, kernel, scale)
+
+
+def _spread_taps(kernel: tf.Tensor, axis: int, scale: int) -> tf.Tensor:
+    """Returns the kernel with its 3 taps along `axis` spread to scale + 2: flipped, then summed over `scale` shifts."""
+    flipped = tf.reverse(kernel, [axis])
+    paddings = [[[0, 0]] * axis + [[shift, scale - 1 - shift]] + [[0, 0]] * (3 - axis) for shift in range(scale)]
+    return tf.add_n([tf.pad(flipped, padding) for padding in paddings])
+
+
+def _by_transposed_convolution(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
+    spread = _spread_taps(_spread_taps(kernel, 0, scale), 1, scale)
+    shape = tf.shape(images)
+    height, width = (images.shape[axis] or shape[axis] for axis in (1, 2))
+    return tf.nn.conv2d_transpose(
+        images,
+        tf.transpose(spread, [0, 1, 3, 2]),
+        output_shape=[shape[0], height * scale, width * scale, kernel.shape[-1]],
+        strides=scale,
+        padding=[[0, 0], [1, 1], [1, 1], [0, 0]],
+    )
+
+
+def _by_parts(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
+    """As `upsample_convolve`, by small convolutions for each kind of row and column; scale at least 2."""
     padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]])
     parts = {}
     for row_kind in dict.fromkeys(_kinds(scale)):
@@ -88,11 +118,7 @@ class UpsampleConv2D(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
     def call(self, inputs):
-        kernel = tf.convert_to_tensor(self.kernel)
-        if self.scale == 1:
-            outputs = tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
-        else:
-            outputs = upsample_convolve(inputs, kernel, self.scale)
+        outputs = upsample_convolve(inputs, tf.convert_to_tensor(self.kernel), self.scale)
         return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
 
     def compute_output_shape(self, input_shape):
