@@ -73,12 +73,13 @@ def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def apply(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
-    """Returns a predictions table with the temperature of each task applied; predicted classes stay as they are."""
-    scaled = table.copy()
-    for task in TASKS:
-        values = scale(predictions.task_probabilities(table, task), temperatures[task.name])
-        scaled[predictions.probability_columns(task)] = values
-    return scaled
+    """Returns a predictions table with the temperature of each task applied; predicted classes stay as they are.
+
+    But for probabilities that differ by rounding only: they can become equal, and then the first class is predicted.
+    """
+    labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
+    scaled = {task.name: scale(predictions.task_probabilities(table, task), temperatures[task.name]) for task in TASKS}
+    return predictions.to_frame(table[predictions.CASE].to_numpy(), labels, scaled)
 
 
 def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:

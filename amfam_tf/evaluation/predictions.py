@@ -178,7 +178,8 @@ def _check_task(frame: pd.DataFrame, task: Task, path: Path) -> None:
         row = int(wrong[0])
         first, last = probability_columns(task)[0], probability_columns(task)[-1]
         _refuse(path, row, f"{first} to {last}", f"the probabilities of {task.name} sum to {sums[row]:.6g}, not to 1")
-    wrong = np.flatnonzero(predicted_labels(frame, task) != values.argmax(axis=1))
+    chosen = values[np.arange(len(values)), predicted_labels(frame, task)]
+    wrong = np.flatnonzero(chosen < values.max(axis=1))
     if wrong.size:
         row = int(wrong[0])
         name, best = frame[f"{task.name}_pred"][row], task.classes[values[row].argmax()]

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASK_BY_NAME, Task
+from amfam_tf.tasks import CRITERIA, DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS, Task
 
 TEST_CASES = 395
 AMFAM = "AMFAM"
@@ -141,9 +141,22 @@ def rows() -> list[Row]:
     ]
 
 
-def is_published_split(labels: Mapping[str, np.ndarray]) -> bool:
-    """Returns whether labels (class numbers [N] per task name) have the class counts of the published test split."""
-    return all(
-        tuple(np.bincount(labels[task.name], minlength=len(task.classes))) == support(task)
-        for task in TASK_BY_NAME.values()
-    )
+def difference_from_derm7pt(release: pd.DataFrame) -> str | None:
+    """Returns what shows that a release is not Derm7pt, the data of the published numbers; None if nothing does.
+
+    Args:
+        release: all cases of `read_release`, those with a shared file included.
+    """
+    from amfam_tf.data.synthetic.release import SHARED_NOTE, SHARED_ROWS
+
+    if (release["notes"] == SHARED_NOTE).any():
+        return "it is drawn"
+    counts = read("table1_class_counts").set_index(["task", "class"])
+    for task in TASKS:
+        for split in SPLITS:
+            found = np.bincount(release.loc[release["split"] == split, task.name], minlength=len(task.classes))
+            if tuple(found) != tuple(counts.loc[task.name].loc[list(task.classes), split]):
+                return f"its class counts are not those of Table 1 ({task.name}, {split})"
+    if tuple(np.flatnonzero(release["shared_file"])) != SHARED_ROWS:
+        return "its class counts are those of Table 1, but not its nine cases with one file for both pictures"
+    return None

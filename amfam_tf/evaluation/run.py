@@ -11,15 +11,16 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import intervals, metrics, predictions, report_json
-from amfam_tf.tasks import SPLITS, TASKS, task_names
+from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, report, report_json
+from amfam_tf.evaluation.calibration import Calibration
+from amfam_tf.tasks import SPLITS
 
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 PREDICTIONS_FILE = "predictions.csv"
 METRICS_FILE = "metrics.json"
-ACCURACY_INTERVAL = "Wilson"
+LONGEST_MESSAGE = 300
 
 Track = Callable[[Iterable[Mapping[str, Any]], int], Iterable[Mapping[str, Any]]]
 """Passes batches through and shows progress; the second argument is their number."""
@@ -51,39 +52,86 @@ class Evaluation:
         return folder_of(self.run, self.split)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A finished run and the data that it is evaluated on; `release` has the cases that the run would use."""
+
+    run: Path
+    data: Path
+    config: Config
+    release: pd.DataFrame
+    published: dict[str, Any] | None
+    track: Track | None
+    same_data: bool
+
+    def cases(self, split: str) -> pd.DataFrame:
+        """Returns the rows of a split, possibly none."""
+        return self.release[self.release["split"] == split].reset_index(drop=True)
+
+
 def folder_of(run: Path, split: str) -> Path:
     """Returns the folder of the evaluation of a split."""
     return run / "evaluation" / split
 
 
-def evaluate_run(run: Path, data: Path, split: str = "test", track: Track | None = None) -> Evaluation:
+def evaluate_run(
+    run: Path, data: Path, split: str = "test", track: Track | None = None, calibrate: bool = True
+) -> Evaluation:
     """Predicts a split with the best model of a run and writes predictions.csv and metrics.json.
+
+    The first time, it also fits one temperature per task on the validation split and writes calibration.json.
 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
         data: a release in the Derm7pt layout.
         split: train, validate or test.
         track: shows progress; None shows nothing.
+        calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
 
     Raises:
         RunError: no run folder, or training has not finished.
         DataError: the release cannot be used, or the split has no cases.
     """
-    from amfam_tf.data.derm7pt import read_release
-
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
-    config = read_config(run)
-    release = read_release(data, drop_shared_files=config.data.drop_shared_files)
-    cases = cases_of(release, split, data)
-    table = predict_cases(load_inference_model(run), cases, config, track)
-    notes = [*fingerprint_notes(run, release), *absence_notes(table, split)]
-    training = cases_of(release, "train", data) if (release["split"] == "train").any() else None
-    report = build_report(table, split, training, notes)
+    source, notes = _open(run, data, split, track)
+    cases = source.cases(split)
+    if cases.empty:
+        raise DataError(f"{data} has no cases in the split {split}")
+    model = load_inference_model(run)
+    raw = predict_cases(model, cases, source.config, track)
+    fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
+    table = raw if fitted is None else calibration.apply(raw, fitted.temperatures)
+    notes += [*more, *absence_notes(table, split)]
+    training = source.cases("train")
+    content = report.build_report(
+        table,
+        split,
+        cases=cases,
+        training=None if training.empty else training,
+        uncalibrated=None if fitted is None else raw,
+        temperatures=None if fitted is None else fitted.temperatures,
+        notes=notes,
+    )
+    content["published"] = source.published
     folder = folder_of(run, split)
     predictions.write(table, folder / PREDICTIONS_FILE)
-    report_json.write(folder / METRICS_FILE, report)
-    return Evaluation(run, split, cases, table, report, tuple(notes))
+    report_json.write(folder / METRICS_FILE, content)
+    return Evaluation(run, split, cases, table, content, tuple(notes))
+
+
+def _open(run: Path, data: Path, split: str, track: Track | None) -> tuple[_Source, list[str]]:
+    """Returns the run and its data, and notes about them."""
+    from amfam_tf.data.derm7pt import read_release
+
+    config = read_config(run)
+    everything = read_release(data)
+    release = everything
+    if config.data.drop_shared_files:
+        release = everything[~everything["shared_file"]].reset_index(drop=True)
+    notes = fingerprint_notes(run, release)
+    published = report.published_part(config.method, everything, split)
+    return _Source(run, data, config, release, published, track, same_data=not notes), notes
 
 
 def read_config(run: Path) -> Config:
@@ -97,18 +145,6 @@ def read_config(run: Path) -> Config:
     if not (run / MODEL_FILE).is_file():
         raise RunError(f"{run} has not finished training: it has no {MODEL_FILE}; the same `amfam-tf fit` resumes it")
     return configuration.read(run / CONFIG_FILE)
-
-
-def cases_of(release: pd.DataFrame, split: str, data: Path) -> pd.DataFrame:
-    """Returns the rows of a split.
-
-    Raises:
-        DataError: it has none.
-    """
-    cases = release[release["split"] == split].reset_index(drop=True)
-    if cases.empty:
-        raise DataError(f"{data} has no cases in the split {split}")
-    return cases
 
 
 def load_inference_model(run: Path) -> Any:
@@ -125,25 +161,57 @@ def load_inference_model(run: Path) -> Any:
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
+        raise RunError(f"{path} cannot be loaded: {reason}") from error
     return model.inference_model() if hasattr(model, "inference_model") else model
 
 
-def predict_cases(
-    model: Any,
-    cases: pd.DataFrame,
-    config: Config,
-    track: Track | None = None,
-    temperatures: Mapping[str, float] | None = None,
-) -> pd.DataFrame:
-    """Returns the predictions table of the cases, in their order."""
+def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None) -> pd.DataFrame:
+    """Returns the predictions table of the cases, in their order, at temperature 1."""
     from amfam_tf.data import pipeline
     from amfam_tf.evaluation.predict import predict
 
     dataset = pipeline.evaluation_dataset(cases, config)
     batches = dataset if track is None else track(dataset, pipeline.steps_per_epoch(len(cases), config))
     with pipeline.naming_bad_files(cases, config):
-        return predict(model, batches, temperatures)
+        return predict(model, batches)
+
+
+def calibrate_run(run: Path, data: Path, track: Track | None = None) -> tuple[Calibration | None, list[str]]:
+    """Returns the temperatures of a run, fitted now if it has none, and notes about them.
+
+    None if the data are not those that the run was trained on and it has no calibration.json, or if they have no
+    validation split.
+    """
+    source, notes = _open(run, data, "validate", track)
+    fitted = calibration.read(run, calibration.file_digest(run / MODEL_FILE))
+    if fitted is not None:
+        return fitted, [*notes, *fitted.notes]
+    found, more = _calibration(source, load_inference_model(run), None, "validate")
+    return found, [*notes, *more]
+
+
+def _calibration(
+    source: _Source, model: Any, raw: pd.DataFrame | None, split: str
+) -> tuple[Calibration | None, list[str]]:
+    """Returns the temperatures, read or fitted and written, and notes; `raw` are predictions of `split`, if any."""
+    digest = calibration.file_digest(source.run / MODEL_FILE)
+    fitted = calibration.read(source.run, digest)
+    if fitted is None:
+        cases = source.cases("validate")
+        if not source.same_data:
+            return None, ["no temperature is applied: fit them by evaluating on the data of the training first"]
+        if cases.empty:
+            return None, ["no temperature is applied: the data have no validation split to fit them on"]
+        validation = raw if split == "validate" and raw is not None else None
+        if validation is None:
+            validation = predict_cases(model, cases, source.config, source.track)
+        fitted = calibration.fit(validation, digest)
+        calibration.write(source.run, fitted)
+    notes = list(fitted.notes)
+    if split == "validate":
+        notes.append("the temperatures were fitted on this split: its calibration is better than on new cases")
+    return fitted, notes
 
 
 def fingerprint_notes(run: Path, release: pd.DataFrame) -> list[str]:
@@ -168,35 +236,37 @@ def absence_notes(table: pd.DataFrame, split: str) -> list[str]:
     return [f"no case of the split {split} has {names}: what needs such cases is undefined (null)"]
 
 
-def build_report(
-    table: pd.DataFrame, split: str, training: pd.DataFrame | None = None, notes: Iterable[str] = ()
-) -> dict[str, Any]:
-    """Returns the content of metrics.json (NaN where undefined).
+def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track | None = None) -> dict[str, Any]:
+    """Compares an evaluation with another run on the same cases and writes `against_<name>.json` beside it.
 
-    Args:
-        table: the predictions table.
-        split: name of the split.
-        training: cases of the training split, whose majority class is the baseline; None leaves that one out.
-        notes: sentences to keep with the numbers.
+    The other run's predictions.csv is used if it is newer than its model; else it is evaluated first.
+
+    Returns:
+        What `compare_runs.compare` returns, with `first` and `second`, the names of the run folders.
+
+    Raises:
+        RunError: the other run cannot be used.
+        DataError: its predictions are of other cases.
     """
-    measured = metrics.all_metrics(table)
-    labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
-    for name, values in measured["tasks"].items():
-        correct = round(values["accuracy"] * len(table))
-        interval = list(intervals.wilson(correct, len(table)))
-        measured["tasks"][name] = {"accuracy": values.pop("accuracy"), "accuracy_ci95": interval, **values}
-    baseline = {"evaluated": metrics.majority_baseline(labels)}
-    if training is not None:
-        trained = {name: training[name].to_numpy() for name in task_names()}
-        baseline["train"] = metrics.majority_baseline(labels, trained)
-    return {
-        "split": split,
-        "cases": len(table),
-        "average": measured["average"],
-        "tasks": measured["tasks"],
-        "majority_baseline": baseline,
-        "averages_over": dict(metrics.AVERAGES),
-        "accuracy_interval": ACCURACY_INTERVAL,
-        "undefined": measured["undefined"],
-        "notes": list(notes),
-    }
+    read_config(other)
+    path = folder_of(other, evaluation.split) / PREDICTIONS_FILE
+    if path.is_file() and path.stat().st_mtime >= (other / MODEL_FILE).stat().st_mtime:
+        second = predictions.read(path, evaluation.cases)
+    else:
+        second = evaluate_run(other, data, evaluation.split, track).table
+    names = _names(evaluation.run.resolve(), other.resolve())
+    comparison = names | compare_runs.compare(evaluation.table, second)
+    report_json.write(evaluation.folder / against_file(names["second"]), comparison)
+    return comparison
+
+
+def against_file(name: str) -> str:
+    """Returns the name of the file that holds the comparison with the run `name`."""
+    return f"against_{name.replace('/', '_')}.json"
+
+
+def _names(first: Path, second: Path) -> dict[str, str]:
+    """Returns the shortest names that tell two run folders apart: the folder, or with the one above it."""
+    if first.name != second.name:
+        return {"first": first.name, "second": second.name}
+    return {"first": f"{first.parent.name}/{first.name}", "second": f"{second.parent.name}/{second.name}"}

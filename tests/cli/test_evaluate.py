@@ -13,8 +13,6 @@ from small_runs import write_run  # noqa: E402
 
 from amfam_tf.cli import main  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
@@ -35,9 +33,11 @@ def test_tables_and_files(finished, release, capsys):
     for task, values in content["tasks"].items():
         line = next(line for line in printed.splitlines() if f" {task} " in line)
         low, high = (f"{100 * bound:.1f}" for bound in values["accuracy_ci95"])
-        assert f"{100 * values['accuracy']:.1f}" in line
-        assert f"{low} to {high}" in line
+        assert f"{100 * values['accuracy']:.1f} ({low}-{high})" in line
+        assert f"{100 * content['published']['accuracy'][task]:.1f}" in line
     assert "training split" in printed
+    assert "AMFAM: published for Derm7pt; these are other data" in printed
+    assert "too small" in printed
     assert "not a medical device" in printed
     assert (finished / "evaluation/test/predictions.csv").is_file()
 
@@ -47,6 +47,17 @@ def test_json_is_the_file_and_notes_go_to_stderr(finished, release, capsys):
     captured = capsys.readouterr()
     assert captured.out == (finished / "evaluation/validate/metrics.json").read_text(encoding="utf-8")
     assert "note: no case of the split validate has" in captured.err
+
+
+def test_comparison_of_a_run_with_itself_finds_nothing(finished, release, capsys):
+    words = ["evaluate", str(finished), "--data", str(release), "--against", str(finished), "--no-calibrate"]
+    assert main.main(words) == 0
+    printed = capsys.readouterr().out
+    name = f"{finished.parent.name}/run"
+    assert f"{name} minus {name}, 3 cases" in printed
+    assert "+0.0 (+0.0 to +0.0)" in printed
+    assert "no temperature is applied" in printed
+    assert (finished / f"evaluation/test/against_{finished.parent.name}_run.json").is_file()
 
 
 def test_run_that_has_not_finished_is_one_line_and_status_1(finished, release, capsys, tmp_path):

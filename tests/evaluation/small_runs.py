@@ -25,10 +25,10 @@ def small_model(seed: int = 0) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-def write_run(run: Path, release: Path, seed: int = 0) -> Path:
+def write_run(run: Path, release: Path, seed: int = 0, batch_size: int = 2) -> Path:
     """Writes config.yaml, environment.json and model.keras to the new folder `run` and returns it."""
     run.mkdir(parents=True)
-    config = configuration.load("tiny", [f"data.image_size={SIZE}", "training.batch_size=2"])
+    config = configuration.load("tiny", [f"data.image_size={SIZE}", f"training.batch_size={batch_size}"])
     (run / "config.yaml").write_text(configuration.dump(config), encoding="utf-8")
     fingerprint = data_fingerprint(read_release(release))
     (run / "environment.json").write_text(json.dumps({"data_fingerprint": fingerprint}), encoding="utf-8")

@@ -11,11 +11,8 @@ from small_runs import write_run
 
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import predictions, run
+from amfam_tf.evaluation import calibration, predictions, run
 from amfam_tf.tasks import TASKS
-
-# Keras 3.15 converts its variables the way that NumPy 2 calls deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +86,91 @@ def test_same_data_give_no_note_and_other_data_do(evaluation, finished, tmp_path
     other = read_release(TinyRelease(cases=16).write(tmp_path / "other"))
     assert "not the data that the run was trained on" in run.fingerprint_notes(finished, other)[0]
     assert "does not say which data" in run.fingerprint_notes(tmp_path, other)[0]
+
+
+def test_intervals_hold_their_values_and_say_their_method(evaluation):
+    content = json.loads((evaluation.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert "stratified by diagnosis" in content["intervals"]
+    assert "2000 resamples, seed 0" in content["intervals"]
+    low, high = content["average"]["accuracy_ci95"]
+    assert low <= content["average"]["accuracy"] <= high
+    assert len(content["tasks"]["PN"]["accuracy_wilson95"]) == 2
+
+
+def test_too_few_validation_cases_leave_the_temperatures_at_one(finished, evaluation):
+    content = json.loads((finished / "calibration.json").read_text(encoding="utf-8"))
+    assert set(content["temperatures"].values()) == {1.0}
+    assert any("fewer than 30 validation cases (3)" in note for note in evaluation.notes)
+
+
+def test_published_values_are_said_to_be_of_other_data(evaluation):
+    published = evaluation.report["published"]
+    assert published["row"] == "AMFAM"
+    assert published["comparable"] is False
+    assert "these are other data (its class counts are not those of Table 1" in published["note"]
+
+
+def test_subgroups_are_marked_too_small(evaluation):
+    assert all(row["too_small"] for row in evaluation.report["subgroups"])
+    assert sum(row["cases"] for row in evaluation.report["subgroups"] if row["variable"] == "sex") == 3
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """Returns a release with 40 validation cases and a finished run on it."""
+    folder = tmp_path_factory.mktemp("larger")
+    release = TinyRelease(cases=160, pixels=(64, 64)).write(folder / "release")
+    return release, write_run(folder / "run", release, batch_size=20)
+
+
+def test_temperatures_come_from_the_validation_split_only(larger):
+    release, finished = larger
+    evaluation = run.evaluate_run(finished, release, "test")
+    fitted = calibration.read(finished)
+    cases = read_release(release)
+    validation = cases[cases["split"] == "validate"].reset_index(drop=True)
+    raw = run.predict_cases(run.load_inference_model(finished), validation, run.read_config(finished))
+    assert fitted.temperatures == pytest.approx(calibration.fit(raw, "").temperatures)
+    assert fitted.cases == 40
+    assert not np.allclose(list(fitted.temperatures.values()), 1)
+    assert evaluation.report["calibration"]["temperatures"] == fitted.temperatures
+    before, after = (
+        evaluation.report["calibration"]["before"]["tasks"]["DIAG"],
+        evaluation.report["calibration"]["tasks"]["DIAG"],
+    )
+    assert before["brier_score"] != after["brier_score"]
+    # once fitted they stay, whatever is evaluated next
+    time_of_change = (finished / "calibration.json").stat().st_mtime_ns
+    again, _ = run.calibrate_run(finished, release)
+    assert again == fitted
+    assert (finished / "calibration.json").stat().st_mtime_ns == time_of_change
+
+
+def test_other_data_do_not_fit_temperatures(larger, tmp_path):
+    release, finished = larger
+    copy = shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("calibration.json"))
+    (copy / "environment.json").write_text('{"data_fingerprint": "another"}', encoding="utf-8")
+    fitted, notes = run.calibrate_run(copy, release)
+    assert fitted is None
+    assert any("no temperature is applied" in note for note in notes)
+    assert not (copy / "calibration.json").exists()
+
+
+def test_comparison_with_another_run(evaluation, release, tmp_path):
+    other = write_run(tmp_path / "other", release, seed=1)
+    comparison = run.compare_with(evaluation, other, release)
+    assert (comparison["first"], comparison["second"]) == ("run", "other")
+    content = json.loads((evaluation.folder / "against_other.json").read_text(encoding="utf-8"))
+    assert content["cases"] == 3
+    second = json.loads((other / "evaluation/test/metrics.json").read_text(encoding="utf-8"))
+    difference = content["average"]["accuracy"]["difference"]
+    assert difference == pytest.approx(evaluation.report["average"]["accuracy"] - second["average"]["accuracy"])
+
+
+def test_runs_of_one_name_are_told_by_the_folder_above(tmp_path):
+    names = run._names(tmp_path / "a" / "run", tmp_path / "b" / "run")
+    assert names == {"first": "a/run", "second": "b/run"}
+    assert run.against_file(names["second"]) == "against_b_run.json"
 
 
 def test_unfinished_run_is_refused(finished, release, tmp_path):

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from amfam_tf.data.synthetic.release import SHARED_NOTE, SHARED_ROWS
 from amfam_tf.evaluation import paper, paper_markdown, published, reconstruct
-from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS
 
 OWN = ("Clin. only", "Derm. only", "Concat.", "Concat.+AD.", "AMFAM")
 
@@ -186,11 +187,26 @@ def test_every_method_of_the_registry_that_the_paper_has_is_known():
     assert missing == []
 
 
-def test_published_split_is_told_by_its_counts():
-    labels = {task.name: np.repeat(np.arange(len(task.classes)), published.support(task)) for task in TASKS}
-    assert published.is_published_split(labels)
-    labels["RS"] = labels["RS"][:-1]
-    assert not published.is_published_split(labels)
+def _release():
+    """Returns the parts of a release that tell it is Derm7pt: counts of Table 1, the nine shared files."""
+    counts = published.read("table1_class_counts").set_index(["task", "class"])
+    frames = []
+    for split in SPLITS:
+        labels = {
+            task.name: np.repeat(np.arange(len(task.classes)), [counts.loc[task.name, c][split] for c in task.classes])
+            for task in TASKS
+        }
+        frames.append(pd.DataFrame({**labels, "split": split}))
+    release = pd.concat(frames, ignore_index=True)
+    return release.assign(notes="", shared_file=release.index.isin(SHARED_ROWS))
+
+
+def test_data_that_are_not_derm7pt_are_told():
+    assert published.difference_from_derm7pt(_release()) is None
+    fewer = _release().iloc[:-1]
+    assert published.difference_from_derm7pt(fewer) == "its class counts are not those of Table 1 (DIAG, test)"
+    assert "nine cases" in published.difference_from_derm7pt(_release().assign(shared_file=False))
+    assert published.difference_from_derm7pt(_release().assign(notes=SHARED_NOTE)) == "it is drawn"
 
 
 def test_document_in_docs_is_the_generated_one():
