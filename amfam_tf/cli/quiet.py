@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-ERRORS_AND_WORSE = "2"
+FATAL_ONLY = "3"
 STANDARD_ERROR = 2
 
 
@@ -24,7 +24,7 @@ def quiet_tensorflow() -> None:
     """Arranges a silent import of TensorFlow, unless the user chose a log level or it is imported already."""
     if LOG_LEVEL in os.environ or "tensorflow" in sys.modules:
         return
-    os.environ[LOG_LEVEL] = ERRORS_AND_WORSE
+    os.environ[LOG_LEVEL] = FATAL_ONLY
     sys.meta_path.insert(0, _QuietFinder())
 
 

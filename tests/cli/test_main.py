@@ -142,5 +142,5 @@ def test_environment_for_tensorflow():
         "names = ('TF_CPP_MIN_LOG_LEVEL', 'KERAS_BACKEND', 'TF_ENABLE_ONEDNN_OPTS');"
         "print(*(os.environ.get(name) for name in names))"
     )
-    assert python(code).split() == ["2", "tensorflow", "None"]
+    assert python(code).split() == ["3", "tensorflow", "None"]
     assert python(code, TF_CPP_MIN_LOG_LEVEL="0", KERAS_BACKEND="jax").split() == ["0", "tensorflow", "None"]
