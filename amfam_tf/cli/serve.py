@@ -40,10 +40,15 @@ def serve(**flags: Any) -> None:
     import logging
     import signal
 
+    from amfam_tf.errors import ConfigError
     from amfam_tf.serving.server import Server, ServerOptions
 
+    try:
+        options = ServerOptions(**flags)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    server = Server(ServerOptions(**flags))
+    server = Server(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.request_stop())
     server.start()

@@ -213,8 +213,9 @@ def _flatten(value: Any, shape: list[int], data_type: int) -> list:
         if isinstance(item, list):
             rank = len(shape)
             raise invalid_argument(f"Encountered list at unexpected level: {rank} expected < {rank}")
-    convert = _converter(tf.dtypes.as_dtype(data_type))
-    return [convert(item) for item in level_values]
+    dtype = tf.dtypes.as_dtype(data_type)
+    convert = _CONVERTERS.get(dtype, _without_json_form)
+    return [convert(item, dtype) for item in level_values]
 
 
 def _wrong_level(value: Any, level: int, rank: int) -> ServingError:
@@ -223,51 +224,60 @@ def _wrong_level(value: Any, level: int, rank: int) -> ServingError:
     )
 
 
-def _converter(data_type: tf.DType) -> Any:
-    """Returns the function that checks a JSON value and returns it for a tensor of the type."""
+def _string(value: Any, data_type: tf.DType) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, dict):
+        return _decode_base64(value)
+    raise _wrong_type(value, data_type)
 
-    def wrong_type(value: Any) -> ServingError:
-        kind = str(value) if isinstance(value, bool) else _JSON_TYPES[type(value)]
-        expected = type_name(data_type.as_datatype_enum)
-        return invalid_argument(f"JSON Value: {_text(value)} Type: {kind} is not of expected type: {expected}")
 
-    def string(value: Any) -> bytes:
-        if isinstance(value, str):
-            return value.encode("utf-8", "surrogatepass")
-        if isinstance(value, dict):
-            return _decode_base64(value)
-        raise wrong_type(value)
-
-    def boolean(value: Any) -> bool:
-        if isinstance(value, bool):
-            return value
-        raise wrong_type(value)
-
-    def decimal(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise wrong_type(value)
-        if not _is_lossless(value, data_type):
-            expected = type_name(data_type.as_datatype_enum)
-            raise invalid_argument(
-                f"Cannot convert JSON value: {_text(value)} to {expected} without loss of precision."
-            )
-        return float(value)
-
-    def integer(value: Any) -> int:
-        lowest, highest = _INTEGER_RANGES[data_type]
-        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-            raise wrong_type(value)
+def _boolean(value: Any, data_type: tf.DType) -> bool:
+    if isinstance(value, bool):
         return value
+    raise _wrong_type(value, data_type)
 
-    def unknown(value: Any) -> None:
-        raise ServingError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f"Conversion of JSON Value: {_text(value)} to type: {type_name(data_type.as_datatype_enum)}",
+
+def _decimal(value: Any, data_type: tf.DType) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong_type(value, data_type)
+    if not _is_lossless(value, data_type):
+        raise invalid_argument(
+            f"Cannot convert JSON value: {_text(value)} to {_name(data_type)} without loss of precision."
         )
+    return float(value)
 
-    if data_type in _INTEGER_RANGES:
-        return integer
-    return {tf.string: string, tf.bool: boolean, tf.float32: decimal, tf.float64: decimal}.get(data_type, unknown)
+
+def _integer(value: Any, data_type: tf.DType) -> int:
+    lowest, highest = _INTEGER_RANGES[data_type]
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise _wrong_type(value, data_type)
+    return value
+
+
+def _without_json_form(value: Any, data_type: tf.DType) -> None:
+    raise ServingError(
+        grpc.StatusCode.UNIMPLEMENTED, f"Conversion of JSON Value: {_text(value)} to type: {_name(data_type)}"
+    )
+
+
+_CONVERTERS = {
+    tf.string: _string,
+    tf.bool: _boolean,
+    tf.float32: _decimal,
+    tf.float64: _decimal,
+    **dict.fromkeys(_INTEGER_RANGES, _integer),
+}
+"""Type -> function of a JSON value and the type: checks the value and returns it for a tensor."""
+
+
+def _wrong_type(value: Any, data_type: tf.DType) -> ServingError:
+    kind = str(value) if isinstance(value, bool) else _JSON_TYPES[type(value)]
+    return invalid_argument(f"JSON Value: {_text(value)} Type: {kind} is not of expected type: {_name(data_type)}")
+
+
+def _name(data_type: tf.DType) -> str:
+    return type_name(data_type.as_datatype_enum)
 
 
 def _is_lossless(value: int | float, data_type: tf.DType) -> bool:
@@ -328,8 +338,7 @@ def _plain(name: str, array: np.ndarray) -> Any:
     if array.dtype in (np.float32, np.float16):
         # The shortest decimals that give the same float32 back: 0.2, not 0.20000000298.
         return array.astype(np.float32).astype(str).astype(np.float64).tolist()
-    kind = type_name(tf.dtypes.as_dtype(array.dtype).as_datatype_enum)
-    raise invalid_argument(f"Failed to write JSON value for tensor type: {kind}")
+    raise invalid_argument(f"Failed to write JSON value for tensor type: {_name(tf.dtypes.as_dtype(array.dtype))}")
 
 
 def _string_value(value: bytes, as_bytes: bool) -> str | dict[str, str]:

@@ -6,6 +6,7 @@ from amfam_tf.errors import ConfigError
 
 MEBIBYTE = 1024 * 1024
 HIGHEST_PORT = 65535
+LONGEST_MESSAGE_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class ServerOptions:
         for name in ("rest_api_timeout_in_ms", "max_message_bytes", "max_concurrent_requests"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be greater than 0. Received: {getattr(self, name)}")
+        if self.max_message_bytes > LONGEST_MESSAGE_BYTES:
+            raise ConfigError(
+                f"max_message_bytes must be at most {LONGEST_MESSAGE_BYTES}. Received: {self.max_message_bytes}"
+            )
         for name in ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative. Received: {getattr(self, name)}")

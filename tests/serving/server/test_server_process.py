@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import grpc
 import numpy as np
 import pytest
@@ -19,6 +21,26 @@ from amfam_tf.errors import ConfigError
 from amfam_tf.serving.server import Server, ServerError, ServerOptions
 
 CODE = "import sys; from amfam_tf.cli.serve import serve; sys.exit(serve.main(standalone_mode=False))"
+
+
+def end_under_load(process: subprocess.Popen, client: Client, watch: Iterator) -> None:
+    """Sends SIGTERM while a call over each port is in flight; both must be answered, and the REST port be closed."""
+    with ThreadPoolExecutor(2) as pool:
+        slow = {"signature_name": "slow", "inputs": 150_000}
+        answers = [
+            pool.submit(client.predict, signature="slow", steps=np.int32(150_000), timeout=60),
+            pool.submit(client.rest, "POST", "/v1/models/toy:predict", slow),
+        ]
+        time.sleep(0.5)
+        assert not any(answer.done() for answer in answers)
+        process.send_signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        time.sleep(0.2)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((LOCALHOST, client.options.rest_api_port), timeout=5).close()
+        assert not any(answer.done() for answer in answers)
+        assert answers[0].result().outputs["value"].float_val
+        assert answers[1].result()[0] == 200
 
 
 def test_sigterm_finishes_requests_and_exits_0(base_path: Path) -> None:
@@ -34,22 +56,7 @@ def test_sigterm_finishes_requests_and_exits_0(base_path: Path) -> None:
         # A stream that watches the health never ends by itself: it must not hold the end up.
         watch = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        with ThreadPoolExecutor(2) as pool:
-            slow = {"signature_name": "slow", "inputs": 150_000}
-            answers = [
-                pool.submit(client.predict, signature="slow", steps=np.int32(150_000), timeout=60),
-                pool.submit(client.rest, "POST", "/v1/models/toy:predict", slow),
-            ]
-            time.sleep(0.5)
-            assert not any(answer.done() for answer in answers)
-            process.send_signal(signal.SIGTERM)
-            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            time.sleep(0.2)
-            with pytest.raises(OSError, match="refused"):
-                socket.create_connection((LOCALHOST, rest_port), timeout=5).close()
-            assert not any(answer.done() for answer in answers)
-            assert answers[0].result().outputs["value"].float_val
-            assert answers[1].result()[0] == 200
+        end_under_load(process, client, watch)
         ended = time.monotonic()
         assert process.wait(20) == 0
         assert time.monotonic() - ended < 10
@@ -119,6 +126,7 @@ def test_port_0_is_off(base_path: Path) -> None:
         ({"model_base_path": "m", "port": 1, "rest_api_port": 1}, "port and rest_api_port must differ"),
         ({"model_base_path": "m", "batching_parameters_file": "f"}, "add --enable-batching"),
         ({"model_base_path": "m", "max_concurrent_requests": 0}, "max_concurrent_requests must be greater than 0"),
+        ({"model_base_path": "m", "max_message_bytes": 2**31}, "max_message_bytes must be at most 2147483647"),
         ({"model_base_path": "m", "drain_seconds": -1}, "drain_seconds must not be negative"),
     ],
 )
@@ -135,6 +143,13 @@ def test_defaults_are_upstreams() -> None:
     assert {name: type(options[name])(default) for name, default in defaults.items()} == options
     assert (options["port"], options["rest_api_port"], options["model_name"]) == (8500, 0, "default")
     assert (options["rest_api_timeout_in_ms"], options["enable_model_warmup"]) == (30_000, True)
+
+
+def test_wrong_usage_is_a_usage_error() -> None:
+    from amfam_tf.cli.serve import serve
+
+    with pytest.raises(click.UsageError, match="nothing to serve"):
+        serve.main(["--port=8500"], standalone_mode=False)
 
 
 def test_unreadable_configuration_is_one_line(tmp_path: Path) -> None:
