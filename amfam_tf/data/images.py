@@ -21,6 +21,8 @@ import tensorflow as tf
 JPEG_START = (0xFF, 0xD8, 0xFF)
 PNG_START = (0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A)
 BMP_START = (0x42, 0x4D)
+FORMAT_STARTS = (JPEG_START, PNG_START, BMP_START)
+UNKNOWN_FORMAT = len(FORMAT_STARTS)
 
 # The fields that we read lie in the first 54 bytes of a BMP and the first 26 of a PNG.
 HEADER_BYTES = 64
@@ -54,9 +56,13 @@ def prepare_image(encoded: tf.Tensor, size: int, border_crop: int, max_pixels: i
     Raises:
         tf.errors.InvalidArgumentError: unreadable, too many pixels, or nothing left by `border_crop`.
     """
-    image = _crop_border(decode_image(encoded, max_pixels), border_crop)
+    return resize_to_square(_crop_border(decode_image(encoded, max_pixels), border_crop), size)
+
+
+def resize_to_square(image: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns uint8 [..., h, w, 3] in [0, 255] as uint8 [..., size, size, 3]; one of that size stays as it is."""
     resized = tf.image.resize(image, (size, size), method="bilinear", antialias=True)
-    return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8), (size, size, 3))
+    return tf.ensure_shape(tf.cast(tf.round(resized), tf.uint8), (*image.shape[:-3], size, size, 3))
 
 
 def to_unit_range(image: tf.Tensor) -> tf.Tensor:
@@ -79,12 +85,8 @@ def decode_image(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """
     encoded = tf.convert_to_tensor(encoded)
     header = _read_bytes(encoded, HEADER_BYTES)
-    # 0, 1, 2: JPEG, PNG, BMP; anything else goes to the default branch.
-    starts = (JPEG_START, PNG_START, BMP_START)
-    is_format = tf.stack([tf.reduce_all(header[: len(start)] == start) for start in starts])
-    number = tf.where(tf.reduce_any(is_format), tf.argmax(tf.cast(is_format, tf.int32), output_type=tf.int32), 3)
     image = tf.switch_case(
-        number,
+        _format_number(header),
         {
             0: lambda: _decode_jpeg(encoded, max_pixels),
             1: lambda: _decode_png(encoded, header, max_pixels),
@@ -93,6 +95,30 @@ def decode_image(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
         default=_refuse_format,
     )
     return tf.ensure_shape(image, (None, None, 3))
+
+
+def is_known_format(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns whether the bytes, string [], start like a JPEG, PNG or BMP file: bool []."""
+    return _format_number(_read_bytes(encoded, HEADER_BYTES)) < UNKNOWN_FORMAT
+
+
+def picture_size(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns height and width that a file's header states, float64 [2]; nothing is decoded.
+
+    Raises:
+        tf.errors.InvalidArgumentError: not one of the three formats, or a JPEG file with a damaged header.
+    """
+    header = _read_bytes(encoded, HEADER_BYTES)
+    size = tf.switch_case(
+        _format_number(header),
+        {
+            0: lambda: tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float64),
+            1: lambda: tf.cast(_png_size(header), tf.float64),
+            2: lambda: tf.cast(_bmp_size(header), tf.float64),
+        },
+        default=lambda: tf.cast(tf.shape(_refuse_format())[:2], tf.float64),
+    )
+    return tf.ensure_shape(size, (2,))
 
 
 def reason(error: tf.errors.OpError) -> str:
@@ -104,6 +130,13 @@ def reason(error: tf.errors.OpError) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Errors from a graph start with where the op was defined.
     return lines[-1] if lines else type(error).__name__
+
+
+def _format_number(header: tf.Tensor) -> tf.Tensor:
+    """Returns 0 for JPEG, 1 for PNG, 2 for BMP, else UNKNOWN_FORMAT: int32 []."""
+    is_format = tf.stack([tf.reduce_all(header[: len(start)] == start) for start in FORMAT_STARTS])
+    number = tf.argmax(tf.cast(is_format, tf.int32), output_type=tf.int32)
+    return tf.where(tf.reduce_any(is_format), number, UNKNOWN_FORMAT)
 
 
 def _read_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:
@@ -150,23 +183,33 @@ def _decode_jpeg(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
 
 def _decode_png(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    width, height = _number(header, 16, 4, False), _number(header, 20, 4, False)
+    size = _png_size(header)
 
     def decode_16_bits() -> tf.Tensor:
         image = tf.io.decode_png(encoded, channels=3, dtype=tf.uint16)
         return tf.cast(tf.round(tf.cast(image, tf.float32) / 257.0), tf.uint8)
 
-    with tf.control_dependencies(_listed(_check_pixels(height, width, max_pixels))):
+    with tf.control_dependencies(_listed(_check_pixels(size[0], size[1], max_pixels))):
         return tf.cond(header[24] == 16, decode_16_bits, lambda: tf.io.decode_png(encoded, channels=3))
+
+
+def _png_size(header: tf.Tensor) -> tf.Tensor:
+    """Returns height and width, int64 [2]."""
+    return _number(header, [20, 16], 4, False)
+
+
+def _bmp_size(header: tf.Tensor) -> tf.Tensor:
+    """Returns height and width, int32 [2]."""
+    # Signed: a negative height means that the rows are stored from the top.
+    return tf.abs(tf.bitcast(tf.cast(_number(header, [22, 18], 4, True), tf.uint32), tf.int32))
 
 
 def _decode_bmp(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Tensor:
     header_size, bits = _number(header, 14, 4, True), _number(header, 28, 2, True)
-    # Signed: a negative height means that the rows are stored from the top.
-    size = tf.abs(tf.bitcast(tf.cast(_number(header, [18, 22], 4, True), tf.uint32), tf.int32))
+    size = _bmp_size(header)
     is_plain = (header_size >= 40) & (_number(header, 30, 4, True) == 0) & tf.reduce_any(bits == (8, 24, 32))
     refusal = "the picture is a BMP of another kind than uncompressed 8, 24 or 32 bits"
-    checks = (tf.debugging.Assert(is_plain, [refusal]), _check_pixels(size[1], size[0], max_pixels))
+    checks = (tf.debugging.Assert(is_plain, [refusal]), _check_pixels(size[0], size[1], max_pixels))
     with tf.control_dependencies(_listed(*checks)):
         pixels = tf.io.decode_bmp(encoded)
     return tf.cond(bits == 8, lambda: _look_up_palette(encoded, header, pixels[..., 0]), lambda: pixels[..., :3])

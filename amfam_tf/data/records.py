@@ -71,8 +71,8 @@ def write_records(cases: pd.DataFrame, out: str | Path, shards: int = 8) -> list
         raise DataError(f"{len(cases)} cases cannot be spread over {shards} shards: each needs at least one case")
     # One folder per process, so that two that write the same records do not meet.
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         names = [SHARD_NAME.format(number=number, shards=shards) for number in range(shards)]
         for name, rows in zip(names, np.array_split(np.arange(len(cases)), shards), strict=True):
             _write_shard(cases.iloc[rows], partial / name)

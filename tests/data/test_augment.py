@@ -46,10 +46,10 @@ def test_shape_and_range_stay(run, interpolation):
 
 
 @both_ways
-def test_what_is_empty_is_black_and_the_centre_is_not(run):
-    config = AugmentationConfig(pad=5, rotation_degrees=45.0)
+def test_corners_that_rotation_empties_are_black_and_the_centre_is_not(run):
+    config = AugmentationConfig(pad=0, rotation_degrees=45.0)
     results = np.stack(run(tf.ones((SIZE, SIZE, 3)), some_seeds(30), config))
-    assert (results == 0.0).any(axis=(1, 2, 3)).mean() > 0.9
+    assert (results == 0.0).any(axis=(1, 2, 3)).mean() > 0.8
     assert (results[:, SIZE // 2, SIZE // 2] > 0.999).all()
 
 
