@@ -21,6 +21,8 @@ from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, predictions
 from amfam_tf.tasks import DIAGNOSIS, TASKS, Task
 
+AVERAGES = ("accuracy", "balanced_accuracy")
+
 
 def compare(
     first: pd.DataFrame, second: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
@@ -30,8 +32,6 @@ def compare(
     Args:
         first: predictions table of one run.
         second: that of the other, on the same cases in any order.
-        resamples: of the paired bootstrap.
-        seed: of its draws.
 
     Returns:
         `cases`; `average` {accuracy, balanced_accuracy: {first, second, difference, ci95}}; `tasks` {task: {accuracy:
@@ -44,29 +44,37 @@ def compare(
     second = align(first, second)
     ones = np.ones((1, len(first)))
     plain = [intervals.table_replicates(table, ones) for table in (first, second)]
-    strata = predictions.true_labels(first, DIAGNOSIS)
-    drawn = intervals.replicates_of(lambda counts: _differences(first, second, counts), strata, resamples, seed)
+    drawn = _resampled_differences(first, second, resamples, seed)
 
     def change(*path: str) -> dict[str, Any]:
         one, other = (float(values[path][0]) for values in plain)
         interval = list(intervals.percentile_interval(drawn[path]))
         return {"first": one, "second": other, "difference": one - other, "ci95": interval}
 
-    tasks: dict[str, Any] = {}
-    for task in TASKS:
+    def task_changes(task: Task) -> dict[str, Any]:
+        areas = {
+            name: change("tasks", task.name, "classes", name, "auc") | delong_of_class(first, second, task, number)
+            for number, name in enumerate(task.classes)
+        }
         accuracy = change("tasks", task.name, "accuracy") | mcnemar(first, second, task)
-        areas = {name: {"auc": change("tasks", task.name, "classes", name, "auc")} for name in task.classes}
-        for number, name in enumerate(task.classes):
-            areas[name]["auc"] |= delong_of_class(first, second, task, number)
-        tasks[task.name] = {"accuracy": accuracy, "classes": areas}
+        return {"accuracy": accuracy, "classes": {name: {"auc": area} for name, area in areas.items()}}
+
+    tasks = {task.name: task_changes(task) for task in TASKS}
     _correct(tasks)
-    average = {metric: change("average", metric) for metric in ("accuracy", "balanced_accuracy")}
+    average = {metric: change("average", metric) for metric in AVERAGES}
     return {"cases": len(first), "average": average, "tasks": tasks}
 
 
-def _differences(first: pd.DataFrame, second: pd.DataFrame, counts: np.ndarray) -> dict[intervals.Path, np.ndarray]:
-    one, other = (intervals.table_replicates(table, counts) for table in (first, second))
-    return {path: one[path] - other[path] for path in one}
+def _resampled_differences(
+    first: pd.DataFrame, second: pd.DataFrame, resamples: int, seed: int
+) -> dict[intervals.Path, np.ndarray]:
+    """Returns the difference of every metric in each resample, [R]."""
+
+    def differences(counts: np.ndarray) -> dict[intervals.Path, np.ndarray]:
+        one, other = (intervals.table_replicates(table, counts) for table in (first, second))
+        return {path: one[path] - other[path] for path in one}
+
+    return intervals.replicates_of(differences, predictions.true_labels(first, DIAGNOSIS), resamples, seed)
 
 
 def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

@@ -46,12 +46,8 @@ def build_report(
     }
     if cases is not None:
         report["subgroups"] = subgroups.subgroup_report(table, cases)
-    return report | {
-        "averages_over": dict(metrics.AVERAGES),
-        "intervals": intervals.METHOD,
-        "undefined": measured["undefined"],
-        "notes": list(notes),
-    }
+    explained = {"averages_over": dict(metrics.AVERAGES), "intervals": intervals.METHOD}
+    return report | explained | {"undefined": measured["undefined"], "notes": list(notes)}
 
 
 def _with_wilson(values: dict[str, Any], cases: int) -> dict[str, Any]:

@@ -85,19 +85,14 @@ def evaluate_run(
         run: a run folder that `amfam-tf fit` has finished.
         data: a release in the Derm7pt layout.
         split: train, validate or test.
-        track: shows progress; None shows nothing.
         calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
 
     Raises:
         RunError: no run folder, or training has not finished.
         DataError: the release cannot be used, or the split has no cases.
     """
-    if split not in SPLITS:
-        raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
     source, notes = _open(run, data, split, track)
     cases = source.cases(split)
-    if cases.empty:
-        raise DataError(f"{data} has no cases in the split {split}")
     model = load_inference_model(run)
     raw = predict_cases(model, cases, source.config, track)
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
@@ -109,26 +104,29 @@ def evaluate_run(
         split,
         cases=cases,
         training=None if training.empty else training,
-        uncalibrated=None if fitted is None else raw,
+        uncalibrated=raw,
         temperatures=None if fitted is None else fitted.temperatures,
         notes=notes,
     )
-    content["published"] = source.published
-    folder = folder_of(run, split)
-    predictions.write(table, folder / PREDICTIONS_FILE)
-    report_json.write(folder / METRICS_FILE, content)
-    return Evaluation(run, split, cases, table, content, tuple(notes))
+    evaluation = Evaluation(run, split, cases, table, content | {"published": source.published}, tuple(notes))
+    predictions.write(table, evaluation.folder / PREDICTIONS_FILE)
+    report_json.write(evaluation.folder / METRICS_FILE, evaluation.report)
+    return evaluation
 
 
 def _open(run: Path, data: Path, split: str, track: Track | None) -> tuple[_Source, list[str]]:
-    """Returns the run and its data, and notes about them."""
+    """Returns the run and its data, which have cases in the split, and notes about them."""
     from amfam_tf.data.derm7pt import read_release
 
+    if split not in SPLITS:
+        raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
     config = read_config(run)
     everything = read_release(data)
     release = everything
     if config.data.drop_shared_files:
         release = everything[~everything["shared_file"]].reset_index(drop=True)
+    if not (release["split"] == split).any():
+        raise DataError(f"{data} has no cases in the split {split}")
     notes = fingerprint_notes(run, release)
     published = report.published_part(config.method, everything, split)
     return _Source(run, data, config, release, published, track, same_data=not notes), notes
@@ -180,8 +178,11 @@ def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track 
 def calibrate_run(run: Path, data: Path, track: Track | None = None) -> tuple[Calibration | None, list[str]]:
     """Returns the temperatures of a run, fitted now if it has none, and notes about them.
 
-    None if the data are not those that the run was trained on and it has no calibration.json, or if they have no
-    validation split.
+    None if the data are not those that the run was trained on and it has no calibration.json.
+
+    Raises:
+        RunError: no run folder, or training has not finished.
+        DataError: the release cannot be used, or has no validation split.
     """
     source, notes = _open(run, data, "validate", track)
     fitted = calibration.read(run, calibration.file_digest(run / MODEL_FILE))

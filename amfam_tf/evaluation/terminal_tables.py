@@ -42,10 +42,6 @@ def _undefined(value: float | None) -> bool:
     return value is None or value != value
 
 
-def _gain(value: float, baseline: float) -> str:
-    return f"{100 * (value - baseline):+.1f}"
-
-
 def _signed(value: float) -> str:
     return "-" if _undefined(value) else f"{100 * value:+.1f}"
 
@@ -68,33 +64,28 @@ def accuracy_table(report: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("published*", justify="right", style="dim")
     for task in TASKS:
-        values, majority = report["tasks"][task.name], baseline["tasks"][task.name]
-        table.add_row(
-            task.name,
-            task.title,
-            with_interval(values["accuracy"], values["accuracy_ci95"]),
-            f"{percent(majority['accuracy'])} {majority['class']:>4}",
-            _gain(values["accuracy"], majority["accuracy"]),
-            percent(values["balanced_accuracy"]),
-            _decimal(values["kappa"]),
-            percent(report["calibration"]["tasks"][task.name]["expected_calibration_error"]),
-            percent(published and published["accuracy"][task.name]),
-        )
+        majority = baseline["tasks"][task.name]
+        values = report["tasks"][task.name] | report["calibration"]["tasks"][task.name]
+        cells = _accuracy_cells(values, majority["accuracy"], majority["class"])
+        table.add_row(task.name, task.title, *cells, percent(published and published["accuracy"][task.name]))
     table.add_section()
-    average = report["average"]
-    table.add_row(
-        "average",
-        "of the 8 tasks",
-        with_interval(average["accuracy"], average["accuracy_ci95"]),
-        f"{percent(baseline['average'])}     ",
-        _gain(average["accuracy"], baseline["average"]),
-        percent(average["balanced_accuracy"]),
-        _decimal(average["kappa"]),
-        "",
-        percent(published and published["accuracy"]["average"]),
-        style="bold",
-    )
+    cells = _accuracy_cells(report["average"], baseline["average"], "")
+    mean = percent(published and published["accuracy"]["average"])
+    table.add_row("average", "of the 8 tasks", *cells, mean, style="bold")
     return table
+
+
+def _accuracy_cells(values: Mapping[str, Any], majority: float, majority_class: str) -> list[str]:
+    """Returns the cells accuracy, majority, gain, balanced, kappa and expected calibration error ("" if absent)."""
+    error = values.get("expected_calibration_error")
+    return [
+        with_interval(values["accuracy"], values["accuracy_ci95"]),
+        f"{percent(majority)} {majority_class:>4}",
+        _signed(values["accuracy"] - majority),
+        percent(values["balanced_accuracy"]),
+        _decimal(values["kappa"]),
+        "" if error is None else percent(error),
+    ]
 
 
 def average_table(report: Mapping[str, Any]) -> Table:
