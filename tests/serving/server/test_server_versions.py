@@ -18,6 +18,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, 
 from tensorflow_serving.config import model_server_config_pb2
 
 from amfam_tf.serving.server import Server, ServerError, ServerOptions
+from amfam_tf.serving.server.versions import find_versions
 
 AVAILABLE, END = 30, 50
 
@@ -149,6 +150,7 @@ def test_children_without_a_number_are_ignored(base_path: Path) -> None:
         (base_path / name).mkdir()
     (base_path / "9").rmdir()
     (base_path / "9").write_text("a file")
+    assert find_versions("toy", base_path) == {1: base_path / "1"}
     with serving(base_path) as client:
         assert states(client) == {1: AVAILABLE}
 
