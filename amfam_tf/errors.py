@@ -19,3 +19,11 @@ class WeightsError(UserError):
 
 class RunError(UserError):
     """A run folder that cannot be used: locked, of another configuration, or unfinished."""
+
+
+class ExportError(UserError):
+    """A model that cannot be exported, or an exported folder that is damaged; the message names it."""
+
+
+class QueryError(UserError):
+    """A server that cannot be reached or refuses the request; the message is the server's own."""

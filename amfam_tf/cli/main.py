@@ -26,6 +26,11 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "check": ("amfam_tf.cli.check", "Check a release in DATA: count its cases and list every problem."),
         "fit": ("amfam_tf.cli.fit", "Fit a method; the same run folder again resumes."),
         "evaluate": ("amfam_tf.cli.evaluate", "Predict a split of DATA with the finished RUN and measure it."),
+        "export": (
+            "amfam_tf.cli.export",
+            "Export RUN as the next version of a model for TensorFlow Serving, or verify one.",
+        ),
+        "serve": ("amfam_tf.cli.serve", "Serve a model like TensorFlow Serving: gRPC, and REST if asked for."),
         "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
         "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),
     }

@@ -1,0 +1,69 @@
+"""`amfam-tf export`: a run as the next version of a model for TensorFlow Serving; or check such a version."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from amfam_tf.serving.export import Exported
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--to",
+    "base",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the model's versions, e.g. saved_models/amfam; its last name is the model's.",
+)
+@click.option("--allow-unfinished", is_flag=True, help="Export the best weights so far of a run that is not finished.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of the weights and of what is computed up to the logits.",
+)
+@click.option(
+    "--verify",
+    "to_verify",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Check an exported version (or the latest one below DIR) instead.",
+)
+def export(run: Path | None, base: Path | None, allow_unfinished: bool, precision: str, to_verify: Path | None) -> None:
+    """Export RUN as the next version of a model for TensorFlow Serving, or verify one.
+
+    Nothing that a server would load is there before it is complete; a version is never overwritten.
+    """
+    if to_verify is not None:
+        if run is not None or base is not None:
+            raise click.UsageError("--verify DIR stands alone: it exports nothing")
+        _verify(to_verify)
+        return
+    if run is None or base is None:
+        raise click.UsageError("RUN and --to are needed, or --verify DIR")
+    from amfam_tf.serving.export import export_run
+
+    _print(export_run(run, base, allow_unfinished, precision))
+
+
+def _verify(folder: Path) -> None:
+    from amfam_tf.serving.verify import find_version, verify
+
+    version = find_version(folder)
+    content = verify(version)
+    click.echo(f"{version} is whole: {content['name']} version {content['version']}, {len(content['files'])} files")
+
+
+def _print(exported: "Exported") -> None:
+    files = exported.metadata["files"]
+    for name, file in files.items():
+        click.echo(f"{file['bytes']:>12,}  {name}")
+    total = sum(file["bytes"] for file in files.values())
+    click.echo(f"{total:>12,}  bytes in all, backbone and classifiers only")
+    calibration = exported.metadata["calibration"]
+    if not calibration["applied"]:
+        click.echo("note: this run has no calibration; probabilities are those of the bare network")
+    click.echo(f"exported: {exported.path}")

@@ -1,0 +1,77 @@
+"""Grad-CAM (Selvaraju et al. 2017): where in each picture the features speak for a class.
+
+For a logit y and the feature maps F [h, w, c] of one modality,
+
+    a_k = mean over i, j of d y / d F_ijk,    map = relu(sum_k a_k F_k),
+
+enlarged to the picture and divided by its own largest value. A map of zeros stays zeros: nothing there speaks for
+the class. Each modality has maps of its own, so both pictures are scaled independently.
+"""
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from amfam_tf.tasks import MODALITIES, TASKS
+
+Tensors = Mapping[str, tf.Tensor]
+
+PREDICTED = -1
+"""Stands for the predicted class."""
+
+
+def grad_cam(
+    model: Callable[..., Tensors], pictures: Tensors, task_number: tf.Tensor, class_number: tf.Tensor, size: int
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns the maps of a batch, each case for a class of its own, and the model's logits.
+
+    Args:
+        model: as `LesionModel.explanation_model()`: pictures -> {task name: logits [B, classes]} and
+            `features_<modality>` [B, h, w, c] for each modality that it uses.
+        pictures: {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1].
+        task_number: position in TASKS, int32 [B].
+        class_number: class number within the task, int32 [B]; PREDICTED for the predicted class.
+        size: side of the maps, pixels.
+
+    Returns:
+        maps: {modality: float32 [B, size, size] in [0, 1]}; zeros for a modality that the model does not use.
+        logits: {task name: float32 [B, classes]}.
+    """
+    with tf.GradientTape() as tape:
+        # Weights that do not train would not put the features on the tape.
+        tape.watch(list(pictures.values()))
+        outputs = model(pictures, training=False)
+        logits = {task.name: tf.cast(outputs[task.name], tf.float32) for task in TASKS}
+        # Cases do not depend on each other, so the gradient of the sum holds each case's own.
+        target = tf.reduce_sum(_chosen_logits(logits, task_number, class_number))
+    features = {name: outputs[f"features_{name}"] for name in MODALITIES if f"features_{name}" in outputs}
+    gradients = tape.gradient(target, features)
+    maps = {name: enlarge(class_activation(features[name], gradients[name]), size) for name in features}
+    nothing = tf.zeros((tf.shape(task_number)[0], size, size), tf.float32)
+    return {name: maps.get(name, nothing) for name in MODALITIES}, logits
+
+
+def class_activation(features: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Returns relu(sum_k a_k F_k), a_k the spatial mean of the gradient: [B, h, w, c] twice -> float32 [B, h, w]."""
+    weights = tf.reduce_mean(tf.cast(gradients, tf.float32), axis=(1, 2))
+    return tf.nn.relu(tf.einsum("bhwc,bc->bhw", tf.cast(features, tf.float32), weights))
+
+
+def enlarge(maps: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns maps [B, h, w] >= 0 as [B, size, size] in [0, 1]; the largest value of each map that is not zero is 1.
+
+    Bilinear: unlike bicubic, it makes no values outside of those that it has.
+    """
+    enlarged = tf.image.resize(maps[..., tf.newaxis], (size, size), method="bilinear")[..., 0]
+    return tf.math.divide_no_nan(enlarged, tf.reduce_max(enlarged, axis=(1, 2), keepdims=True))
+
+
+def _chosen_logits(logits: Tensors, task_number: tf.Tensor, class_number: tf.Tensor) -> tf.Tensor:
+    """Returns the logit of each case's task and class, float32 [B]."""
+    largest = max(len(task.classes) for task in TASKS)
+    # [B, classes] of each task -> [B, tasks, largest]
+    padded = tf.stack([tf.pad(logits[task.name], ((0, 0), (0, largest - len(task.classes)))) for task in TASKS], axis=1)
+    predicted = tf.stack([tf.argmax(logits[task.name], axis=1, output_type=tf.int32) for task in TASKS], axis=1)
+    predicted = tf.gather(predicted, task_number, axis=1, batch_dims=1)
+    chosen = tf.where(class_number == PREDICTED, predicted, class_number)
+    return tf.gather_nd(padded, tf.stack([task_number, chosen], axis=1), batch_dims=1)

@@ -1,0 +1,74 @@
+"""Versions of an exported model: whole or absent for a server, never overwritten.
+
+A version is written in a folder whose name a server ignores, in the same file system, and renamed when it is complete.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from amfam_tf.errors import ExportError
+
+LOCK = ".export.lock"
+PARTIAL = ".partial-"
+
+
+def versions(base: Path) -> list[int]:
+    """Returns the version numbers below a model's folder, sorted."""
+    return sorted(int(item.name) for item in base.iterdir() if item.name.isdecimal()) if base.is_dir() else []
+
+
+@contextlib.contextmanager
+def publishing(base: Path) -> Iterator[tuple[Path, int]]:
+    """Gives an empty folder and the version number that it gets when the body ends; an error removes the folder.
+
+    What an export that was killed has left behind is removed first.
+
+    Raises:
+        ExportError: the folder cannot be written, or another process exports into it.
+    """
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with (base / LOCK).open("w") as lock:
+            _lock(lock, base)
+            for leftover in base.glob(f"{PARTIAL}*"):
+                shutil.rmtree(leftover)
+            version = max(versions(base), default=0) + 1
+            partial = base / f"{PARTIAL}{version}"
+            partial.mkdir()
+            try:
+                yield partial, version
+                _rename(partial, base / str(version))
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise ExportError(f"cannot write to {base}: {error.strerror or error}") from error
+
+
+def _lock(file: object, base: Path) -> None:
+    """Holds the folder for this process; the lock ends with the process, however it ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ExportError(f"another process exports to {base}: wait for it or stop it") from error
+
+
+def _rename(partial: Path, target: Path) -> None:
+    # First the content, then the name: after a power cut there must be no version with half of its bytes.
+    for path in [*partial.rglob("*"), partial]:
+        _flush(path)
+    if target.exists():  # an empty folder would be replaced without a word
+        raise ExportError(f"{target} appeared while exporting: export again")
+    partial.rename(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,127 @@
+"""Checks an exported version: every file as it was written, metadata that fit the signatures, answers as stored."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from amfam_tf.data.images import reason
+from amfam_tf.errors import ExportError
+from amfam_tf.serving import metadata, publish, samples, signatures
+from amfam_tf.tasks import TASKS
+
+TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2}
+"""Largest difference of a probability on another machine, by precision."""
+MAP_TOLERANCES = {"float32": 1e-2, "bfloat16": 2e-1}
+"""Of a Grad-CAM value: maps are divided by their largest value, which enlarges what rounding has changed."""
+KEYS = ("format", "name", "version", "tasks", "signatures", "preprocessing", "precision", "files")
+
+
+def find_version(folder: Path) -> Path:
+    """Returns the version's folder: the given one, or the latest version in the folder of a model.
+
+    Raises:
+        ExportError: neither.
+    """
+    if (folder / "saved_model.pb").is_file() or (folder / metadata.METADATA_FILE).is_file():
+        return folder
+    found = publish.versions(folder)
+    if not found:
+        raise ExportError(f"{folder} is no exported model: it has no saved_model.pb and no version below it")
+    return folder / str(found[-1])
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Loads a version, checks everything, and returns its metadata.
+
+    Args:
+        folder: of the version.
+
+    Raises:
+        ExportError: what is wrong, in one line; the first thing that is.
+    """
+    content = _read_metadata(folder)
+    _check_files(folder, content["files"])
+    try:
+        model = tf.saved_model.load(str(folder))
+        _check_signatures(folder, content)
+        _check_answers(folder, content["precision"], model.signatures)
+    except (tf.errors.OpError, OSError, ValueError, DecodeError) as error:
+        text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
+        raise ExportError(f"{folder} is damaged: {text[:300]}") from error
+    return content
+
+
+def _read_metadata(folder: Path) -> dict[str, Any]:
+    path = folder / metadata.METADATA_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExportError(f"{folder} is damaged or not from amfam-tf export: it has no {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{folder} is damaged: {path.name} cannot be read") from error
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ExportError(f"{folder} is damaged: {path.name} has no {missing[0]}")
+    if content["format"] != metadata.FORMAT:
+        raise ExportError(f"{path} has format {content['format']}, this program reads {metadata.FORMAT}")
+    return content
+
+
+def _check_files(folder: Path, expected: Mapping[str, Any]) -> None:
+    for name, stated in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise ExportError(f"{folder} is damaged: {name} is missing")
+        if path.stat().st_size != stated["bytes"]:
+            raise ExportError(
+                f"{folder} is damaged: {name} has {path.stat().st_size} bytes, exported were {stated['bytes']}"
+            )
+        if metadata.sha256(path) != stated["sha256"]:
+            raise ExportError(f"{folder} is damaged: the content of {name} is not what was exported")
+    found = metadata.file_digests(folder).keys() - expected.keys()
+    if found:
+        raise ExportError(f"{folder} is damaged: {min(found)} was not exported")
+
+
+def _check_signatures(folder: Path, content: Mapping[str, Any]) -> None:
+    stated, found = content["signatures"], metadata.describe_signatures(folder)
+    wrong = [name for name in sorted(stated.keys() | found.keys()) if stated.get(name) != found.get(name)]
+    if wrong:
+        raise ExportError(f"{folder}: metadata.json does not fit the signature {wrong[0]}")
+    outputs = found[signatures.SERVING_DEFAULT]["outputs"]
+    listed = {task["name"]: len(task["classes"]) for task in content["tasks"]}
+    for task in TASKS:
+        if listed.get(task.name) != outputs[task.name]["shape"][1]:
+            raise ExportError(f"{folder}: metadata.json does not fit the output {task.name}")
+
+
+def _check_answers(folder: Path, precision: str, functions: Mapping[str, Any]) -> None:
+    # Only then do answers of another processor agree to the tolerance.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    for request, response in samples.read_samples(folder):
+        signature = request.model_spec.signature_name
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        answers = functions[signature](**inputs)
+        for key, value in response.outputs.items():
+            difference = _largest_difference(answers[key].numpy(), tf.make_ndarray(value))
+            if not difference <= _tolerance(key, precision):
+                raise ExportError(
+                    f"{folder}: {signature} does not give the stored answer: {key} differs by up to {difference:.3g}"
+                )
+
+
+def _tolerance(output: str, precision: str) -> float:
+    if output.endswith("_image"):
+        return 1  # a value on the edge between two
+    return (MAP_TOLERANCES if output.endswith("_map") else TOLERANCES)[precision]
+
+
+def _largest_difference(found: np.ndarray, stored: np.ndarray) -> float:
+    if found.shape != stored.shape:
+        return float("inf")
+    return float(np.abs(found.astype(np.float64) - stored.astype(np.float64)).max(initial=0))
