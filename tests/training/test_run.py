@@ -212,8 +212,8 @@ def test_progress_names_every_loss_and_pictures_are_written(drawn, tmp_path):
         assert name in text
     assert [item.name for item in (tmp_path / "run/pictures").iterdir()] == ["epoch-0001.png"]
     with Image.open(tmp_path / "run/pictures/epoch-0001.png") as picture:
-        # Four cases; per modality input, attention map and reconstruction; 4 pixels between.
-        assert picture.size == (6 * 68, 4 * 68)
+        # Four cases; per modality input, attention map and reconstruction; 4 pixels between; titles of 14 above.
+        assert picture.size == (6 * 68, 14 + 4 * 68)
 
 
 def test_ramp_raises_the_reversal_coefficient(drawn, tmp_path):
