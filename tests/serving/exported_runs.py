@@ -1,48 +1,92 @@
-"""Run folders around a small network with random weights, to export without training."""
+"""Run folders around a small network with random weights, to export without training; pictures to send."""
 
+import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from small import make_weights_all_different, small_config
 
 from amfam_tf import config as configuration
 from amfam_tf import models
+from amfam_tf.evaluation import calibration
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.tasks import task_names
 from amfam_tf.training.run_folder import RunFolder, RunState
 
 FINGERPRINT = "f" * 64
-HISTORY = [{"epoch": 0, "loss": 1.0}]
+BORDER_CROP = 3
+MAX_PIXELS = 20_000
+OVERRIDES = (f"data.border_crop={BORDER_CROP}", f"data.max_pixels={MAX_PIXELS}")
+CALIBRATED = {name: 5.0 + number for number, name in enumerate(task_names())}
+METRICS = {"split": "test", "tasks": {"DIAG": {"accuracy": 0.5, "accuracy_ci95": [0.4, 0.6]}}}
+
+
+@dataclass(frozen=True)
+class Version:
+    """An exported version, the run that it comes from, and the run's network."""
+
+    run: Path
+    path: Path
+    network: LesionModel
 
 
 def small_network(*overrides: str, method: str = "amfam", seed: int = 0) -> LesionModel:
-    """Returns a network whose weights are all different."""
+    """Returns a network whose weights are all different and whose logits are of ordinary size."""
     config = small_config(*overrides, method=method)
     network = models.create(config.method, config)
     make_weights_all_different(network, seed)
     return network
 
 
-def write_run(run: Path, *overrides: str, method: str = "amfam", finished: bool = True, seed: int = 0) -> LesionModel:
+def write_run(
+    run: Path,
+    *overrides: str,
+    method: str = "amfam",
+    finished: bool = True,
+    temperatures: dict[str, float] | None = None,
+) -> LesionModel:
     """Writes a run folder, finished or after its first epoch; returns its network."""
-    config = models.resolve(small_config(*overrides, method=method))
-    network = small_network(*overrides, method=method, seed=seed)
+    network = small_network(*overrides, method=method)
     folder = RunFolder(run)
     folder.checkpoints.mkdir(parents=True)
+    config = models.resolve(small_config(*overrides, method=method))
     folder.config_file.write_text(configuration.dump(config), encoding="utf-8")
     environment = {"data_fingerprint": FINGERPRINT, "data_counts": {"train": 4}}
     folder.environment_file.write_text(json.dumps(environment), encoding="utf-8")
     network.save_weights(folder.checkpoints / "best.weights.h5")
+    state = {"epochs": 1, "best_epoch": 0, "best_accuracy": 0.5, "best_weights": "best.weights.h5", "seconds": [1.0]}
     if finished:
         network.save(folder.model_file)
-    folder.write_state(
-        RunState(
-            epochs=1,
-            best_epoch=0,
-            best_accuracy=0.5,
-            best_weights="best.weights.h5",
-            finished=finished,
-            history=HISTORY,
-            seconds=[1.0],
-        )
-    )
+    if temperatures:
+        digest = calibration.file_digest(folder.model_file)
+        losses = dict.fromkeys(task_names(), {"before": 2.0, "after": 1.0})
+        calibration.write(run, calibration.Calibration(temperatures, 40, digest, losses))
+    metrics = run / "evaluation" / "test" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps(METRICS), encoding="utf-8")
+    folder.write_state(RunState(**state, finished=finished, history=[{"epoch": 0, "loss": 1.0}]))
     return network
+
+
+def random_picture(seed: int = 0, shape: tuple[int, ...] = (70, 90, 3)) -> np.ndarray:
+    """Returns a smooth random picture, uint8 of `shape`."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, *shape[2:]), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+
+def encoded(picture: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
+    """Returns the bytes of an image file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind, **options)
+    return file.getvalue()
+
+
+def encoded_pairs(count: int) -> dict[str, list[bytes]]:
+    """Returns {modality: image files}, all different."""
+    return {
+        "clinical": [encoded(random_picture(seed)) for seed in range(count)],
+        "dermoscopic": [encoded(random_picture(100 + seed), "JPEG") for seed in range(count)],
+    }
