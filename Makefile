@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(notdir $(PYTHON))
 DEMO_ARGUMENTS ?=
 TEST_ARGUMENTS ?=
+TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format clean
@@ -30,7 +31,7 @@ demo: $(STAMP)  ## Draw data, check it, fit AMFAM, evaluate it.
 	$(BIN)/amfam-tf demo $(DEMO_ARGUMENTS)
 
 test: lint  ## Check style, then run all tests.
-	$(BIN)/python -m pytest $(TEST_ARGUMENTS)
+	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile $(TEST_ARGUMENTS)
 
 lint: $(STAMP)  ## Check style and format.
 	$(BIN)/ruff check .
