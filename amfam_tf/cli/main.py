@@ -26,11 +26,16 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "check": ("amfam_tf.cli.check", "Check a release in DATA: count its cases and list every problem."),
         "fit": ("amfam_tf.cli.fit", "Fit a method; the same run folder again resumes."),
         "evaluate": ("amfam_tf.cli.evaluate", "Predict a split of DATA with the finished RUN and measure it."),
+        "explain": (
+            "amfam_tf.cli.explain",
+            "Draw where in both pictures a RUN sees what speaks for a class (Grad-CAM).",
+        ),
         "export": (
             "amfam_tf.cli.export",
             "Export RUN as the next version of a model for TensorFlow Serving, or verify one.",
         ),
         "serve": ("amfam_tf.cli.serve", "Serve a model like TensorFlow Serving: gRPC, and REST if asked for."),
+        "paper": ("amfam_tf.cli.paper", "Show the published tables as printed and as corrected by arithmetic."),
         "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
         "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),
     }

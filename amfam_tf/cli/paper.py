@@ -19,7 +19,7 @@ CSV_TABLES = {
 """Name on the command line -> function of `amfam_tf.evaluation.paper`."""
 
 
-@click.command()
+@click.command(short_help="Show the published tables as printed and as corrected by arithmetic.")
 @click.option("--csv", "csv_table", type=click.Choice(list(CSV_TABLES)), help="Print one table as CSV, in percent.")
 @click.option("--markdown", is_flag=True, help="Print the text of docs/published_tables.md.")
 def paper(csv_table: str | None, markdown: bool) -> None:

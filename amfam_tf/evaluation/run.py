@@ -151,17 +151,26 @@ def load_inference_model(run: Path) -> Any:
     Raises:
         RunError: the file cannot be loaded.
     """
+    model = load_network(run)
+    return model.inference_model() if hasattr(model, "inference_model") else model
+
+
+def load_network(run: Path) -> Any:
+    """Returns a run's best model with all its outputs.
+
+    Raises:
+        RunError: the file cannot be loaded.
+    """
     import keras
 
     import amfam_tf.models  # noqa: F401  (registers the classes that the file names)
 
     path = run / MODEL_FILE
     try:
-        model = keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
         raise RunError(f"{path} cannot be loaded: {reason}") from error
-    return model.inference_model() if hasattr(model, "inference_model") else model
 
 
 def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None) -> pd.DataFrame:
@@ -255,7 +264,7 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
         second = predictions.read(path, evaluation.cases)
     else:
         second = evaluate_run(other, data, evaluation.split, track).table
-    names = _names(evaluation.run.resolve(), other.resolve())
+    names = dict(zip(("first", "second"), short_names(evaluation.run.resolve(), other.resolve()), strict=True))
     comparison = names | compare_runs.compare(evaluation.table, second)
     report_json.write(evaluation.folder / against_file(names["second"]), comparison)
     return comparison
@@ -263,11 +272,16 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
 
 def against_file(name: str) -> str:
     """Returns the name of the file that holds the comparison with the run `name`."""
-    return f"against_{name.replace('/', '_')}.json"
+    return f"against_{file_part(name)}.json"
 
 
-def _names(first: Path, second: Path) -> dict[str, str]:
+def file_part(name: str) -> str:
+    """Returns the short name of a run as part of a file name."""
+    return name.replace("/", "_")
+
+
+def short_names(first: Path, second: Path) -> tuple[str, str]:
     """Returns the shortest names that tell two run folders apart: the folder, or with the one above it."""
     if first.name != second.name:
-        return {"first": first.name, "second": second.name}
-    return {"first": f"{first.parent.name}/{first.name}", "second": f"{second.parent.name}/{second.name}"}
+        return first.name, second.name
+    return f"{first.parent.name}/{first.name}", f"{second.parent.name}/{second.name}"

@@ -168,9 +168,9 @@ def test_comparison_with_another_run(evaluation, release, tmp_path):
 
 
 def test_runs_of_one_name_are_told_by_the_folder_above(tmp_path):
-    names = run._names(tmp_path / "a" / "run", tmp_path / "b" / "run")
-    assert names == {"first": "a/run", "second": "b/run"}
-    assert run.against_file(names["second"]) == "against_b_run.json"
+    names = run.short_names(tmp_path / "a" / "run", tmp_path / "b" / "run")
+    assert names == ("a/run", "b/run")
+    assert run.against_file(names[1]) == "against_b_run.json"
 
 
 def test_unfinished_run_is_refused(finished, release, tmp_path):

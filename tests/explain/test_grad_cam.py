@@ -103,16 +103,8 @@ def expected_map(network, outputs, modality: str, row: int, task_name: str, numb
     logit = W2^T relu(W1^T mean_ij [F^c, F^d] + b1) + b2: moving the mean of channel k by e moves each of its h w
     values by e, so that mean_ij dy/dF_ijk is the difference quotient over e, divided by h w.
     """
-    weights = {path_of(variable): np.asarray(variable, np.float64) for variable in network.weights}
-    hidden, output = (
-        next(
-            values
-            for name, values in weights.items()
-            if task_name in name and values.ndim == 2 and values.shape[1] == n
-        )
-        for n in (16, outputs[task_name].shape[1])
-    )
-    bias = next(values for name, values in weights.items() if task_name in name and values.shape == (16,))
+    layers = [network.get_layer(f"classifier_{task_name}_{part}") for part in ("hidden", "logits")]
+    (hidden, bias), (output, _) = ([np.asarray(value, np.float64) for value in layer.get_weights()] for layer in layers)
     features = {name: np.asarray(outputs[f"features_{name}"][row], np.float64) for name in MODALITIES}
 
     def logit(means: dict[str, np.ndarray]) -> float:
@@ -130,11 +122,6 @@ def expected_map(network, outputs, modality: str, row: int, task_name: str, numb
     )
     values = bilinear(np.maximum(features[modality] @ slopes / (height * width), 0), size)
     return values / values.max() if values.max() > 0 else values
-
-
-def path_of(variable) -> str:
-    """Returns the path of a variable in its model."""
-    return variable.path
 
 
 def test_formula_is_that_of_finite_differences(network):

@@ -1,0 +1,81 @@
+"""`amfam-tf explain`: where in both pictures a run sees what speaks for a class (Grad-CAM)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
+
+if TYPE_CHECKING:
+    from amfam_tf.explain.run import Explanation
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FIRST_CASES = 4
+
+
+@click.command(short_help="Draw where in both pictures a RUN sees what speaks for a class (Grad-CAM).")
+@click.argument("run", type=FOLDER)
+@click.option("--data", required=True, type=FOLDER, help="The release: folder that holds images/ and meta/.")
+@click.option(
+    "--case",
+    "cases",
+    type=click.IntRange(min=0),
+    multiple=True,
+    metavar="N",
+    help=f"Case number; may be repeated. Without it: the first {FIRST_CASES} cases of the split.",
+)
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option("--task", "task_name", type=click.Choice(task_names()), default="DIAG", show_default=True)
+@click.option("--class", "class_name", metavar="CLASS", help="E.g. MEL. Without it: the predicted class of each case.")
+@click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Show this run beside it.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the pictures. [default: RUN/explain]"
+)
+def explain(
+    run: Path,
+    data: Path,
+    cases: tuple[int, ...],
+    split: str,
+    task_name: str,
+    class_name: str | None,
+    against: Path | None,
+    out: Path | None,
+) -> None:
+    """Draw where in both pictures a finished RUN sees what speaks for a class (Grad-CAM).
+
+    One PNG per case: both pictures, their maps over them, the probability of each class, label and prediction.
+    A map shows what moved this network, not what is medically right.
+    """
+    task = TASK_BY_NAME[task_name]
+    if class_name is not None and class_name not in task.classes:
+        raise click.BadParameter(f"{task_name} has the classes {', '.join(task.classes)}", param_hint="'--class'")
+
+    from amfam_tf.evaluation.run import file_part, short_names
+    from amfam_tf.explain.grad_cam import PREDICTED
+    from amfam_tf.explain.run import choose_cases, explain_run
+
+    chosen = choose_cases(data, split, cases, FIRST_CASES)
+    number = PREDICTED if class_name is None else task.classes.index(class_name)
+    runs = [run] if against is None else [run, against]
+    names = [run.resolve().name] if against is None else short_names(run.resolve(), against.resolve())
+    found = [explain_run(one, chosen, task, number, name) for one, name in zip(runs, names, strict=True)]
+    name = "" if class_name is None else f"-{class_name}"
+    name += "" if against is None else f"-against-{file_part(names[1])}"
+    for explanations in zip(*found, strict=True):
+        path = _write(explanations, run / "explain" if out is None else out, name)
+        click.echo(f"written: {path}")
+
+
+def _write(explanations: "tuple[Explanation, ...]", folder: Path, name: str) -> Path:
+    from amfam_tf.errors import RunError
+    from amfam_tf.evaluation.figure_style import write_png
+    from amfam_tf.explain.panel import draw_panel
+
+    first = explanations[0]
+    path = folder / f"case-{first.case_num:04d}-{first.task.name}{name}.png"
+    try:
+        write_png(draw_panel(explanations), path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    return path

@@ -1,0 +1,133 @@
+"""Explains cases of a data set by a finished run: Grad-CAM maps, probabilities, label and prediction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amfam_tf.data import pipeline
+from amfam_tf.data.derm7pt import read_release
+from amfam_tf.errors import DataError, RunError
+from amfam_tf.evaluation import calibration
+from amfam_tf.evaluation import run as evaluation_run
+from amfam_tf.evaluation.predict import probabilities_of
+from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
+from amfam_tf.tasks import MODALITIES, TASKS, Task
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one run says about one case and one task.
+
+    Attributes:
+        run: name of the run.
+        case_num: of the case.
+        task: the question.
+        shown: number of the class that the maps speak for.
+        truth: number of the label.
+        probabilities: [classes] in [0, 1]; after temperature scaling if the run has been calibrated.
+        pictures: {modality: RGB [S, S, 3] in [0, 1]}, as the network saw them.
+        maps: {modality: [S, S] in [0, 1]}; only the modalities that the run uses.
+    """
+
+    run: str
+    case_num: int
+    task: Task
+    shown: int
+    truth: int
+    probabilities: np.ndarray
+    pictures: Mapping[str, np.ndarray]
+    maps: Mapping[str, np.ndarray]
+
+    @property
+    def predicted(self) -> int:
+        """Number of the most probable class, the first one of equals."""
+        return int(np.argmax(self.probabilities))
+
+
+def choose_cases(data: Path, split: str, numbers: Sequence[int], first: int) -> pd.DataFrame:
+    """Returns rows of the release.
+
+    Args:
+        data: a release in the Derm7pt layout.
+        split: name of the split.
+        numbers: case numbers in that split, in the order wanted; none for the first ones of the split.
+        first: how many of those.
+
+    Raises:
+        DataError: the release cannot be used, the split has no cases or not this one.
+    """
+    release = read_release(data)
+    cases = release[release["split"] == split].reset_index(drop=True)
+    if cases.empty:
+        raise DataError(f"{data} has no cases in the split {split}")
+    if not numbers:
+        return cases.head(first)
+    split_of = dict(zip(release["case_num"], release["split"], strict=True))
+    for number in numbers:
+        if number not in split_of:
+            raise DataError(f"{data} has no case {number}")
+        if split_of[number] != split:
+            raise DataError(f"case {number} is in the split {split_of[number]}: add --split {split_of[number]}")
+    wanted = list(dict.fromkeys(numbers))
+    return cases.set_index("case_num").loc[wanted].reset_index()
+
+
+def explain_run(
+    run: Path, cases: pd.DataFrame, task: Task, class_number: int = PREDICTED, name: str | None = None
+) -> list[Explanation]:
+    """Returns the explanation of each case.
+
+    Args:
+        run: a run folder that `amfam-tf fit` has finished.
+        cases: rows of a release.
+        task: the question.
+        class_number: of the class to explain; PREDICTED for each case's predicted one.
+        name: to show for the run; by default that of its folder.
+
+    Raises:
+        RunError: no run folder, not finished, or its network has no feature maps to look into.
+        DataError: a picture cannot be read.
+    """
+    config = evaluation_run.read_config(run)
+    network = evaluation_run.load_network(run)
+    if not hasattr(network, "explanation_model"):
+        raise RunError(f"{run}: the network of method {config.method} has no feature maps for Grad-CAM")
+    model = network.explanation_model()
+    fitted = calibration.read(run, calibration.file_digest(run / evaluation_run.MODEL_FILE))
+    temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
+    found: list[Explanation] = []
+    with pipeline.naming_bad_files(cases, config):
+        for batch in pipeline.evaluation_dataset(cases, config):
+            found += _explain_batch(model, batch, task, class_number, temperature, name or run.resolve().name)
+    return found
+
+
+def _explain_batch(
+    model: Any, batch: Mapping[str, Any], task: Task, class_number: int, temperature: float, name: str
+) -> list[Explanation]:
+    import tensorflow as tf
+
+    pictures = {modality: batch[modality] for modality in MODALITIES}
+    count = len(batch["case_num"])
+    task_numbers = tf.fill((count,), TASKS.index(task))
+    class_numbers = tf.fill((count,), class_number)
+    maps, logits = grad_cam(model, pictures, task_numbers, class_numbers, pictures[MODALITIES[0]].shape[1])
+    probabilities = probabilities_of(logits[task.name].numpy(), temperature)
+    used = [modality for modality in MODALITIES if f"features_{modality}" in model.output]
+    return [
+        Explanation(
+            run=name,
+            case_num=int(batch["case_num"][row]),
+            task=task,
+            shown=int(np.argmax(probabilities[row])) if class_number == PREDICTED else class_number,
+            truth=int(batch[task.name][row]),
+            probabilities=probabilities[row],
+            pictures={modality: pictures[modality][row].numpy() for modality in MODALITIES},
+            maps={modality: maps[modality][row].numpy() for modality in used},
+        )
+        for row in range(count)
+    ]
