@@ -18,6 +18,7 @@ import yaml
 from amfam_tf.errors import ConfigError
 
 PAPER_IMAGE_SIZE = 299
+ACTIVATIONS = ("elu", "gelu", "leaky_relu", "linear", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -173,6 +174,11 @@ class ModelConfig:
         units = {key: getattr(self, key) for key in ("discriminator_units", "classifier_units", "reversal_scale")}
         _require_positive("model", units)
         _require_not_negative("model", {"leaky_relu_slope": self.leaky_relu_slope})
+        for activation in (*self.attention_activations, self.classifier_activation):
+            known = ", ".join(ACTIVATIONS)
+            _require(
+                activation in ACTIVATIONS, f"model: an activation must be one of {known}. Received: {activation!r}"
+            )
         _require(
             0 <= self.batch_norm_momentum < 1,
             f"model.batch_norm_momentum must be in [0, 1). Received: {self.batch_norm_momentum}",

@@ -18,6 +18,8 @@ def keys(tree: dict, prefix: str = "") -> dict:
     return flat
 
 
+ACTIVATIONS = "elu, gelu, leaky_relu, linear, relu, sigmoid, silu, softmax, softplus, tanh"
+
 IMPOSSIBLE = [
     ("seed=-1", "seed must not be negative. Received: -1"),
     ("data.image_size=31", "data.image_size must be at least 32. Received: 31"),
@@ -69,6 +71,11 @@ IMPOSSIBLE = [
     (
         "model.attention_activations=[relu, relu]",
         "model.attention_activations must have 3 values. Received: ['relu', 'relu']",
+    ),
+    ("model.classifier_activation=cube", f"model: an activation must be one of {ACTIVATIONS}. Received: 'cube'"),
+    (
+        "model.attention_activations=[relu, relu, step]",
+        f"model: an activation must be one of {ACTIVATIONS}. Received: 'step'",
     ),
     ("loss.adversarial=-0.1", "loss.adversarial must not be negative. Received: -0.1"),
     ("loss.reconstruction=.nan", "loss.reconstruction must be a finite number. Received: nan"),

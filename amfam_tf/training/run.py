@@ -92,13 +92,15 @@ def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
     folder = RunFolder(run)
     with folder.lock():
         cases = read_cases(data, config)
-        state = folder.open(config, _describe_environment(config, cases))
+        description = _describe_environment(config, cases)
+        state = folder.open(config, description["data_fingerprint"])
         if state.finished:
             return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True)
-        folder.tidy(state)
         splits = split_cases(cases, ("train", "validate"))
-        steps = pipeline.steps_per_epoch(len(splits["train"]), config)
-        trainer = create_trainer(config, steps)
+        trainer = create_trainer(config, pipeline.steps_per_epoch(len(splits["train"]), config))
+        # Only now: what cannot be built must not claim the folder.
+        folder.begin(config, description)
+        folder.tidy(state)
         if state.weights is not None:
             console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
             trainer.load_weights(folder.checkpoints / state.weights)

@@ -51,7 +51,7 @@ class RunFolder:
     """The files of one run, see docs and `amfam_tf.training.run`.
 
     Args:
-        path: the folder; created by `open`.
+        path: the folder; created by `lock`.
     """
 
     def __init__(self, path: Path):
@@ -86,12 +86,12 @@ class RunFolder:
                 ) from error
             yield
 
-    def open(self, config: Config, environment: dict[str, Any]) -> RunState:
-        """Claims the folder for a configuration and data, or checks that they are the ones it was begun with.
+    def open(self, config: Config, fingerprint: str) -> RunState:
+        """Checks that the folder is empty, or was begun with this configuration and data; changes nothing.
 
         Args:
             config: of the run.
-            environment: written to environment.json; its "data_fingerprint" identifies the data.
+            fingerprint: of the data.
 
         Returns:
             What to resume from.
@@ -100,7 +100,7 @@ class RunFolder:
             RunError: the folder was begun with another configuration or other data; shows the difference.
         """
         if self.config_file.exists():
-            self._check_same(config, environment["data_fingerprint"])
+            self._check_same(config, fingerprint)
             return self.read_state()
         foreign = [item.name for item in self.path.iterdir() if not item.name.startswith(".")]
         # What a process killed right here would have left.
@@ -108,10 +108,19 @@ class RunFolder:
         if not own.issuperset(foreign):
             first = sorted(set(foreign) - own)[0]
             raise RunError(f"{self.path} is no run folder and not empty (it holds {first}): name another folder")
-        write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
-        # Last: a folder with a config.yaml is a complete beginning.
-        write_text(self.config_file, configuration.dump(config))
         return RunState()
+
+    def begin(self, config: Config, environment: dict[str, Any]) -> None:
+        """Claims a new folder for a configuration and data; one that is begun stays as it is.
+
+        Args:
+            config: of the run.
+            environment: written to environment.json; its "data_fingerprint" identifies the data.
+        """
+        if not self.config_file.exists():
+            write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
+            # Last: a folder with a config.yaml is a complete beginning.
+            write_text(self.config_file, configuration.dump(config))
 
     def _check_same(self, config: Config, fingerprint: str) -> None:
         differences = configuration.differences(configuration.read(self.config_file), config)

@@ -57,6 +57,20 @@ def test_swapping_the_inputs_changes_the_answer(network):
     assert not np.allclose(model(pair)["DIAG"], model(swapped)["DIAG"], atol=1e-2)
 
 
+def test_what_belongs_to_one_modality_depends_on_its_image_only(network):
+    pair = images(2)
+    before = network(pair)
+    for changed, other in (MODALITIES, MODALITIES[::-1]):
+        after = network({**pair, changed: 1.0 - pair[changed]})
+        for quantity in ("features", "modality_logits", "attention", "reconstruction"):
+            np.testing.assert_allclose(
+                after[f"{quantity}_{other}"], before[f"{quantity}_{other}"], rtol=1e-4, atol=1e-4
+            )
+            assert not np.allclose(
+                after[f"{quantity}_{changed}"], before[f"{quantity}_{changed}"], rtol=1e-2, atol=1e-3
+            )
+
+
 def test_a_prediction_does_not_depend_on_its_batch_neighbours(network):
     model = network.inference_model()
     pair, others = images(5), images(5, seed=1)

@@ -15,7 +15,7 @@ from rich.console import Console
 from small import small_config
 
 from amfam_tf import config as configuration
-from amfam_tf.errors import DataError, RunError
+from amfam_tf.errors import DataError, RunError, WeightsError
 from amfam_tf.tasks import TASKS
 from amfam_tf.training import callbacks, run_folder
 from amfam_tf.training import run as run_module
@@ -158,6 +158,13 @@ def test_a_folder_of_something_else_is_refused(drawn, tmp_path):
         fit(drawn, tmp_path, fast_config(), quiet())
     assert (tmp_path / "letter.txt").read_text() == "keep me"
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_what_cannot_be_built_does_not_claim_the_folder(drawn, tmp_path):
+    with pytest.raises(WeightsError, match=r"missing\.weights\.h5 does not exist"):
+        fit(drawn, tmp_path / "run", fast_config("model.weights=missing.weights.h5"), quiet())
+    assert not (tmp_path / "run/config.yaml").exists()
+    assert not (tmp_path / "run/environment.json").exists()
 
 
 def test_an_unfinished_run_has_no_model(tmp_path):
