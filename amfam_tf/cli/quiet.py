@@ -28,6 +28,15 @@ def quiet_tensorflow() -> None:
     sys.meta_path.insert(0, _QuietFinder())
 
 
+def loud_environment() -> dict[str, str]:
+    """Returns the environment for another program: as this one's, but without a log level that the user did not set.
+
+    To be asked before TensorFlow is imported.
+    """
+    quieted = any(isinstance(finder, _QuietFinder) for finder in sys.meta_path)
+    return {name: value for name, value in os.environ.items() if not (quieted and name == LOG_LEVEL)}
+
+
 @contextlib.contextmanager
 def standard_error_held_back() -> Iterator[None]:
     """Sends file descriptor 2 to a temporary file; writes that file to standard error if the body raises."""

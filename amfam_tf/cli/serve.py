@@ -1,11 +1,19 @@
-"""amfam-tf serve: the embedded server, with the flags of tensorflow_model_server."""
+"""amfam-tf serve: the embedded server or the real one, with the flags of tensorflow_model_server."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from amfam_tf.serving.server import ServerOptions
 
 OPTIONAL_BOOLEAN: dict[str, Any] = {"is_flag": False, "flag_value": "true", "type": bool, "show_default": True}
 """`--flag`, `--flag=true` and `--flag=false`, as upstream's."""
+EMBEDDED, REAL = "embedded", "tensorflow-serving"
+ONLY_EMBEDDED = ("bind_address", "max_message_bytes", "max_concurrent_requests", "drain_seconds")
+"""Flags that the real server does not have."""
 
 
 def _dashes(token: str) -> str:
@@ -14,6 +22,13 @@ def _dashes(token: str) -> str:
 
 
 @click.command(context_settings={"token_normalize_func": _dashes, "show_default": True})
+@click.option(
+    "--engine",
+    type=click.Choice([EMBEDDED, REAL]),
+    default=EMBEDDED,
+    help="This package's server, or the real one: tensorflow_model_server if it is on PATH, else a container.",
+)
+@click.option("--image", default="", help="Container image of the real server, also if the binary is there.")
 @click.option("--port", default=8500, help="Port of gRPC; 0 for none.")
 @click.option("--rest-api-port", default=0, help="Port of REST and metrics; 0 for none.")
 @click.option("--model-name", default="default", help="Name of the model.")
@@ -31,22 +46,49 @@ def _dashes(token: str) -> str:
 @click.option("--max-message-bytes", default=64 * 1024 * 1024, help="Longest request. Not in upstream.")
 @click.option("--max-concurrent-requests", default=64, help="Predictions at a time. Not in upstream.")
 @click.option("--drain-seconds", default=30.0, help="Longest wait for requests at the end. Not in upstream.")
-def serve(**flags: Any) -> None:
+@click.argument("more_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- FLAG ...]")
+@click.pass_context
+def serve(context: click.Context, engine: str, image: str, more_flags: tuple[str, ...], **flags: Any) -> None:
     """Serve a model like TensorFlow Serving: gRPC, and REST if asked for.
 
     The flags are those of tensorflow_model_server; --model_name works as well as --model-name. Configuration files
-    are protobuf text. SIGTERM and SIGINT finish the requests in flight, then end with exit status 0.
+    are protobuf text. SIGTERM and SIGINT finish the requests in flight, then end with exit status 0. With
+    --engine tensorflow-serving the real server gets the same flags, and those after -- as they are.
     """
-    import logging
-    import signal
-
     from amfam_tf.errors import ConfigError
-    from amfam_tf.serving.server import Server, ServerOptions
+    from amfam_tf.serving.server import ServerOptions
 
     try:
         options = ServerOptions(**flags)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    if engine == REAL:
+        _serve_real(context, options, image, more_flags)
+    elif image or more_flags:
+        words = "--image" if image else " ".join(more_flags)
+        raise click.UsageError(f"{words} can only be used with --engine {REAL}")
+    else:
+        _serve_embedded(options)
+
+
+def _serve_real(context: click.Context, options: "ServerOptions", image: str, more_flags: Sequence[str]) -> None:
+    """Becomes the real server."""
+    from amfam_tf.cli.quiet import loud_environment
+    from amfam_tf.serving.real_server import become_real_server
+
+    for name in ONLY_EMBEDDED:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{_dashes('--' + name)} can only be used with --engine {EMBEDDED}")
+    become_real_server(options, image, more_flags, loud_environment())
+
+
+def _serve_embedded(options: "ServerOptions") -> None:
+    """Serves until SIGTERM or SIGINT."""
+    import logging
+    import signal
+
+    from amfam_tf.serving.server import Server
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server = Server(options)
     for number in (signal.SIGTERM, signal.SIGINT):
