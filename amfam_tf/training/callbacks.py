@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from amfam_tf.errors import RunError
 from amfam_tf.layers import GradientReversal
@@ -158,6 +159,16 @@ class Pictures(keras.callbacks.Callback):
         self._writer.flush()
 
 
+class _BarWithValues(Progress):
+    """A progress bar with a line of text under it, wrapped where the terminal is narrow."""
+
+    values = ""
+
+    def get_renderables(self):
+        yield from super().get_renderables()
+        yield Text(self.values)
+
+
 class ProgressDisplay(keras.callbacks.Callback):
     """Shows every named loss and the mean validation accuracy: a bar per epoch, or a line without a terminal.
 
@@ -174,27 +185,21 @@ class ProgressDisplay(keras.callbacks.Callback):
         self._epochs = epochs
         self._steps = steps
         self._names = ("loss", *loss_names, "accuracy")
-        self._bar: Progress | None = None
+        self._bar: _BarWithValues | None = None
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         self._began = time.perf_counter()
         if not self._console.is_terminal:
             return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[values]}"),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task(f"epoch {epoch + 1}/{self._epochs}", total=self._steps, values="")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = _BarWithValues(*columns, console=self._console, transient=True)
+        self._task = self._bar.add_task(f"epoch {epoch + 1}/{self._epochs}", total=self._steps)
         self._bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
         if self._bar is not None:
-            self._bar.update(self._task, completed=batch + 1, values=self._describe(logs or {}))
+            self._bar.values = self._describe(logs or {})
+            self._bar.update(self._task, completed=batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
         self._stop_bar()

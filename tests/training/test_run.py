@@ -1,5 +1,6 @@
 """Fitting into a run folder: what it writes, what it refuses, and that an interrupted run ends as an unbroken one."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -100,14 +101,19 @@ def test_folder_of_a_finished_run(unbroken):
     assert folder.read_state().finished
 
 
-def test_model_holds_the_best_weights(unbroken):
-    state = RunFolder(unbroken).read_state()
-    history = pd.read_csv(unbroken / "history.csv")
-    assert state.best_epoch == int(history["val_accuracy"].idxmax())
-    network = keras.saving.load_model(unbroken / "model.keras")
-    best = [weight.copy() for weight in network.get_weights()]
-    network.load_weights(unbroken / "checkpoints" / state.best_weights)
-    for ours, theirs in zip(best, network.get_weights(), strict=True):
+def test_model_holds_the_best_weights_not_the_last(unbroken, drawn, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(unbroken, folder.path)
+    state = folder.read_state()
+    assert state.best_epoch == int(pd.read_csv(folder.history_file)["val_accuracy"].idxmax())
+    network = keras.saving.load_model(folder.model_file)
+    best = [weight + 1.0 for weight in network.get_weights()]
+    network.set_weights(best)
+    network.save_weights(folder.checkpoints / state.best_weights)
+    folder.model_file.unlink()
+    folder.write_state(dataclasses.replace(state, finished=False))
+    fit(drawn, folder.path, fast_config(), quiet())
+    for ours, theirs in zip(weights_of(folder.path), best, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -183,7 +189,7 @@ def test_patience_ends_a_run_and_a_resumed_one_stays_ended(drawn, tmp_path):
     state = RunFolder(tmp_path / "run").read_state()
     assert (result.epochs, state.best_epoch, state.stopped) == (2, 0, True)
     (tmp_path / "run/model.keras").unlink()
-    RunFolder(tmp_path / "run").write_state(type(state)(**vars(state) | {"finished": False}))
+    RunFolder(tmp_path / "run").write_state(dataclasses.replace(state, finished=False))
     assert fit(drawn, tmp_path / "run", config, quiet()).epochs == result.epochs
     assert (tmp_path / "run/model.keras").exists()
 
