@@ -36,6 +36,10 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "serve": ("amfam_tf.cli.serve", "Serve a model like TensorFlow Serving: gRPC, and REST if asked for."),
         "paper": ("amfam_tf.cli.paper", "Show the published tables as printed and as corrected by arithmetic."),
+        "query": (
+            "amfam_tf.cli.query",
+            "Ask a served model about one pair of pictures, or about PAIRS.",
+        ),
         "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
         "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),
     }

@@ -1,0 +1,62 @@
+"""Lists of pairs to ask about: a CSV file, or a folder of files named by lesion and modality."""
+
+import csv
+from pathlib import Path
+
+from amfam_tf.errors import DataError
+from amfam_tf.tasks import MODALITIES
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+PairPaths = tuple[Path, Path]
+
+
+def find_pairs(source: Path) -> list[PairPaths]:
+    """Returns the paths (clinical, dermoscopic) of each pair.
+
+    Args:
+        source: a CSV file with the columns clinical and dermoscopic, paths relative to it; or a folder of files
+            NAME_clinical.jpg and NAME_dermoscopic.jpg (or png, bmp), in the order of the names.
+
+    Raises:
+        DataError: no pair, a column or a partner is missing; says which.
+    """
+    pairs = _pairs_of_folder(source) if source.is_dir() else _pairs_of_table(source)
+    if not pairs:
+        raise DataError(f"{source} has no pair of pictures")
+    return pairs
+
+
+def _pairs_of_table(table: Path) -> list[PairPaths]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"cannot read {table}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} is no CSV file of pairs: {error}") from error
+    pairs = []
+    for number, row in enumerate(rows, start=1):
+        empty = [name for name in MODALITIES if not row.get(name)]
+        if empty:
+            raise DataError(
+                f"{table}: row {number} has no {empty[0]}: each row needs a clinical and a dermoscopic file"
+            )
+        pairs.append((table.parent / row["clinical"], table.parent / row["dermoscopic"]))
+    return pairs
+
+
+def _pairs_of_folder(folder: Path) -> list[PairPaths]:
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        name, _, modality = path.stem.rpartition("_")
+        if path.suffix.lower() in SUFFIXES and modality.lower() in MODALITIES:
+            files = found.setdefault(name, {})
+            if modality.lower() in files:
+                raise DataError(f"{folder} has two {modality.lower()} pictures of {name}: {path.name} is one")
+            files[modality.lower()] = path
+    for name, files in found.items():
+        missing = [modality for modality in MODALITIES if modality not in files]
+        if missing:
+            raise DataError(f"{folder} has no {missing[0]} picture of {name}: name it {name}_{missing[0]}.jpg")
+    return [(files["clinical"], files["dermoscopic"]) for files in found.values()]

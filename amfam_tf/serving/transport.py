@@ -1,0 +1,246 @@
+"""Two ways to a server's Predict: gRPC and REST. Both give arrays by name and try again when it is unavailable."""
+
+import base64
+import http.client
+import json
+import random
+import ssl
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import grpc
+import numpy as np
+
+from amfam_tf.errors import QueryError
+from amfam_tf.serving import wire
+
+Inputs = Mapping[str, Sequence[bytes]]
+Result = TypeVar("Result")
+
+LONGEST_MESSAGE = 256 * 1024 * 1024
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+"""Seconds between attempts: doubled from the first up to the longest, each shortened by chance."""
+RETRIED_STATUS = 503
+TEXT_INPUTS = ("task", "class_name")
+PORTS = {"gRPC": 8500, "REST": 8501}
+MODEL = "amfam"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where a model is served, and how patiently to ask.
+
+    Attributes:
+        server: host:port.
+        model: its name there.
+        version: its version; None for the latest.
+        timeout: seconds for one request, all attempts together.
+        attempts: how often to try while the server is unavailable; at least 1.
+        tls: encrypt; implied by any of the three files.
+        ca: PEM file of the authority that signed the server's certificate; None for the system's.
+        certificate, key: PEM files of the client, for mutual TLS.
+    """
+
+    server: str = f"localhost:{PORTS['gRPC']}"
+    model: str = MODEL
+    version: int | None = None
+    timeout: float = 30.0
+    attempts: int = 5
+    tls: bool = False
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Says whether TLS is used."""
+        return self.tls or any((self.ca, self.certificate, self.key))
+
+
+class Unavailable(Exception):
+    """An attempt that may be repeated."""
+
+
+class Refused(QueryError):
+    """The server's own refusal.
+
+    Attributes:
+        details: its message in full.
+    """
+
+    def __init__(self, text: str, details: str):
+        super().__init__(text)
+        self.details = details
+
+
+class Transport(Protocol):
+    """A connection that predicts."""
+
+    def predict(self, signature: str, inputs: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+        """Returns the outputs by name, and the version that answered where that is known.
+
+        Raises:
+            QueryError: no answer; says why.
+        """
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+def with_attempts(attempt: Callable[[float], Result], connection: Connection) -> Result:
+    """Returns what `attempt(seconds left)` returns, repeated while it raises Unavailable.
+
+    Raises:
+        QueryError: all attempts or all the time is used up.
+    """
+    end = time.monotonic() + connection.timeout
+    for number in range(connection.attempts):
+        try:
+            return attempt(end - time.monotonic())
+        except Unavailable as error:
+            reason = str(error)
+        wait = min(FIRST_WAIT * 2**number, LONGEST_WAIT) * random.uniform(0.5, 1)
+        if number + 1 == connection.attempts or time.monotonic() + wait >= end:
+            break
+        time.sleep(wait)
+    tried = f"{number + 1} attempts" if number else "1 attempt"
+    raise QueryError(f"{connection.server} is unavailable after {tried}: {reason}")
+
+
+def _late(connection: Connection) -> QueryError:
+    return QueryError(f"{connection.server} gave no answer within {connection.timeout:g} s: see --timeout")
+
+
+def _refused(connection: Connection, status: str, details: str) -> Refused:
+    return Refused(f"{connection.server} refused: {status}: {' '.join(details.split())}", details)
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise QueryError(f"cannot read {path}: {error.strerror}") from error
+
+
+class GrpcTransport:
+    """PredictionService.Predict over gRPC."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        options = [
+            ("grpc.max_receive_message_length", LONGEST_MESSAGE),
+            ("grpc.max_send_message_length", LONGEST_MESSAGE),
+            # Otherwise an attempt would be answered from the memory of a failed one.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", int(1000 * FIRST_WAIT)),
+        ]
+        if connection.is_encrypted:
+            pems = {"root_certificates": connection.ca, "private_key": connection.key}
+            pems["certificate_chain"] = connection.certificate
+            credentials = grpc.ssl_channel_credentials(**{name: _read(path) for name, path in pems.items()})
+            self._channel = grpc.secure_channel(connection.server, credentials, options)
+        else:
+            self._channel = grpc.insecure_channel(connection.server, options)
+        self._call = self._channel.unary_unary(
+            wire.PREDICT_METHOD,
+            request_serializer=wire.PredictRequest.SerializeToString,
+            response_deserializer=wire.PredictResponse.FromString,
+        )
+
+    def predict(self, signature: str, inputs: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+        """See Transport."""
+        request = wire.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = self._connection.model, signature
+        if self._connection.version is not None:
+            request.model_spec.version.value = self._connection.version
+        for name, values in inputs.items():
+            request.inputs.add(key=name, value=wire.string_tensor(values))
+        response = with_attempts(lambda seconds: self._attempt(request, seconds), self._connection)
+        outputs = {entry.key: wire.to_array(entry.value) for entry in response.outputs}
+        return outputs, response.model_spec.version.value
+
+    def _attempt(self, request: Any, seconds: float) -> Any:
+        try:
+            return self._call(request, timeout=seconds)
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details() or ""
+            if code is grpc.StatusCode.UNAVAILABLE:
+                raise Unavailable(" ".join(details.split())) from error
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise _late(self._connection) from error
+            raise _refused(self._connection, code.name, details) from error
+
+    def close(self) -> None:
+        """See Transport."""
+        self._channel.close()
+
+
+class RestTransport:
+    """POST /v1/models/MODEL[/versions/N]:predict."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        version = "" if connection.version is None else f"/versions/{connection.version}"
+        self._path = f"/v1/models/{urllib.parse.quote(connection.model)}{version}:predict"
+        self._context = _ssl_context(connection) if connection.is_encrypted else None
+
+    def predict(self, signature: str, inputs: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+        """See Transport; REST does not say which version answers."""
+        columns = {name: [_json_string(name, value) for value in values] for name, values in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
+        answer = with_attempts(lambda seconds: self._attempt(body, seconds), self._connection)
+        return {name: np.asarray(value) for name, value in answer["outputs"].items()}, self._connection.version
+
+    def _attempt(self, body: bytes, seconds: float) -> dict[str, Any]:
+        kind = http.client.HTTPSConnection if self._context else http.client.HTTPConnection
+        options = {"context": self._context} if self._context else {}
+        try:
+            server = kind(self._connection.server, timeout=max(seconds, 1e-3), **options)
+            try:
+                server.request("POST", self._path, body, {"Content-Type": "application/json"})
+                response = server.getresponse()
+                content = response.read()
+            finally:
+                server.close()
+        except TimeoutError as error:
+            raise _late(self._connection) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(str(error) or type(error).__name__) from error
+        return self._parse(response.status, response.reason, content)
+
+    def _parse(self, status: int, reason: str, content: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(content)
+        except ValueError as error:
+            raise QueryError(f"{self._connection.server} gave no JSON (status {status}): is it a REST port?") from error
+        if status == RETRIED_STATUS:
+            raise Unavailable(answer.get("error", reason))
+        if status == http.HTTPStatus.GATEWAY_TIMEOUT:
+            raise _late(self._connection)
+        if status != http.HTTPStatus.OK:
+            raise _refused(self._connection, f"{status} {reason}", str(answer.get("error", "")))
+        return answer
+
+    def close(self) -> None:
+        """See Transport; each request has a connection of its own."""
+
+
+def _json_string(name: str, value: bytes) -> Any:
+    """Returns text as it is and an image file in base64, as TensorFlow Serving asks for."""
+    return value.decode() if name in TEXT_INPUTS else {"b64": base64.b64encode(value).decode("ascii")}
+
+
+def _ssl_context(connection: Connection) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=connection.ca)
+        if connection.certificate:
+            context.load_cert_chain(connection.certificate, connection.key)
+    except (OSError, ssl.SSLError) as error:
+        raise QueryError(f"cannot use the TLS files: {error.strerror or error}") from error
+    return context

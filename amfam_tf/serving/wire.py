@@ -1,0 +1,113 @@
+"""The messages of PredictionService.Predict that a client sends and reads, without TensorFlow.
+
+The classes of the tensorflow-serving-api package import TensorFlow, which takes seconds; a query must not. Field
+numbers and types are those of TensorFlow's tensor.proto and tensor_shape.proto and of TensorFlow Serving's model.proto
+and predict.proto; fields that a client does not need are left out. DataType, an enum there, is an int32 here: the bytes
+are the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+from google.protobuf.message import Message
+
+PREDICT_METHOD = "/tensorflow.serving.PredictionService/Predict"
+
+_PACKAGE = "amfam_tf.wire"
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {
+    "string": _FIELD.TYPE_STRING,
+    "bytes": _FIELD.TYPE_BYTES,
+    "int32": _FIELD.TYPE_INT32,
+    "int64": _FIELD.TYPE_INT64,
+    "float": _FIELD.TYPE_FLOAT,
+    "bool": _FIELD.TYPE_BOOL,
+}
+MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
+    {
+        "Dim": {"size": (1, "int64")},
+        "TensorShape": {"dim": (2, "repeated Dim"), "unknown_rank": (3, "bool")},
+        "Tensor": {
+            "dtype": (1, "int32"),
+            "tensor_shape": (2, "TensorShape"),
+            "tensor_content": (4, "bytes"),
+            "float_val": (5, "repeated float"),
+            "int_val": (7, "repeated int32"),
+            "string_val": (8, "repeated bytes"),
+        },
+        "ModelSpec": {
+            "name": (1, "string"),
+            "version": (2, "google.protobuf.Int64Value"),
+            "signature_name": (3, "string"),
+            "version_label": (4, "string"),
+        },
+        # A map is, on the wire, repeated entries.
+        "Entry": {"key": (1, "string"), "value": (2, "Tensor")},
+        "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "repeated Entry")},
+        "PredictResponse": {"outputs": (1, "repeated Entry"), "model_spec": (2, "ModelSpec")},
+    }
+)
+"""message -> field -> (number, type)."""
+
+
+def _build_classes() -> dict[str, type[Message]]:
+    """Returns message name -> class, in a pool of its own: in the common one TensorFlow's could not be registered."""
+    file = descriptor_pb2.FileDescriptorProto(name="amfam_tf/wire.proto", package=_PACKAGE, syntax="proto3")
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    for message_name, fields in MESSAGES.items():
+        message = file.message_type.add(name=message_name)
+        for field_name, (number, kind) in fields.items():
+            single = kind.removeprefix("repeated ")
+            label = _FIELD.LABEL_OPTIONAL if single == kind else _FIELD.LABEL_REPEATED
+            field = message.field.add(name=field_name, number=number, label=label)
+            if single in _SCALARS:
+                field.type = _SCALARS[single]
+            else:
+                field.type = _FIELD.TYPE_MESSAGE
+                field.type_name = f".{single}" if "." in single else f".{_PACKAGE}.{single}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in MESSAGES
+    }
+
+
+_CLASSES = _build_classes()
+PredictRequest: Any = _CLASSES["PredictRequest"]
+PredictResponse: Any = _CLASSES["PredictResponse"]
+Tensor: Any = _CLASSES["Tensor"]
+
+STRING = 7
+_TYPES = {1: np.float32, 3: np.int32, 4: np.uint8}
+"""Numbers of TensorFlow's DataType that a lesion model answers in."""
+
+
+def string_tensor(values: Sequence[bytes]) -> Any:
+    """Returns a tensor of strings, [len(values)]."""
+    tensor = Tensor(dtype=STRING, string_val=values)
+    tensor.tensor_shape.dim.add(size=len(values))
+    return tensor
+
+
+def to_array(tensor: Any) -> np.ndarray:
+    """Returns the array of a numeric tensor, whether its values are in a typed field or in `tensor_content`.
+
+    Raises:
+        ValueError: of another type, or with a number of values that does not fit its shape.
+    """
+    if tensor.dtype not in _TYPES:
+        raise ValueError(f"cannot read a tensor of TensorFlow's data type {tensor.dtype}")
+    kind = _TYPES[tensor.dtype]
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, kind).reshape(shape)
+    values = np.asarray(tensor.float_val if kind is np.float32 else tensor.int_val, kind)
+    missing = int(np.prod(shape)) - values.size
+    if missing > 0 and values.size:
+        # TensorFlow leaves out repetitions of the last value.
+        values = np.concatenate([values, np.repeat(values[-1:], missing)])
+    return values.reshape(shape)
