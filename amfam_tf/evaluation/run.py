@@ -20,6 +20,7 @@ CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 PREDICTIONS_FILE = "predictions.csv"
 METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
 LONGEST_MESSAGE = 300
 
 Track = Callable[[Iterable[Mapping[str, Any]], int], Iterable[Mapping[str, Any]]]
@@ -34,6 +35,8 @@ class Evaluation:
         run: the run folder.
         split: name of the split.
         cases: rows of the release in the order of `table`.
+        release: all cases that the run would use.
+        config: of the run.
         table: the predictions table.
         report: content of metrics.json (NaN where undefined).
         notes: what a reader has to know, one sentence each.
@@ -42,6 +45,8 @@ class Evaluation:
     run: Path
     split: str
     cases: pd.DataFrame
+    release: pd.DataFrame
+    config: Config
     table: pd.DataFrame
     report: dict[str, Any]
     notes: tuple[str, ...]
@@ -108,7 +113,18 @@ def evaluate_run(
         temperatures=None if fitted is None else fitted.temperatures,
         notes=notes,
     )
-    evaluation = Evaluation(run, split, cases, table, content | {"published": source.published}, tuple(notes))
+    evaluation = Evaluation(
+        run=run,
+        split=split,
+        cases=cases,
+        release=source.release,
+        config=source.config,
+        table=table,
+        report=content | {"published": source.published},
+        notes=tuple(notes),
+    )
+    # A report of other predictions must not stay beside these.
+    (evaluation.folder / REPORT_FILE).unlink(missing_ok=True)
     predictions.write(table, evaluation.folder / PREDICTIONS_FILE)
     report_json.write(evaluation.folder / METRICS_FILE, evaluation.report)
     return evaluation

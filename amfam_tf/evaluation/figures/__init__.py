@@ -1,0 +1,1 @@
+"""The figures of an evaluation: one file per kind; `write.py` has their list."""

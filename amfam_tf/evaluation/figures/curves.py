@@ -1,0 +1,86 @@
+"""One class against the rest: ROC (Fig. 5) and precision-recall curves of every task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from amfam_tf.evaluation import figure_style as style
+from amfam_tf.evaluation import predictions
+from amfam_tf.evaluation.figures.panels import per_task, unit_square
+from amfam_tf.tasks import Task
+
+HEIGHT = 2.9
+LEGEND: Mapping[str, Any] = {"handlelength": 2.2, "borderaxespad": 0.1, "title_fontsize": 7.5, "alignment": "left"}
+
+
+def draw_roc(table: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
+    """Returns the ROC curve of each class of each task, with its AUC and interval.
+
+    Args:
+        table: the predictions table.
+        report: content of metrics.json.
+    """
+
+    def draw(axes: Axes, task: Task) -> None:
+        axes.plot([0, 1], [0, 1], color=style.PALE, linewidth=1)
+        for number, label, truth, scores in _classes(table, task):
+            row = report["tasks"][task.name]["classes"][label]
+            if not truth.any() or truth.all():
+                _draw_absent(axes, number, label, "no case" if not truth.any() else "every case")
+                continue
+            false_positive, true_positive, _ = roc_curve(truth, scores, drop_intermediate=True)
+            _draw_line(axes, number, false_positive, true_positive, f"{label} {_value(row, 'auc')}")
+        unit_square(axes, "1 - specificity", "sensitivity")
+        axes.legend(loc="lower right", title="AUC (95 %)", **LEGEND)
+
+    return per_task(draw, HEIGHT)
+
+
+def draw_precision_recall(table: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
+    """Returns the precision-recall curve of each class of each task, with its average precision and its frequency."""
+
+    def draw(axes: Axes, task: Task) -> None:
+        for number, label, truth, scores in _classes(table, task):
+            row = report["tasks"][task.name]["classes"][label]
+            if not truth.any():
+                _draw_absent(axes, number, label, "no case")
+                continue
+            precision, recall, _ = precision_recall_curve(truth, scores, drop_intermediate=True)
+            text = f"{label} {row['average_precision']:.2f} ({truth.mean():.2f})"
+            _draw_line(axes, number, recall, precision, text, steps=True)
+        unit_square(axes, "recall (sensitivity)", "precision")
+        axes.legend(loc="lower left", title="average precision (frequency)", **LEGEND)
+
+    return per_task(draw, HEIGHT)
+
+
+def _classes(table: pd.DataFrame, task: Task):
+    """Yields number, name, truth bool [N] and probability [N] of each class."""
+    labels, probabilities = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
+    for number, label in enumerate(task.classes):
+        yield number, label, labels == number, probabilities[:, number]
+
+
+def _draw_line(axes: Axes, number: int, x, y, label: str, steps: bool = False) -> None:
+    axes.plot(
+        x,
+        y,
+        color=style.CLASS_COLOURS[number],
+        linestyle=style.CLASS_LINES[number],
+        label=label,
+        drawstyle="steps-pre" if steps else "default",
+    )
+
+
+def _draw_absent(axes: Axes, number: int, label: str, why: str) -> None:
+    """Keeps the place of a class without a curve in the legend."""
+    axes.plot([], [], color=style.CLASS_COLOURS[number], linestyle=style.CLASS_LINES[number], label=f"{label}: {why}")
+
+
+def _value(row: Mapping[str, Any], metric: str) -> str:
+    low, high = row[f"{metric}_ci95"]
+    return f"{row[metric]:.2f}" if low != low else f"{row[metric]:.2f} ({low:.2f}-{high:.2f})"

@@ -1,0 +1,53 @@
+"""Training curves from a run's history.csv."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from amfam_tf.evaluation import figure_style as style
+
+ACCURACY = "accuracy"
+VALIDATION = "val_"
+
+
+def loss_parts(history: pd.DataFrame) -> list[str]:
+    """Returns the columns of the parts of the loss, without their sum and the accuracies."""
+    apart = ("epoch", "loss", "learning_rate")
+    names = [name for name in history if not name.startswith(VALIDATION) and f"{VALIDATION}{name}" in history]
+    return [name for name in names if name not in apart and not name.startswith(ACCURACY)]
+
+
+def draw_training(history: pd.DataFrame) -> Figure:
+    """Returns accuracy, total loss and each part of it per epoch, training and validation.
+
+    Args:
+        history: content of history.csv.
+    """
+    names = [name for name in (ACCURACY, "loss", *loss_parts(history)) if name in history]
+    rows = -(-len(names) // 2)
+    with style.style():
+        figure = style.new_figure(6.4, 1.9 * rows + 0.3)
+        grid = figure.subplots(rows, 2, squeeze=False)
+        for axes in grid.flat[len(names) :]:
+            axes.set_axis_off()
+        for axes, name in zip(grid.flat, names, strict=False):
+            _draw(axes, history, name)
+    return figure
+
+
+def _draw(axes: Axes, history: pd.DataFrame, name: str) -> None:
+    title = "accuracy, mean of the 8 tasks" if name == ACCURACY else name.replace("_", " ")
+    axes.set_title(title, loc="left", fontweight="bold")
+    marks = {"marker": "o", "markersize": 3} if len(history) == 1 else {}
+    axes.plot(history["epoch"], history[name], color=style.BLUE, label="training", **marks)
+    held_out = f"{VALIDATION}{name}"
+    if held_out in history:
+        axes.plot(
+            history["epoch"], history[held_out], color=style.VERMILLION, linestyle="--", label="validation", **marks
+        )
+    if name == ACCURACY and held_out in history and history[held_out].notna().any():
+        best = history.loc[history[held_out].idxmax()]
+        text = f"best: {best[held_out]:.3f}, epoch {best['epoch']:.0f}"
+        axes.axvline(best["epoch"], color=style.PALE, linewidth=1, zorder=0, label=text)
+    axes.set_xlabel("epoch (from 0)")
+    axes.legend(loc="best")
