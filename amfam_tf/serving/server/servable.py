@@ -85,6 +85,7 @@ class Servable:
 
         Raises:
             tf.errors.OpError: the kernels' own error, or DeadlineExceededError.
+            UnicodeDecodeError: the kernels' own error, if its text quotes bytes that are not UTF-8.
         """
         endpoint = self._endpoints[signature]
         feed = {endpoint.inputs[name]: array for name, array in inputs.items()}
@@ -94,7 +95,7 @@ class Servable:
                 return self._session.run({name: endpoint.batched_outputs[name] for name in outputs}, feed, options)
             except (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.CancelledError):
                 raise
-            except tf.errors.OpError:
+            except (tf.errors.OpError, UnicodeDecodeError):
                 # Perhaps another request of the batch was wrong: alone, each gets its own answer.
                 pass
         return self._session.run({name: endpoint.outputs[name] for name in outputs}, feed, options)

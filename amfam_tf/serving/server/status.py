@@ -80,11 +80,17 @@ def out_of_scope(name: str) -> ServingError:
 
 
 def from_exception(error: BaseException) -> ServingError:
-    """Returns any error as one for the client: TensorFlow's status and message, NOT_FOUND for files, else INTERNAL."""
+    """Returns any error as one for the client: TensorFlow's status and message, NOT_FOUND for files, else INTERNAL.
+
+    An error of TensorFlow whose text is not UTF-8 is INVALID_ARGUMENT.
+    """
     if isinstance(error, ServingError):
         return error
     if isinstance(error, tf.errors.OpError):
-        return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), _kernel_message(error))
+        return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), _without_notes(error.message))
+    if isinstance(error, UnicodeDecodeError):
+        # TensorFlow's Python layer loses status and text of an error that quotes a request's bytes.
+        return invalid_argument(_without_notes(error.object.decode(errors="replace")))
     if isinstance(error, MemoryError):
         return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, "not enough memory for this request")
     message = " ".join(str(error).split())
@@ -98,6 +104,6 @@ def truncate(message: str) -> str:
     return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + TRUNCATED
 
 
-def _kernel_message(error: tf.errors.OpError) -> str:
+def _without_notes(message: str) -> str:
     """Returns the kernel's own words, without what TensorFlow's Python layer adds around them."""
-    return _FUNCTION_MARK.sub("", error.message.removeprefix(_PYTHON_PREFIX)).strip()
+    return _FUNCTION_MARK.sub("", message.removeprefix(_PYTHON_PREFIX)).strip()

@@ -55,6 +55,11 @@ class Toy(tf.Module):
     def picture(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"mean": tf.map_fn(self._mean, image, fn_output_signature=tf.float32) + 0.0 * self.version}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def example(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {"value": tf.io.FixedLenFeature([], tf.float32)})
+        return {"value": parsed["value"] + 0.0 * self.version}
+
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32, name="steps")])
     def slow(self, steps: tf.Tensor) -> dict[str, tf.Tensor]:
         value = tf.while_loop(lambda i, _: i < steps, lambda i, v: (i + 1, tf.sin(v) + 1.0), (0, self.version + 0.0))
@@ -102,6 +107,7 @@ def save_toy(folder: Path, version: int, kind: type[Toy] = Toy) -> Path:
         "two": toy.two,
         "echo": toy.echo,
         "picture": toy.picture,
+        "example": toy.example,
         "slow": toy.slow,
     }
     tf.saved_model.save(toy, str(folder), signatures=signatures)

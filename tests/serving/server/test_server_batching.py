@@ -81,6 +81,24 @@ def test_one_bad_picture_fails_alone(kind: int | str, toys: dict, tmp_path: Path
     assert answers == shades
 
 
+def test_one_bad_example_fails_alone(base_path: Path, parameters: str) -> None:
+    good = tf.train.Example()
+    good.features.feature["value"].float_list.value.append(5)
+    examples = [good.SerializeToString()] * 3 + [b"\xff\xfe no example"]
+
+    def ask(client: Client, example: bytes) -> float | grpc.StatusCode:
+        request = predict_request(signature="example", examples=np.array([example], object))
+        try:
+            return client.prediction.Predict(request, timeout=30).outputs["value"].float_val[0]
+        except grpc.RpcError as error:
+            return error.code()
+
+    flags = {"enable_batching": True, "batching_parameters_file": parameters}
+    with serving(base_path, **flags) as client, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda example: ask(client, example), examples))
+    assert answers == [5.0, 5.0, 5.0, grpc.StatusCode.INVALID_ARGUMENT]
+
+
 def test_stages_decode_outside_the_batch(toys: dict) -> None:
     servable = Servable(toys["staged"], BatchingOptions())
     batched = servable._endpoints["picture"].batched_outputs["mean"]

@@ -109,6 +109,12 @@ def test_kernel_errors_come_back_bare(toy_server: Client) -> None:
     assert "File " not in error.text
 
 
+def test_kernel_errors_that_quote_bytes_keep_their_status(toy_server: Client) -> None:
+    error = toy_server.predict_error(signature="example", examples=np.array([b"\xff\xfe no example"], object))
+    assert error.code == INVALID
+    assert "Could not parse example input" in error.text
+
+
 def test_output_filter(toy_server: Client) -> None:
     request = predict_request(signature="two", a=np.ones([1, 2], np.float32), b=np.ones([1, 2], np.int32))
     request.output_filter.append("sum")
