@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from amfam_tf.serving.export import Exported
+    from amfam_tf.serving.export import Exported, Precision
 
 
 @click.command()
@@ -26,19 +26,32 @@ if TYPE_CHECKING:
     help="Of the weights and of what is computed up to the logits.",
 )
 @click.option(
+    "--onnx",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the network as an ONNX file; needs the extra onnx.",
+)
+@click.option(
     "--verify",
     "to_verify",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Check an exported version (or the latest one below DIR) instead.",
 )
-def export(run: Path | None, base: Path | None, allow_unfinished: bool, precision: str, to_verify: Path | None) -> None:
+def export(
+    run: Path | None,
+    base: Path | None,
+    allow_unfinished: bool,
+    precision: "Precision",
+    onnx: Path | None,
+    to_verify: Path | None,
+) -> None:
     """Export RUN as the next version of a model for TensorFlow Serving, or verify one.
 
     Nothing that a server would load is there before it is complete; a version is never overwritten.
     """
     if to_verify is not None:
-        if run is not None or base is not None:
+        if run is not None or base is not None or onnx is not None:
             raise click.UsageError("--verify DIR stands alone: it exports nothing")
         _verify(to_verify)
         return
@@ -46,7 +59,9 @@ def export(run: Path | None, base: Path | None, allow_unfinished: bool, precisio
         raise click.UsageError("RUN and --to are needed, or --verify DIR")
     from amfam_tf.serving.export import export_run
 
-    _print(export_run(run, base, allow_unfinished, precision))
+    _print(export_run(run, base, allow_unfinished, precision, onnx))
+    if onnx is not None:
+        click.echo(f"exported: {onnx}")
 
 
 def _verify(folder: Path) -> None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import report_json
 from amfam_tf.models.lesion_model import LesionModel
-from amfam_tf.serving import metadata
+from amfam_tf.serving import metadata, onnx_file
 from amfam_tf.serving.decode import Preparation
 from amfam_tf.serving.fold import fold_batch_norm
 from amfam_tf.serving.publish import publishing
@@ -42,7 +42,13 @@ class Exported:
     metadata: dict[str, Any]
 
 
-def export_run(run: Path, base: Path, allow_unfinished: bool = False, precision: Precision = "float32") -> Exported:
+def export_run(
+    run: Path,
+    base: Path,
+    allow_unfinished: bool = False,
+    precision: Precision = "float32",
+    onnx: Path | None = None,
+) -> Exported:
     """Writes a run as the next version below `base`, whose last name is the model's.
 
     Args:
@@ -50,12 +56,17 @@ def export_run(run: Path, base: Path, allow_unfinished: bool = False, precision:
         base: folder of the model's versions; made if it is not there.
         allow_unfinished: take the best weights so far of a run that has not finished.
         precision: of backbone and classifiers; logits and probabilities are float32 always.
+        onnx: also write this ONNX file, in float32 whatever the precision.
 
     Raises:
         RunError: the run cannot be used.
-        ExportError: the folder cannot be written, or what was written is not right.
+        ExportError: the folder or file cannot be written, what was written is not right, or an extra is not installed.
     """
+    if onnx is not None:
+        onnx_file.find_converter()
     source = read_source(run, allow_unfinished)
+    if onnx is not None:
+        onnx_file.write_onnx(folded_network(source.network), source, onnx)
     module = serving_module(source, precision)
     name = base.resolve().name
     with publishing(base) as (folder, version):

@@ -225,4 +225,5 @@ def outputs_of(logits: Mapping[str, tf.Tensor], temperatures: Mapping[str, float
     answer = {name: tf.nn.softmax(values) for name, values in scaled.items()}
     points = [tf.gather(task.scores, tf.argmax(scaled[task.name], axis=1)) for task in CRITERIA]
     answer[MELANOMA_PROBABILITY] = answer[DIAGNOSIS.name][:, MELANOMA]
-    return answer | {SEVEN_POINT_SCORE: tf.add_n(points)}
+    # Not add_n: ONNX adds no whole numbers that way.
+    return answer | {SEVEN_POINT_SCORE: tf.reduce_sum(tf.stack(points), axis=0)}
