@@ -30,20 +30,21 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def evaluate(run: Path, data: Path, split: str, against: Path | None, calibrate: bool, as_json: bool) -> None:
     """Predict a split of DATA with the finished RUN and measure it.
 
-    Writes predictions.csv and metrics.json to RUN/evaluation/SPLIT.
+    Writes predictions.csv, metrics.json, figures and report.html to RUN/evaluation/SPLIT.
     """
-    from amfam_tf.evaluation import report_json
+    from amfam_tf.evaluation import html_report, report_json
     from amfam_tf.evaluation.run import compare_with, evaluate_run
 
     evaluation = evaluate_run(run, data, split, _track, calibrate)
     comparison = None if against is None else compare_with(evaluation, against, data, _track)
+    written = html_report.write_report(evaluation, comparison)
     if as_json:
         content = evaluation.report if comparison is None else evaluation.report | {"against": comparison}
         click.echo(report_json.dumps(content), nl=False)
         for note in evaluation.notes:
             click.echo(f"note: {note}", err=True)
         return
-    _print(evaluation, comparison)
+    _print(evaluation, comparison, written)
 
 
 def _track(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping[str, Any]]:
@@ -55,7 +56,7 @@ def _track(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping
     yield from track(batches, "predicting", total=count, console=console(stderr=True), transient=True)
 
 
-def _print(evaluation: "Evaluation", comparison: Mapping[str, Any] | None) -> None:
+def _print(evaluation: "Evaluation", comparison: Mapping[str, Any] | None, written: Iterable[Path]) -> None:
     from amfam_tf.cli.options import console
     from amfam_tf.evaluation import terminal_tables as tables
     from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, against_file
@@ -76,6 +77,7 @@ def _print(evaluation: "Evaluation", comparison: Mapping[str, Any] | None) -> No
         files.append(against_file(comparison["second"]))
     _print_lines(terminal, [f"note: {note}" for note in evaluation.notes])
     _print_lines(terminal, [f"written: {evaluation.folder / name}" for name in files])
+    _print_lines(terminal, [f"written: {path}" for path in written])
     _print_lines(terminal, [RESEARCH_ONLY])
 
 

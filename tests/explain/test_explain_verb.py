@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from explainable_runs import write_run
 from PIL import Image
+from untrained_runs import write_run
 
 from amfam_tf.cli import main
 from amfam_tf.data.derm7pt import read_release

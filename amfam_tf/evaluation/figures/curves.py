@@ -14,7 +14,16 @@ from amfam_tf.evaluation.figures.panels import per_task, unit_square
 from amfam_tf.tasks import Task
 
 HEIGHT = 2.9
-LEGEND: Mapping[str, Any] = {"handlelength": 2.2, "borderaxespad": 0.1, "title_fontsize": 7.5, "alignment": "left"}
+LEGEND: Mapping[str, Any] = {
+    "handlelength": 2.2,
+    "borderaxespad": 0.1,
+    "title_fontsize": 7.5,
+    "alignment": "left",
+    "frameon": True,
+    "framealpha": 0.8,
+    "edgecolor": "none",
+}
+"""Pale behind the words, so that curves below them stay visible and the words readable."""
 
 
 def draw_roc(table: pd.DataFrame, report: Mapping[str, Any]) -> Figure:

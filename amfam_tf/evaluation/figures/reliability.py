@@ -30,7 +30,7 @@ def draw_reliability(report: Mapping[str, Any]) -> Figure:
         else:
             _draw_bins(axes, after["bins"], style.BLUE, "o", f"ECE {_error(after)}", 1)
         unit_square(axes, "probability of the prediction", "share that is right")
-        axes.legend(loc="lower right", borderaxespad=0.1, handlelength=1.2)
+        axes.legend(loc="lower right", borderaxespad=0.1, handlelength=1.2, frameon=True, edgecolor="none")
 
     return per_task(draw, height=2.8)
 

@@ -1,4 +1,4 @@
-"""Writes finished run folders around a real, untrained AMFAM, for the tests of explanations."""
+"""Writes finished run folders around a real, untrained AMFAM."""
 
 import json
 from pathlib import Path
