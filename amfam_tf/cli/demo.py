@@ -12,9 +12,11 @@ import click
 
 from amfam_tf.cli.options import console
 from amfam_tf.errors import RunError
+from amfam_tf.serving import child
 
 MARKER = "demo.json"
 SEED = 0
+MODEL = "amfam"
 
 
 @dataclass(frozen=True)
@@ -38,36 +40,75 @@ def steps(out: Path, cases: int) -> tuple[Step, ...]:
         Step("Check it", ("check", data)),
         Step("Fit AMFAM", ("fit", "--data", data, "--run", run, "--preset", "tiny")),
         Step("Evaluate on the test split", ("evaluate", run, "--data", data, "--split", "test")),
+        Step("Export it for TensorFlow Serving", ("export", run, "--to", str(out / "saved_models" / MODEL))),
     )
 
 
-@click.command(short_help="Draw data, check, fit and evaluate in one go.")
+def serving_steps(out: Path, port: int, pair: tuple[Path, Path]) -> tuple[Step, Step]:
+    """Returns the server, which runs beside, and the query that is sent to it."""
+    served = ("--model-name", MODEL, "--model-base-path", str(out / "saved_models" / MODEL))
+    where = ("--port", str(port), "--bind-address", child.LOCALHOST)
+    asked = ("--clinical", str(pair[0]), "--dermoscopic", str(pair[1]), "--server", f"{child.LOCALHOST}:{port}")
+    return (
+        Step("Serve it", ("serve", *served, *where)),
+        Step("Ask the server over gRPC about a case of the test split", ("query", *asked)),
+    )
+
+
+@click.command(short_help="Draw data, check, fit, evaluate, export, serve and query in one go.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
-    help="Folder for the data set and the run; the same folder again continues.",
+    help="Folder for the data set, the run and the exported model; the same folder again continues.",
 )
 @click.option("--cases", type=click.IntRange(min=50), default=400, show_default=True, help="Cases to draw.")
 def demo(out: Path, cases: int) -> None:
-    """Draw a data set, check it, fit AMFAM (preset tiny) and evaluate it on the test split.
+    """Draw a data set, check it, fit AMFAM (preset tiny), evaluate it, export it, serve it and ask the server.
 
     The pictures are drawn, so the figures say that the program works, nothing about skin.
     """
     state = _open(out, cases)
     terminal = console()
     todo = steps(out, cases)
+    total = len(todo) + 2
     for number, step in enumerate(todo, start=1):
-        terminal.print(f"\n[bold]{number}/{len(todo)}  {step.title}[/bold]")
-        terminal.print(f"$ amfam-tf {shlex.join(step.words)}", style="cyan", markup=False)
+        _announce(step, number, total)
         if step.words[0] == "synth" and state["drawn"]:
             terminal.print("already drawn")
             continue
         call(step.words)
         if step.words[0] == "synth":
             _save(out, state | {"drawn": True})
+    _serve_and_query(out, total)
     _point_to_files(out)
+
+
+def _announce(step: Step, number: int, total: int) -> None:
+    terminal = console()
+    terminal.print(f"\n[bold]{number}/{total}  {step.title}[/bold]")
+    terminal.print(f"$ amfam-tf {shlex.join(step.words)}", style="cyan", markup=False, soft_wrap=True)
+
+
+def _serve_and_query(out: Path, total: int) -> None:
+    port = child.free_port()
+    server, query = serving_steps(out, port, first_test_pair(out / "data"))
+    _announce(server, total - 1, total)
+    with child.serving(server.words, port, out / "serve.log"):
+        console().print("the model is loaded")
+        _announce(query, total, total)
+        call(query.words)
+    console().print("the server is stopped")
+
+
+def first_test_pair(data: Path) -> tuple[Path, Path]:
+    """Returns the pictures of the first case of the test split."""
+    from amfam_tf.data.derm7pt import read_release
+
+    cases = read_release(data)
+    case = cases[cases["split"] == "test"].iloc[0]
+    return Path(case["clinical"]), Path(case["dermoscopic"])
 
 
 def call(words: tuple[str, ...]) -> None:
@@ -119,6 +160,8 @@ def _point_to_files(out: Path) -> None:
         "run/tensorboard": f"the same as curves: tensorboard --logdir {shlex.quote(str(out / 'run/tensorboard'))}",
         "run/evaluation/test/metrics.json": "the table above, in full",
         "run/evaluation/test/predictions.csv": "one row per case",
+        f"saved_models/{MODEL}": "the exported model, a folder per version, for TensorFlow Serving as well",
+        "serve.log": "what the server printed",
     }
     terminal = console()
     terminal.print("\n[bold]Open[/bold]")

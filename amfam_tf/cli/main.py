@@ -18,7 +18,7 @@ from amfam_tf.errors import UserError
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "demo": ("amfam_tf.cli.demo", "Draw data, check, fit and evaluate in one go."),
+        "demo": ("amfam_tf.cli.demo", "Draw data, check, fit, evaluate, export, serve and query in one go."),
         "synth": (
             "amfam_tf.cli.synth",
             "Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.",

@@ -1,5 +1,6 @@
 """`amfam-tf demo`, with verbs that only remember how they were called."""
 
+import contextlib
 import json
 import types
 
@@ -28,7 +29,18 @@ def calls(monkeypatch):
 
         return types.SimpleNamespace(**{verb: command})
 
+    @contextlib.contextmanager
+    def serving(words, port, log):
+        record.lines.append(tuple(words))
+        assert words[words.index("--port") + 1] == str(port) == "4321"
+        assert log.name == "serve.log"
+        yield
+        record.lines.append(("the server ends",))
+
     monkeypatch.setattr(demo_module.importlib, "import_module", module_of)
+    monkeypatch.setattr(demo_module.child, "serving", serving)
+    monkeypatch.setattr(demo_module.child, "free_port", lambda: 4321)
+    monkeypatch.setattr(demo_module, "first_test_pair", lambda data: (data / "c.jpg", data / "d.jpg"))
     return record
 
 
@@ -42,6 +54,16 @@ def expected(out: object) -> list[tuple[str, ...]]:
         ("check", f"{out}/data"),
         ("fit", "--data", f"{out}/data", "--run", f"{out}/run", "--preset", "tiny"),
         ("evaluate", f"{out}/run", "--data", f"{out}/data", "--split", "test"),
+        ("export", f"{out}/run", "--to", f"{out}/saved_models/amfam"),
+        (
+            *("serve", "--model-name", "amfam", "--model-base-path", f"{out}/saved_models/amfam"),
+            *("--port", "4321", "--bind-address", "127.0.0.1"),
+        ),
+        (
+            *("query", "--clinical", f"{out}/data/c.jpg", "--dermoscopic", f"{out}/data/d.jpg"),
+            *("--server", "127.0.0.1:4321"),
+        ),
+        ("the server ends",),
     ]
 
 
@@ -50,8 +72,8 @@ def test_runs_the_verbs_in_order_and_shows_each_command_line(calls, tmp_path, ca
     demo("--out", str(out), "--cases", "60")
     assert calls.lines == expected(out)
     printed = capsys.readouterr().out.replace("\n", "")
-    for number, words in enumerate(expected(out), start=1):
-        assert f"{number}/4" in printed
+    for number, words in enumerate(expected(out)[:-1], start=1):
+        assert f"{number}/7" in printed
         assert " ".join(("$ amfam-tf", *words)) in printed
 
 

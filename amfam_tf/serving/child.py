@@ -1,0 +1,62 @@
+"""`amfam-tf serve` as a child process, for as long as a `with` block lasts."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from amfam_tf.errors import QueryError
+
+LOCALHOST = "127.0.0.1"
+LOOK_SECONDS = 0.2
+END_SECONDS = 40
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((LOCALHOST, 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(words: Sequence[str], port: int, log: Path, patience: float = 180) -> Iterator[None]:
+    """Runs `amfam-tf` with `words` until the body ends; the body begins when the port answers.
+
+    Args:
+        words: the command line after `amfam-tf`.
+        port: that it will listen on; it opens when the model is loaded.
+        log: file for what the server prints.
+        patience: seconds to wait for the port.
+
+    Raises:
+        QueryError: the server ended, or did not open its port in time; names the log.
+    """
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "amfam_tf", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+    try:
+        _wait_for(process, port, log, patience)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(process: subprocess.Popen, port: int, log: Path, patience: float) -> None:
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise QueryError(f"the server ended with status {process.returncode}: see {log}")
+        with contextlib.suppress(OSError), socket.create_connection((LOCALHOST, port), timeout=1):
+            return
+        time.sleep(LOOK_SECONDS)
+    raise QueryError(f"the server did not answer within {patience:g} s: see {log}")
