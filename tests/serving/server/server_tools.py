@@ -185,11 +185,23 @@ class Client:
         """Returns status and parsed answer; a body that is not bytes is sent as JSON."""
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        self.http.request(method, path, body)
-        response = self.http.getresponse()
+        response = self._exchange(method, path, body)
         text = response.read().decode()
         is_json = response.headers["Content-Type"] == "application/json"
         return response.status, json.loads(text) if is_json else text
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
+        """Sends a request; once more if the server had closed the kept connection, idle since another test."""
+        reused = self.http.sock is not None
+        try:
+            self.http.request(method, path, body)
+            return self.http.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            if not reused:
+                raise
+            self.http.close()
+            self.http.request(method, path, body)
+            return self.http.getresponse()
 
     def close(self) -> None:
         self.channel.close()
