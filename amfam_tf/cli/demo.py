@@ -158,6 +158,7 @@ def _point_to_files(out: Path) -> None:
         "run/history.csv": "losses and accuracies per epoch",
         "run/pictures": "inputs, attention maps and reconstructions while training",
         "run/tensorboard": f"the same as curves: tensorboard --logdir {shlex.quote(str(out / 'run/tensorboard'))}",
+        "run/evaluation/test/report.html": "all results with figures, in one page",
         "run/evaluation/test/metrics.json": "the table above, in full",
         "run/evaluation/test/predictions.csv": "one row per case",
         f"saved_models/{MODEL}": "the exported model, a folder per version, for TensorFlow Serving as well",

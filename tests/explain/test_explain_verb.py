@@ -9,6 +9,7 @@ from untrained_runs import write_run
 
 from amfam_tf.cli import main
 from amfam_tf.data.derm7pt import read_release
+from amfam_tf.evaluation import calibration
 from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.explain import panel
 from amfam_tf.explain.run import choose_cases, explain_run
@@ -46,27 +47,22 @@ def test_one_panel_per_case_of_the_split(finished, drawn, tmp_path, capsys):
             assert picture.width > 900
 
 
-def test_chosen_case_task_class_and_second_run(finished, other, drawn, cases, tmp_path):
+def test_chosen_case_task_class_and_second_run(finished, other, drawn, cases):
     number = int(cases["case_num"].iloc[2])
-    words = ["explain", str(finished), "--data", str(drawn), "--case", str(number), "--out", str(tmp_path)]
-    assert main.main([*words, "--task", "PN", "--class", "ATP", "--against", str(other)]) == 0
-    (path,) = tmp_path.iterdir()
+    words = ["explain", str(finished), "--data", str(drawn), "--case", str(number), "--task", "PN", "--class", "ATP"]
+    assert main.main([*words, "--against", str(other)]) == 0
+    (path,) = (finished / "explain").iterdir()  # the default place
     assert path.name == f"case-{number:04d}-PN-ATP-against-second.png"
 
 
-def test_panels_lie_in_the_run_folder_by_default(finished, drawn, cases):
-    number = int(cases["case_num"].iloc[0])
-    assert main.main(["explain", str(finished), "--data", str(drawn), "--case", str(number)]) == 0
-    assert (finished / "explain" / f"case-{number:04d}-DIAG.png").is_file()
-
-
-def test_what_is_explained_is_what_is_evaluated(finished, drawn, cases):
+def test_what_is_explained_is_what_is_evaluated(finished, cases):
     temperatures = dict.fromkeys(task_names(), 2.5)
-    model = evaluation_run.MODEL_FILE
     content = {"temperatures": temperatures, "cases": 40, "log_loss": {}, "notes": []}
-    content["model_sha256"] = evaluation_run.calibration.file_digest(finished / model)
+    content["model_sha256"] = calibration.file_digest(finished / evaluation_run.MODEL_FILE)
     (finished / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
-    table = evaluation_run.evaluate_run(finished, drawn, "test").table.set_index("case_num")
+    model, config = evaluation_run.load_inference_model(finished), evaluation_run.read_config(finished)
+    raw = evaluation_run.predict_cases(model, cases, config)
+    table = calibration.apply(raw, temperatures).set_index("case_num")
     for task in (DIAGNOSIS, TASK_BY_NAME["RS"]):
         for one in explain_run(finished, cases, task):
             row = table.loc[one.case_num]
@@ -87,7 +83,7 @@ def test_panel_says_label_prediction_probabilities_and_unused_picture(finished, 
     )
     assert f"case {both[0].case_num}, diagnosis; label: {DIAGNOSIS.class_titles[both[0].truth]}" in words
     for one in both:
-        assert f"{one.run}\nfor MEL" in words or f"{one.run}\n" in words
+        assert f"{one.run}\n{'for MEL' if 'clinical' in one.maps else ''}" in words
         assert f"{one.run}: {DIAGNOSIS.classes[one.predicted]}" in words
         assert f"{one.probabilities.max():.2f}" in words
     assert words.count("does not use\nthe clinical picture") == 1
