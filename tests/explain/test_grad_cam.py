@@ -7,7 +7,7 @@ import tensorflow as tf
 from small import make_weights_all_different, random_batch, small_config
 
 from amfam_tf import models
-from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
+from amfam_tf.explain.grad_cam import PREDICTED, class_activation, grad_cam
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, MODALITIES, TASKS
 
 SIZE, CELL = 64, 8
@@ -140,6 +140,18 @@ def test_formula_is_that_of_finite_differences(network):
             np.testing.assert_allclose(maps[modality][row], expected, atol=2e-4)
             some += expected.max() > 0
     assert some >= 3
+
+
+def test_weight_of_a_channel_is_the_mean_of_its_gradient():
+    # The heads pool first, so their gradients are equal at all positions; these are not.
+    random = np.random.default_rng(0)
+    features, gradients = random.normal(size=(2, 2, 3, 4, 5)).astype(np.float32)
+    expected = np.zeros((2, 3, 4))
+    for case, row, column in np.ndindex(2, 3, 4):
+        total = sum(gradients[case, :, :, k].sum() / 12 * features[case, row, column, k] for k in range(5))
+        expected[case, row, column] = max(0, total)
+    assert 0 < (expected > 0).mean() < 1
+    np.testing.assert_allclose(class_activation(tf.constant(features), tf.constant(gradients)), expected, atol=1e-5)
 
 
 def test_unused_modality_has_a_map_of_zeros():
