@@ -8,8 +8,19 @@ import pytest
 from PIL import Image
 from prediction_tables import random_table
 
-from amfam_tf.evaluation import figure_style, predictions, report
-from amfam_tf.evaluation.figures import confusion, curves, decision, gallery, network, reliability, training, write
+from amfam_tf.evaluation import clinical, figure_style, predictions, report
+from amfam_tf.evaluation.figures import (
+    confusion,
+    curves,
+    decision,
+    gallery,
+    melanoma,
+    network,
+    reliability,
+    training,
+    write,
+)
+from amfam_tf.evaluation.terminal_tables import SCORE_TITLES
 from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, TASKS
 
 
@@ -112,6 +123,23 @@ def test_decision_curve_is_the_one_of_the_report(measured):
     for key, (label, *_) in decision.LINES.items():
         (line,) = [line for line in axes.lines if line.get_label() == label]
         np.testing.assert_allclose(line.get_ydata(), curve[key])
+
+
+def test_melanoma_roc_has_the_areas_of_the_report(table, measured):
+    lines = melanoma.draw_melanoma_roc(table).axes[0].lines[1:]
+    scores = measured["melanoma"]["scores"]
+    assert [line.get_label().split(", AUC")[0] for line in lines] == [SCORE_TITLES[name] for name in scores]
+    for line, values in zip(lines, scores.values(), strict=True):
+        assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(values["auc"])
+        assert line.get_label().endswith(f"{values['auc']:.2f}")
+
+
+def test_split_without_melanoma_says_so(table):
+    without = table[table["DIAG_true"] != "MEL"]
+    axes = melanoma.draw_melanoma_roc(without).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["no case is a melanoma"]
+    curve = decision.draw_decision_curve({"melanoma": clinical.melanoma_report(without, resamples=10)}).axes[0]
+    assert "no case is a melanoma" in curve.get_title("left")
 
 
 def test_training_curves_mark_the_best_epoch():

@@ -156,7 +156,7 @@ def test_gallery_configuration_and_environment_are_there(evaluation, page, sourc
 
 def test_figures_are_files_and_in_the_page(evaluation, page):
     files = {path.stem for path in (evaluation.folder / "figures").iterdir()}
-    assert files == {"confusion", "roc", "precision_recall", "reliability", "decision_curve", "errors"}
+    assert files == {"confusion", "roc", "precision_recall", "reliability", "melanoma_roc", "decision_curve", "errors"}
     shown = {figure["id"].removeprefix("figure-") for figure in page.all("figure")}
     assert shown == files - {"errors"}
 

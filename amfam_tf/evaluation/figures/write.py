@@ -14,6 +14,7 @@ from amfam_tf.evaluation.figures.confusion import draw_confusion
 from amfam_tf.evaluation.figures.curves import draw_precision_recall, draw_roc
 from amfam_tf.evaluation.figures.decision import draw_decision_curve
 from amfam_tf.evaluation.figures.gallery import choose_mistakes, draw_gallery
+from amfam_tf.evaluation.figures.melanoma import draw_melanoma_roc
 from amfam_tf.evaluation.figures.network import draw_network
 from amfam_tf.evaluation.figures.reliability import draw_reliability
 from amfam_tf.evaluation.figures.training import draw_training
@@ -71,6 +72,7 @@ def draw_all(
         "roc": draw_roc(table, report),
         "precision_recall": draw_precision_recall(table, report),
         "reliability": draw_reliability(report),
+        "melanoma_roc": draw_melanoma_roc(table),
         "decision_curve": draw_decision_curve(report),
         "training": None if history is None or history.empty else draw_training(history),
         "network": None if network is None or config is None else draw_network(network, cases, config),
@@ -103,6 +105,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "How often the predicted class is right, by its probability, in ten bins; on the diagonal a probability means "
         "what it says. Bars are Wilson's 95 % intervals, the area of a mark is its number of cases. T: temperature; "
         "ECE: expected calibration error.",
+    ),
+    "melanoma_roc": (
+        "ROC curves for melanoma",
+        "The classifier's own probability against the 7-point scores: of the predicted criteria, the expected one "
+        "under their probabilities, and that of the labels.",
     ),
     "decision_curve": (
         "Decision curve",
@@ -138,6 +145,7 @@ def _alternative(name: str, report: Mapping[str, Any]) -> str:
         "precision_recall": "Precision-recall curves of eight tasks. Average precision for DIAG: "
         f"{of_classes('average_precision')}.",
         "reliability": "Reliability diagrams of eight tasks; the calibration table has the errors.",
+        "melanoma_roc": "ROC curves for melanoma of four scores; the tables above have the areas.",
         "decision_curve": "Net benefit for melanoma by threshold probability, of the classifier, the 7-point rule, and "
         "suspecting everybody or nobody.",
         "training": "Accuracy, loss and its parts per epoch, training and validation.",

@@ -1,0 +1,34 @@
+"""ROC curves for melanoma: the classifier's own probability against the 7-point scores."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from amfam_tf.evaluation import clinical
+from amfam_tf.evaluation import figure_style as style
+from amfam_tf.evaluation.figures.panels import unit_square
+from amfam_tf.evaluation.terminal_tables import SCORE_TITLES
+
+
+def draw_melanoma_roc(table: pd.DataFrame) -> Figure:
+    """Returns the ROC curve of each score that ranks the cases by suspicion of melanoma.
+
+    Args:
+        table: the predictions table.
+    """
+    truth = clinical.melanoma(table)
+    with style.style():
+        figure = style.new_figure(6.4, 3.6)
+        axes = figure.subplots()
+        unit_square(axes, "1 - specificity", "sensitivity")
+        axes.plot([0, 1], [0, 1], color=style.PALE, linewidth=1)
+        if truth.all() or not truth.any():
+            style.say(axes, "no case is a melanoma" if not truth.any() else "every case is a melanoma")
+            return figure
+        for number, (name, score) in enumerate(clinical.scores_of(table).items()):
+            false_positive, true_positive, _ = roc_curve(truth, score)
+            label = f"{SCORE_TITLES[name]}, AUC {roc_auc_score(truth, score):.2f}"
+            colour, line = style.CLASS_COLOURS[number], style.CLASS_LINES[number]
+            axes.plot(false_positive, true_positive, color=colour, linestyle=line, label=label)
+        axes.legend(loc="lower left", bbox_to_anchor=(1.02, 0), borderaxespad=0)
+    return figure
