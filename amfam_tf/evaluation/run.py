@@ -103,16 +103,7 @@ def evaluate_run(
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
     table = raw if fitted is None else calibration.apply(raw, fitted.temperatures)
     notes += [*more, *absence_notes(table, split)]
-    training = source.cases("train")
-    content = report.build_report(
-        table,
-        split,
-        cases=cases,
-        training=None if training.empty else training,
-        uncalibrated=raw,
-        temperatures=None if fitted is None else fitted.temperatures,
-        notes=notes,
-    )
+    content = _measure(source, split, table, raw, fitted, notes)
     evaluation = Evaluation(
         run=run,
         split=split,
@@ -120,14 +111,41 @@ def evaluate_run(
         release=source.release,
         config=source.config,
         table=table,
-        report=content | {"published": source.published},
+        report=content,
         notes=tuple(notes),
     )
+    _write(evaluation)
+    return evaluation
+
+
+def _measure(
+    source: _Source,
+    split: str,
+    table: pd.DataFrame,
+    raw: pd.DataFrame | None,
+    fitted: Calibration | None,
+    notes: list[str],
+) -> dict[str, Any]:
+    """Returns the content of metrics.json; `raw` are the predictions before the temperatures of `fitted`."""
+    training = source.cases("train")
+    content = report.build_report(
+        table,
+        split,
+        cases=source.cases(split),
+        training=None if training.empty else training,
+        uncalibrated=raw,
+        temperatures=None if fitted is None else fitted.temperatures,
+        notes=notes,
+    )
+    return content | {"published": source.published}
+
+
+def _write(evaluation: Evaluation) -> None:
+    """Writes predictions.csv and metrics.json."""
     # A report of other predictions must not stay beside these.
     (evaluation.folder / REPORT_FILE).unlink(missing_ok=True)
-    predictions.write(table, evaluation.folder / PREDICTIONS_FILE)
+    predictions.write(evaluation.table, evaluation.folder / PREDICTIONS_FILE)
     report_json.write(evaluation.folder / METRICS_FILE, evaluation.report)
-    return evaluation
 
 
 def _open(run: Path, data: Path, split: str, track: Track | None) -> tuple[_Source, list[str]]:

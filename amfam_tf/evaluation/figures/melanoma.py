@@ -18,7 +18,7 @@ def draw_melanoma_roc(table: pd.DataFrame) -> Figure:
     """
     truth = clinical.melanoma(table)
     with style.style():
-        figure = style.new_figure(6.4, 3.6)
+        figure = style.new_figure(6.4, 4.6)
         axes = figure.subplots()
         unit_square(axes, "1 - specificity", "sensitivity")
         axes.plot([0, 1], [0, 1], color=style.PALE, linewidth=1)
@@ -30,5 +30,5 @@ def draw_melanoma_roc(table: pd.DataFrame) -> Figure:
             label = f"{SCORE_TITLES[name]}, AUC {roc_auc_score(truth, score):.2f}"
             colour, line = style.CLASS_COLOURS[number], style.CLASS_LINES[number]
             axes.plot(false_positive, true_positive, color=colour, linestyle=line, label=label)
-        axes.legend(loc="lower left", bbox_to_anchor=(1.02, 0), borderaxespad=0)
+        axes.legend(loc="lower right", borderaxespad=0.1, frameon=True, edgecolor="none")
     return figure
