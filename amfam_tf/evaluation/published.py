@@ -147,10 +147,10 @@ def difference_from_derm7pt(release: pd.DataFrame) -> str | None:
     Args:
         release: all cases of `read_release`, those with a shared file included.
     """
-    from amfam_tf.data.synthetic.release import SHARED_NOTE, SHARED_ROWS
+    from amfam_tf.data.synthetic.release import DRAWN_PREFIX, SHARED_ROWS
 
-    if (release["notes"] == SHARED_NOTE).any():
-        return "it is drawn"
+    if release["case_id"].str.startswith(DRAWN_PREFIX).any():
+        return "its cases are drawn by a program"
     counts = read("table1_class_counts").set_index(["task", "class"])
     for task in TASKS:
         for split in SPLITS:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amfam_tf.data.synthetic.release import SHARED_NOTE, SHARED_ROWS
+from amfam_tf.data.synthetic.release import DRAWN_PREFIX, SHARED_ROWS
 from amfam_tf.evaluation import paper, paper_markdown, published, reconstruct
 from amfam_tf.tasks import DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS
 
@@ -198,7 +198,7 @@ def _release():
         }
         frames.append(pd.DataFrame({**labels, "split": split}))
     release = pd.concat(frames, ignore_index=True)
-    return release.assign(notes="", shared_file=release.index.isin(SHARED_ROWS))
+    return release.assign(notes="", case_id="NEL001", shared_file=release.index.isin(SHARED_ROWS))
 
 
 def test_data_that_are_not_derm7pt_are_told():
@@ -206,7 +206,8 @@ def test_data_that_are_not_derm7pt_are_told():
     fewer = _release().iloc[:-1]
     assert published.difference_from_derm7pt(fewer) == "its class counts are not those of Table 1 (DIAG, test)"
     assert "nine cases" in published.difference_from_derm7pt(_release().assign(shared_file=False))
-    assert published.difference_from_derm7pt(_release().assign(notes=SHARED_NOTE)) == "it is drawn"
+    drawn = _release().assign(case_id=f"{DRAWN_PREFIX}NEL001")
+    assert published.difference_from_derm7pt(drawn) == "its cases are drawn by a program"
 
 
 def test_document_in_docs_is_the_generated_one():

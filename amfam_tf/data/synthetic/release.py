@@ -53,6 +53,8 @@ INDEX_FILES = {"train": "train_indexes.csv", "validate": "valid_indexes.csv", "t
 MISSPELT_FOLDER = ("FCL", "FCl")
 SHARED_ROWS = (564, 799, 823, 826, 832, 833, 838, 843, 850)
 """Rows of the release whose dermoscopic file is the clinical one as well."""
+# Of every case_id, so that no report mistakes drawn cases for patients.
+DRAWN_PREFIX = "drawn-"
 SHARED_NOTE = "clinical image not available: the dermoscopic image stands for it"
 
 LIMITS = {"cases": (10, 1_000_000), "width": (32, 8192), "height": (32, 8192)}
@@ -94,7 +96,7 @@ def _paths(row: int, cases: int, seed: int) -> dict[str, str]:
     return {
         "clinic": f"{folder}/{folder}{number:03d}.{endings[0]}",
         "derm": f"{folder}/{folder.capitalize()}{number + 1:03d}.{endings[1]}",
-        "case_id": f"{folder}{number:03d}",
+        "case_id": f"{DRAWN_PREFIX}{folder}{number:03d}",
         "notes": "",
     }
 
