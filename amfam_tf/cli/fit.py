@@ -23,7 +23,7 @@ def fit(
     """Fit a method on a data set.
 
     Everything goes into the run folder. If the process is interrupted, the same command goes on after the last complete
-    epoch and ends with the result of an unbroken run.
+    epoch and ends with the result of an unbroken run. At the end, temperatures are fitted on the validation split.
     """
     from amfam_tf import config as configuration
 
@@ -39,6 +39,22 @@ def fit(
         return
     result = training.fit(data, run, chosen, terminal)
     terminal.print(_describe(result, run), soft_wrap=True, markup=False)
+    for line in _calibrate(run, data):
+        terminal.print(line, soft_wrap=True, markup=False)
+
+
+def _calibrate(run: Path, data: Path) -> list[str]:
+    """Fits the temperatures on the validation split, unless the run has them; returns what to tell."""
+    from amfam_tf.evaluation.calibration import CALIBRATION_FILE
+    from amfam_tf.evaluation.run import calibrate_run
+
+    if (run / CALIBRATION_FILE).is_file():
+        return []
+    fitted, notes = calibrate_run(run, data)
+    done = (
+        [] if fitted is None else [f"temperatures fitted on {fitted.cases} validation cases: {run / CALIBRATION_FILE}"]
+    )
+    return [*done, *(f"note: {note}" for note in notes)]
 
 
 def _describe(result, run: Path) -> str:

@@ -86,6 +86,13 @@ def test_killed_and_resumed_equals_unbroken(runs):
     assert evaluated["unbroken"] == evaluated["killed"]
 
 
+def test_fit_ends_with_temperatures_that_export_applies(runs):
+    root, _ = runs
+    written = [json.loads((root / name / "calibration.json").read_text()) for name in ("unbroken", "killed")]
+    assert written[0]["temperatures"] == written[1]["temperatures"]
+    assert set(written[0]["temperatures"]) == {task.name for task in TASKS}
+
+
 def test_fit_shows_every_named_loss_and_the_validation_accuracy(runs):
     _, output = runs
     lines = [line for line in output.splitlines() if line.startswith("epoch ")]
