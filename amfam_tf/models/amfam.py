@@ -48,8 +48,8 @@ class AMFAM(LesionModel):
         # Graph.
         inputs = image_inputs(image_size)
         features = _extract_features(backbone, {key: inputs[key] for key in config.modalities}, config)
-        outputs = heads(pool(layers.Concatenate(name="fusion")(list(features.values())))) if len(features) > 1 else {}
-        outputs = outputs or heads(pool(next(iter(features.values()))))
+        maps = list(features.values())
+        outputs = heads(pool(layers.Concatenate(name="fusion")(maps) if len(maps) > 1 else maps[0]))
         outputs |= {f"features_{key}": value for key, value in features.items()}
         if config.adversarial:
             parts["D"] = [create_discriminator(config)]
