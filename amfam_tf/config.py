@@ -48,6 +48,10 @@ class DataConfig:
         cache_directory: folder of the file cache.
         shuffle_buffer: cases among which the order is drawn; memory is bounded by it.
         max_pixels: a picture with more pixels is refused before it is decoded.
+        sampling: order of the training cases: "shuffled" has each case once per epoch; "balanced" fills each batch by
+            label, `cases_per_label` cases for each of the 24 labels (Kawahara et al. 2018), and
+            `training.batch_size` then counts for validation and evaluation only.
+        cases_per_label: cases drawn for each label of a balanced batch.
     """
 
     image_size: int = PAPER_IMAGE_SIZE
@@ -57,11 +61,13 @@ class DataConfig:
     cache_directory: str | None = None
     shuffle_buffer: int = 2048
     max_pixels: int = 50_000_000
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    cases_per_label: int = 1
 
     def __post_init__(self) -> None:
-        positive = {"shuffle_buffer": self.shuffle_buffer, "max_pixels": self.max_pixels}
+        keys = ("shuffle_buffer", "max_pixels", "cases_per_label")
         _require(self.image_size >= 32, f"data.image_size must be at least 32. Received: {self.image_size}")
-        _require_positive("data", positive)
+        _require_positive("data", {key: getattr(self, key) for key in keys})
         _require_not_negative("data", {"border_crop": self.border_crop})
         _require(
             self.cache != "file" or self.cache_directory is not None,
@@ -105,7 +111,8 @@ class ModelConfig:
     """What the network is made of.
 
     Attributes:
-        backbone: G; one parameter set for both modalities. "resnet14_narrow" is for small experiments only.
+        backbone: G; in AMFAM one parameter set for both modalities. "resnet14_narrow" and "inception_narrow" are for
+            small experiments only.
         weights: "imagenet", "none", or the path of a local weight file.
         modalities: which pictures are used (ablations 1 and 2 use one).
         batch_statistics: "joint" sends both modalities through G as one batch of 2B; "per_modality" one after the
@@ -127,9 +134,17 @@ class ModelConfig:
         classifier_units: hidden units of each of the eight classifiers.
         classifier_activation: their activation.
         classifier_dropout: dropout before each softmax layer.
+        metadata: columns given to the network as one-hots, in this order, by methods that take metadata; none by
+            default. "management" and "level_of_diagnostic_difficulty" are decided from the diagnosis.
+        embedding_units: hidden units of the embedding network (embeddingnet).
+        embedding_dropout: dropout after each of its layers.
+        fuse_predictions: inception-combined answers with its heads on "both" images, or with the "mean" of the
+            softmaxes of its combinations.
     """
 
-    backbone: Literal["resnet14_narrow", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet50"
+    backbone: Literal[
+        "resnet14_narrow", "resnet18", "resnet34", "resnet50", "resnet101", "inception_v3", "inception_narrow"
+    ] = "resnet50"
     weights: str = "imagenet"
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")
     batch_statistics: Literal["joint", "per_modality"] = "joint"
@@ -149,6 +164,10 @@ class ModelConfig:
     classifier_units: int = 512
     classifier_activation: str = "relu"
     classifier_dropout: float = 0.0
+    metadata: tuple[Literal["elevation", "location", "sex", "management", "level_of_diagnostic_difficulty"], ...] = ()
+    embedding_units: tuple[int, ...] = (1024, 512)
+    embedding_dropout: float = 0.5
+    fuse_predictions: Literal["both", "mean"] = "both"
 
     def __post_init__(self) -> None:
         _require(len(self.modalities) > 0, "model.modalities must name at least one modality")
@@ -169,7 +188,12 @@ class ModelConfig:
             "model.decoder_scales and model.decoder_channels must have the same length, at least 1. "
             f"Received: {list(self.decoder_scales)} and {list(self.decoder_channels)}",
         )
-        for key in ("decoder_scales", "decoder_channels"):
+        _require(
+            len(set(self.metadata)) == len(self.metadata),
+            f"model.metadata names a column twice. Received: {list(self.metadata)}",
+        )
+        _require(len(self.embedding_units) > 0, "model.embedding_units must have at least one layer")
+        for key in ("decoder_scales", "decoder_channels", "embedding_units"):
             _require(min(getattr(self, key)) > 0, f"model.{key} must be greater than 0")
         units = {key: getattr(self, key) for key in ("discriminator_units", "classifier_units", "reversal_scale")}
         _require_positive("model", units)
@@ -179,14 +203,9 @@ class ModelConfig:
             _require(
                 activation in ACTIVATIONS, f"model: an activation must be one of {known}. Received: {activation!r}"
             )
-        _require(
-            0 <= self.batch_norm_momentum < 1,
-            f"model.batch_norm_momentum must be in [0, 1). Received: {self.batch_norm_momentum}",
-        )
-        _require(
-            0 <= self.classifier_dropout < 1,
-            f"model.classifier_dropout must be in [0, 1). Received: {self.classifier_dropout}",
-        )
+        for key in ("batch_norm_momentum", "classifier_dropout", "embedding_dropout"):
+            value = getattr(self, key)
+            _require(0 <= value < 1, f"model.{key} must be in [0, 1). Received: {value}")
 
 
 @dataclass(frozen=True)
@@ -196,13 +215,16 @@ class LossConfig:
     Attributes:
         adversarial: lambda.
         reconstruction: gamma.
+        class_weights: of the cross-entropy (Eq. 3): "none", or "batch" for max_count / count of the case's class,
+            counted in each task and batch (Kawahara et al. 2018).
     """
 
     adversarial: float = 0.8
     reconstruction: float = 0.4
+    class_weights: Literal["none", "batch"] = "none"
 
     def __post_init__(self) -> None:
-        _require_not_negative("loss", dataclasses.asdict(self))
+        _require_not_negative("loss", {"adversarial": self.adversarial, "reconstruction": self.reconstruction})
 
 
 @dataclass(frozen=True)
@@ -255,6 +277,7 @@ class TrainingConfig:
         jit_compile: compile the train step with XLA; "auto" decides by device.
         steps_per_execution: steps in one call of the compiled function.
         picture_every: epochs between two pictures of inputs, attention maps and reconstructions; 0 for none.
+        pretraining_epochs: of `epochs`, those of the first stage of a method that trains in two; null is half.
     """
 
     batch_size: int = 8
@@ -264,6 +287,7 @@ class TrainingConfig:
     jit_compile: Literal["auto", "on", "off"] = "auto"
     steps_per_execution: int = 1
     picture_every: int = 5
+    pretraining_epochs: int | None = None
 
     def __post_init__(self) -> None:
         keys = ("batch_size", "epochs", "steps_per_execution")
@@ -272,6 +296,11 @@ class TrainingConfig:
         _require(
             self.patience is None or self.patience > 0,
             f"training.patience must be greater than 0 or null. Received: {self.patience}",
+        )
+        _require(
+            self.pretraining_epochs is None or 0 < self.pretraining_epochs < self.epochs,
+            f"training.pretraining_epochs must be greater than 0 and less than training.epochs, or null. "
+            f"Received: {self.pretraining_epochs} of {self.epochs}",
         )
 
 

@@ -182,6 +182,9 @@ METADATA: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Values of the metadata columns in one-hot order; `management` follows the diagnosis, so it is no input by default."""
 
+METADATA_FROM_DIAGNOSIS: tuple[str, ...] = ("management", "level_of_diagnostic_difficulty")
+"""Columns that were decided from the diagnosis: with them a network can answer without looking at an image."""
+
 MODALITIES: tuple[str, str] = ("clinical", "dermoscopic")
 SPLITS: tuple[str, str, str] = ("train", "validate", "test")
 
@@ -198,3 +201,8 @@ def seven_point_score(labels: Mapping[str, int]) -> int:
 def task_names(tasks: Iterable[Task] = TASKS) -> tuple[str, ...]:
     """Returns the names of `tasks`, in order."""
     return tuple(task.name for task in tasks)
+
+
+def metadata_size(columns: Iterable[str]) -> int:
+    """Returns the length of the one-hots of these columns of `METADATA`, concatenated."""
+    return sum(len(METADATA[column]) for column in columns)

@@ -26,6 +26,8 @@ IMPOSSIBLE = [
     ("data.border_crop=-1", "data.border_crop must not be negative. Received: -1"),
     ("data.shuffle_buffer=0", "data.shuffle_buffer must be greater than 0. Received: 0"),
     ("data.max_pixels=0", "data.max_pixels must be greater than 0. Received: 0"),
+    ("data.cases_per_label=0", "data.cases_per_label must be greater than 0. Received: 0"),
+    ("data.sampling=even", "data.sampling must be one of shuffled, balanced. Received: 'even'"),
     ("data.cache=disk", "data.cache must be one of none, memory, file. Received: 'disk'"),
     ("data.cache=file", "data.cache=file needs data.cache_directory, the folder to keep the decoded images in"),
     ("data.image_size=299.0", "data.image_size must be of type int. Received: 299.0"),
@@ -68,6 +70,16 @@ IMPOSSIBLE = [
     ("model.leaky_relu_slope=-1", "model.leaky_relu_slope must not be negative. Received: -1.0"),
     ("model.batch_norm_momentum=1", "model.batch_norm_momentum must be in [0, 1). Received: 1.0"),
     ("model.classifier_dropout=1", "model.classifier_dropout must be in [0, 1). Received: 1.0"),
+    ("model.embedding_dropout=1", "model.embedding_dropout must be in [0, 1). Received: 1.0"),
+    ("model.embedding_units=[]", "model.embedding_units must have at least one layer"),
+    ("model.embedding_units=[8, 0]", "model.embedding_units must be greater than 0"),
+    ("model.metadata=[sex, sex]", "model.metadata names a column twice. Received: ['sex', 'sex']"),
+    (
+        "model.metadata=[age]",
+        "model.metadata[0] must be one of elevation, location, sex, management, level_of_diagnostic_difficulty. "
+        "Received: 'age'",
+    ),
+    ("model.fuse_predictions=max", "model.fuse_predictions must be one of both, mean. Received: 'max'"),
     (
         "model.attention_activations=[relu, relu]",
         "model.attention_activations must have 3 values. Received: ['relu', 'relu']",
@@ -81,6 +93,7 @@ IMPOSSIBLE = [
     ("loss.reconstruction=.nan", "loss.reconstruction must be a finite number. Received: nan"),
     ("loss.reconstruction=many", "loss.reconstruction must be a finite number. Received: 'many'"),
     ("loss.reconstruction=true", "loss.reconstruction must be a finite number. Received: True"),
+    ("loss.class_weights=all", "loss.class_weights must be one of none, batch. Received: 'all'"),
     ("optimizer.learning_rate=0", "optimizer.learning_rate must be greater than 0. Received: 0.0"),
     ("optimizer.epsilon=0", "optimizer.epsilon must be greater than 0. Received: 0.0"),
     ("optimizer.weight_decay=-1", "optimizer.weight_decay must not be negative. Received: -1.0"),
@@ -93,12 +106,21 @@ IMPOSSIBLE = [
     ("training.steps_per_execution=0", "training.steps_per_execution must be greater than 0. Received: 0"),
     ("training.picture_every=-1", "training.picture_every must not be negative. Received: -1"),
     ("training.patience=0", "training.patience must be greater than 0 or null. Received: 0"),
+    (
+        "training.pretraining_epochs=0",
+        "training.pretraining_epochs must be greater than 0 and less than training.epochs, or null. Received: 0 of 150",
+    ),
+    (
+        "training.pretraining_epochs=150",
+        "training.pretraining_epochs must be greater than 0 and less than training.epochs, or null. "
+        "Received: 150 of 150",
+    ),
     ("training.jit_compile=xla", "training.jit_compile must be one of auto, on, off. Received: 'xla'"),
     ("model.upsampling=true", "model.upsampling must be one of nearest, bilinear. Received: True"),
     ("training=3", "training is a section: set one of its keys, e.g. training.KEY=value"),
     (
         "loss.lambda=0.8",
-        "unknown configuration key loss.lambda; known here: adversarial, reconstruction",
+        "unknown configuration key loss.lambda; known here: adversarial, reconstruction, class_weights",
     ),
     (
         "losses.adversarial=0.8",
@@ -136,6 +158,8 @@ POSSIBLE = [
     ("training.jit_compile=on", "training.jit_compile", "on"),
     ("training.jit_compile=off", "training.jit_compile", "off"),
     ("model.decoder_scales=[2, 2, 2]", "model.decoder_scales", [2, 2, 2]),
+    ("model.metadata=[sex, elevation]", "model.metadata", ["sex", "elevation"]),
+    ("training.pretraining_epochs=149", "training.pretraining_epochs", 149),
     ("data.cache_directory=a=b", "data.cache_directory", "a=b"),
 ]
 
