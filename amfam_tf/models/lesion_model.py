@@ -2,12 +2,36 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import keras
 
 from amfam_tf import config as configuration
 from amfam_tf.config import ModelConfig
 from amfam_tf.tasks import MODALITIES, TASKS
+
+FINAL = ""
+"""The branch whose outputs have the plain task names."""
+
+
+def output_name(branch: str, task: str) -> str:
+    """Returns the name of a branch's logits: "DIAG" of FINAL, "clinical_DIAG" of the branch "clinical"."""
+    return task if branch == FINAL else f"{branch}_{task}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of training.
+
+    Attributes:
+        name: to show.
+        losses: names of the losses that are minimised; None for all.
+        frozen: parts whose variables and batch statistics stay as they are.
+    """
+
+    name: str
+    losses: tuple[str, ...] | None = None
+    frozen: tuple[str, ...] = ()
 
 
 def image_inputs(image_size: int) -> dict[str, keras.KerasTensor]:
@@ -18,9 +42,20 @@ def image_inputs(image_size: int) -> dict[str, keras.KerasTensor]:
 class LesionModel(keras.Model):
     """Functional model from a pair of images to every quantity that a loss or a figure needs, by name.
 
-    Outputs: {task name: logits [B, classes]}, `features_<modality>` [B, h, w, c], and whatever the method adds.
+    Outputs: {task name: logits [B, classes]}, the prediction; `<branch>_<task name>` of further classifiers;
+    `features_<modality>` [B, h, w, c]; and whatever the method adds.
 
     A method subclasses it, builds its graph in the constructor, and passes the layers of each parameter group.
+
+    Args:
+        inputs: see `image_inputs`; "metadata" float32 [B, n] beside them if the method takes it.
+        outputs: by name.
+        parts: the layers of each part of the method, by its symbol; the first one is a backbone.
+        config: of the network.
+        image_size: side of the images, pixels.
+        branches: sets of eight classifiers that each get a classification loss, see `output_name`. Without FINAL, the
+            prediction is made of the others' and has no loss of its own.
+        stages: of the training, in order.
     """
 
     def __init__(
@@ -31,12 +66,26 @@ class LesionModel(keras.Model):
         parts: Mapping[str, Sequence[keras.layers.Layer]],
         config: ModelConfig,
         image_size: int,
+        branches: Sequence[str] = (FINAL,),
+        stages: Sequence[Stage] = (Stage("all"),),
         **kwargs,
     ):
         super().__init__(inputs=dict(inputs), outputs=dict(outputs), **kwargs)
         self.model_config = config
         self.image_size = image_size
         self._parts = {name: tuple(part) for name, part in parts.items()}
+        self._branches = tuple(branches)
+        self._stages = tuple(stages)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The sets of eight classifiers that each get a classification loss."""
+        return tuple(self._branches)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the training, in order."""
+        return tuple(self._stages)
 
     @property
     def parts(self) -> dict[str, tuple[keras.layers.Layer, ...]]:
@@ -50,17 +99,29 @@ class LesionModel(keras.Model):
             for name, part in self._parts.items()
         }
 
-    def inference_model(self) -> keras.Model:
-        """Returns the classifier's part alone, sharing the layers: images -> {task name: logits [B, classes]}."""
-        return self._sub_model([task.name for task in TASKS], "inference")
+    def inference_model(self, modalities: Sequence[str] = MODALITIES) -> keras.Model:
+        """Returns the classifier's part alone, sharing the layers: images -> {task name: logits [B, classes]}.
+
+        Args:
+            modalities: the images that there are; the others are no input of the model.
+
+        Raises:
+            ValueError: the method cannot do without an image that is left out.
+        """
+        inputs = {key: value for key, value in self.input.items() if key in modalities or key not in MODALITIES}
+        return keras.Model(inputs, self._logits(modalities), name=f"{self.name}_inference")
 
     def explanation_model(self) -> keras.Model:
         """Returns images -> logits and `features_<modality>`, sharing the layers; for Grad-CAM."""
-        features = [name for name in self.output if name.startswith("features_")]
-        return self._sub_model([task.name for task in TASKS] + features, "explanation")
+        names = [task.name for task in TASKS] + [name for name in self.output if name.startswith("features_")]
+        return keras.Model(self.input, {name: self.output[name] for name in names}, name=f"{self.name}_explanation")
 
-    def _sub_model(self, names: Sequence[str], suffix: str) -> keras.Model:
-        return keras.Model(self.input, {name: self.output[name] for name in names}, name=f"{self.name}_{suffix}")
+    def _logits(self, modalities: Sequence[str]) -> dict[str, keras.KerasTensor]:
+        """Returns the logits that these images give, of the network's own graph; for `inference_model`."""
+        missing = [name for name in self.model_config.modalities if name not in modalities]
+        if missing:
+            raise ValueError(f"{self.name} needs the {missing[0]} image. Received: {list(modalities)}")
+        return {task.name: self.output[task.name] for task in TASKS}
 
     def get_config(self):
         # The weights come from the saved file: building the model again must not look for the initial ones.
@@ -68,7 +129,7 @@ class LesionModel(keras.Model):
         return {"config": tree, "image_size": self.image_size, "name": self.name, "dtype": self._policy_config()}
 
     def _policy_config(self):
-        return keras.dtype_policies.serialize(self._parts["G"][0].dtype_policy)
+        return keras.dtype_policies.serialize(next(iter(self._parts.values()))[0].dtype_policy)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):  # noqa: ARG003  (Keras' signature)

@@ -1,11 +1,12 @@
 """The losses of AMFAM, Eq. 1 to 4: pure functions, and the small objects that name what they read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
 from amfam_tf.config import LossConfig
+from amfam_tf.models.lesion_model import FINAL, output_name
 from amfam_tf.tasks import MODALITIES, TASKS
 
 Tensors = Mapping[str, tf.Tensor]
@@ -99,15 +100,18 @@ class Loss:
         return self.compute(batch, outputs)
 
 
-def build_losses(output_names: list[str], weights: LossConfig, attention: str) -> tuple[Loss, ...]:
-    """Returns the terms of Eq. 4 for which the network has outputs: L_P, then L_D, L_RC, L_RD where they apply.
+def build_losses(
+    output_names: Sequence[str], weights: LossConfig, attention: str, branches: Sequence[str] = (FINAL,)
+) -> tuple[Loss, ...]:
+    """Returns the terms of Eq. 4 for which the network has outputs: L_P of each branch, then L_D, L_RC, L_RD.
 
     Args:
         output_names: names of the network's outputs.
         weights: lambda and gamma.
         attention: weighting of the reconstruction, see `reconstruction_loss`.
+        branches: `LesionModel.branches`.
     """
-    losses = [Loss("classification", 1.0, classification_loss)]
+    losses = [Loss(classification_name(branch), 1.0, _classification_term(branch)) for branch in branches]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
     reconstructed = [key for key in MODALITIES if f"reconstruction_{key}" in output_names]
@@ -116,6 +120,18 @@ def build_losses(output_names: list[str], weights: LossConfig, attention: str) -
         for key in reconstructed
     ]
     return tuple(losses)
+
+
+def classification_name(branch: str) -> str:
+    """Returns the name of a branch's classification loss: "classification" of FINAL, "classification_clinical"."""
+    return "classification" if branch == FINAL else f"classification_{branch}"
+
+
+def _classification_term(branch: str) -> Callable[[Tensors, Tensors], tf.Tensor]:
+    def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
+        return classification_loss(batch, {task.name: outputs[output_name(branch, task.name)] for task in TASKS})
+
+    return compute
 
 
 def _adversarial_term(batch: Tensors, outputs: Tensors) -> tf.Tensor:  # noqa: ARG001  (every term has this signature)
