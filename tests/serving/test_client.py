@@ -297,7 +297,7 @@ def test_the_deadline_is_kept(rest):
                 client.predict(PAIR)
             released.set()
     assert str(caught.value) == f"{address} gave no answer within 0.5 s: see --timeout"
-    assert 0.4 < time.monotonic() - began < 5
+    assert 0.4 < time.monotonic() - began < 15
 
 
 def test_another_model_is_no_lesion_model():

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,36 @@ LOCALHOST = "127.0.0.1"
 NAME = "toy"
 RECEIVE_ALL = [("grpc.max_receive_message_length", -1)]
 LONGEST_SIDE = 1000
+
+
+def wait_at(gate: tf.Tensor) -> tf.Operation:
+    """Returns the operation that writes the file `gate`.entered and goes on when the file `gate` exists."""
+    with tf.control_dependencies([tf.io.write_file(tf.strings.join([gate, ".entered"]), "")]):
+        start = tf.constant(0)
+    passed = tf.while_loop(lambda _: tf.size(tf.io.matching_files(gate)) == 0, lambda i: [i + 1], [start])
+    return passed[0].op
+
+
+class Gate:
+    """Where calls of the signature `held` wait until the test opens it: no test depends on how fast a machine is.
+
+    Args:
+        path: of a file that does not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def await_entry(self, seconds: float = 60) -> None:
+        """Returns when a call has arrived."""
+        end = time.monotonic() + seconds
+        while not Path(f"{self.path}.entered").exists():
+            assert time.monotonic() < end, "no call arrived"
+            time.sleep(0.01)
+
+    def open(self) -> None:
+        """Lets the calls that wait, and all later ones, through."""
+        Path(self.path).touch()
 
 
 class Toy(tf.Module):
@@ -64,6 +95,11 @@ class Toy(tf.Module):
     def slow(self, steps: tf.Tensor) -> dict[str, tf.Tensor]:
         value = tf.while_loop(lambda i, _: i < steps, lambda i, v: (i + 1, tf.sin(v) + 1.0), (0, self.version + 0.0))
         return {"value": value[1]}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="gate")])
+    def held(self, gate: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([wait_at(gate)]):
+            return {"value": self.version + 0.0}
 
     def _mean(self, data: tf.Tensor) -> tf.Tensor:
         check = tf.debugging.assert_greater(tf.strings.length(data), 32, message="no PNG")
@@ -109,6 +145,7 @@ def save_toy(folder: Path, version: int, kind: type[Toy] = Toy) -> Path:
         "picture": toy.picture,
         "example": toy.example,
         "slow": toy.slow,
+        "held": toy.held,
     }
     tf.saved_model.save(toy, str(folder), signatures=signatures)
     return folder

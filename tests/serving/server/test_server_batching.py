@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from server_tools import Client, error_of, predict_request, publish, serving
+from server_tools import Client, Gate, error_of, predict_request, publish, serving, wait_at
 
 from amfam_tf.errors import ConfigError
 from amfam_tf.serving.server.batching import BatchingOptions, read_batching_options
@@ -199,7 +199,8 @@ def test_full_queue_is_unavailable(base_path: Path, tmp_path: Path) -> None:
         "max_batch_size { value: 1 } max_enqueued_batches { value: 1 } num_batch_threads { value: 1 } "
         "batch_timeout_micros { value: 0 }"
     )
-    save_slow_rows(base_path)
+    gate = Gate(tmp_path / "gate")
+    save_held_rows(base_path, gate)
     codes = []
     with (
         serving(base_path, enable_batching=True, batching_parameters_file=str(path)) as client,
@@ -208,23 +209,24 @@ def test_full_queue_is_unavailable(base_path: Path, tmp_path: Path) -> None:
 
         def ask(_: int) -> None:
             try:
-                client.predict(x=np.array([20_000], np.int32))
+                client.predict(x=np.array([1], np.int32), timeout=60)
             except grpc.RpcError as error:
                 codes.append(error.code())
+                gate.open()  # One was refused while the first was held and another waited.
 
         list(pool.map(ask, range(8)))
         assert error_of(lambda: client.predict(signature="S")).code == grpc.StatusCode.FAILED_PRECONDITION
     assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
 
 
-def save_slow_rows(base_path: Path) -> None:
-    """Publishes version 3: as many loop steps as the row says."""
+def save_held_rows(base_path: Path, gate: Gate) -> None:
+    """Publishes version 3: its batches wait at the gate."""
 
     class Rows(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="x")])
-        def loop(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-            count = tf.while_loop(lambda i: i < tf.reduce_max(x), lambda i: [i + 1], [0])
-            return {"y": tf.fill(tf.shape(x), count[0])}
+        def held(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            with tf.control_dependencies([wait_at(tf.constant(gate.path))]):
+                return {"y": tf.identity(x)}
 
     rows = Rows()
-    tf.saved_model.save(rows, str(base_path / "3"), signatures={"serving_default": rows.loop})
+    tf.saved_model.save(rows, str(base_path / "3"), signatures={"serving_default": rows.held})

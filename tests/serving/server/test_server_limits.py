@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from server_tools import LOCALHOST, NAME, Client, floats, predict_request, publish, serving
+from server_tools import LOCALHOST, NAME, Client, Gate, floats, predict_request, publish, serving
 
 MEBIBYTE = 2**20
 
@@ -112,30 +112,38 @@ def test_tensors_that_are_none(small_server: Client, change: str) -> None:
     assert (error.code, error.text) == (grpc.StatusCode.INVALID_ARGUMENT, "tensor parsing error: x")
 
 
-def test_requests_over_the_number_are_refused_and_deadlines_free_places(small_server: Client) -> None:
-    def ask(_: int) -> grpc.StatusCode:
-        return small_server.predict_error(timeout=1, signature="slow", steps=np.int32(2_000_000_000)).code
+def test_requests_over_the_number_are_refused_and_deadlines_free_places(small_server: Client, tmp_path: Path) -> None:
+    gates = [Gate(tmp_path / "first"), Gate(tmp_path / "second")]
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(small_server.predict_error, 8, signature="held", gate=gate.path) for gate in gates]
+        for gate in gates:
+            gate.await_entry()
+        for _ in range(4):
+            assert small_server.predict_error(x=floats(1)).code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert [answer.result().code for answer in held] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
+    # Nobody opened the gates: the two runs were cancelled, and their places are free again.
+    end = time.monotonic() + 30
+    while not answers(small_server):
+        assert time.monotonic() < end, "the places stay taken"
+        time.sleep(0.05)
 
-    with ThreadPoolExecutor(6) as pool:
-        codes = list(pool.map(ask, range(6)))
-    assert sorted(code.name for code in codes) == ["DEADLINE_EXCEEDED"] * 2 + ["RESOURCE_EXHAUSTED"] * 4
-    # The two runs of two thousand million steps were cancelled: their places are free again.
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        try:
-            small_server.predict(x=floats(1))
-            break
-        except grpc.RpcError:
-            time.sleep(0.05)
+
+def answers(server: Client) -> bool:
+    try:
+        server.predict(x=floats(1))
+    except grpc.RpcError:
+        return False
+    return True
 
 
-def test_rest_over_the_number_is_429_and_its_timeout_504(base_path: Path) -> None:
-    body = {"signature_name": "slow", "inputs": 2_000_000_000}
-    with serving(base_path, max_concurrent_requests=1, rest_api_timeout_in_ms=700) as client:
+def test_rest_over_the_number_is_429_and_its_timeout_504(base_path: Path, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    body = {"signature_name": "held", "inputs": gate.path}
+    with serving(base_path, max_concurrent_requests=1, rest_api_timeout_in_ms=5_000) as client:
         other = Client(client.options)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(client.rest, "POST", "/v1/models/toy:predict", body)
-            time.sleep(0.3)
+            gate.await_entry()
             status, answer = other.rest("POST", "/v1/models/toy:predict", {"instances": [1]})
             assert (status, "too many requests" in answer["error"]) == (429, True)
             assert first.result()[0] == 504
@@ -155,10 +163,11 @@ def test_memory_stays_flat_under_garbage(small_server: Client) -> None:
         small_server.rest("POST", f"/v1/models/{NAME}:predict", b"[" * 50_000)
         small_server.rest("POST", f"/v1/models/{os.urandom(8).hex()}:predict", {"instances": [1]})
 
-    process = psutil.Process()
+    growths = []
     for _ in range(5):
-        one_round()
-    before = process.memory_info().rss
-    for _ in range(20):
-        one_round()
-    assert (process.memory_info().rss - before) / MEBIBYTE < 40
+        before = psutil.Process().memory_info().rss
+        for _ in range(8):
+            one_round()
+        growths.append((psutil.Process().memory_info().rss - before) / MEBIBYTE)
+    # What allocators keep comes in some of the windows. A leak comes in each, and 8 texts of 8 MiB would be 64.
+    assert min(growths) < 16, growths

@@ -12,10 +12,9 @@ from types import SimpleNamespace
 
 import click
 import grpc
-import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from server_tools import LOCALHOST, Client, floats, free_port, quiet_environment, serving
+from server_tools import LOCALHOST, Client, Gate, floats, free_port, quiet_environment, serving
 
 from amfam_tf.errors import ConfigError
 from amfam_tf.serving.server import Server, ServerError, ServerOptions
@@ -23,30 +22,50 @@ from amfam_tf.serving.server import Server, ServerError, ServerOptions
 CODE = "import sys; from amfam_tf.cli.serve import serve; sys.exit(serve.main(standalone_mode=False))"
 
 
-def end_under_load(process: subprocess.Popen, client: Client, watch: Iterator) -> None:
+def end_under_load(process: subprocess.Popen, client: Client, watch: Iterator, folder: Path) -> None:
     """Sends SIGTERM while a call over each port is in flight; both must be answered, and the REST port be closed."""
+    gates = [Gate(folder / "grpc"), Gate(folder / "rest")]
     with ThreadPoolExecutor(2) as pool:
-        slow = {"signature_name": "slow", "inputs": 150_000}
+        held = {"signature_name": "held", "inputs": gates[1].path}
         answers = [
-            pool.submit(client.predict, signature="slow", steps=np.int32(150_000), timeout=60),
-            pool.submit(client.rest, "POST", "/v1/models/toy:predict", slow),
+            pool.submit(client.predict, signature="held", gate=gates[0].path, timeout=60),
+            pool.submit(client.rest, "POST", "/v1/models/toy:predict", held),
         ]
-        time.sleep(0.5)
-        assert not any(answer.done() for answer in answers)
+        for gate in gates:
+            gate.await_entry()
         process.send_signal(signal.SIGTERM)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        time.sleep(0.2)
-        with pytest.raises(OSError, match="refused"):
-            socket.create_connection((LOCALHOST, client.options.rest_api_port), timeout=5).close()
+        wait_until_refused(client.options.rest_api_port)
         assert not any(answer.done() for answer in answers)
+        for gate in gates:
+            gate.open()
         assert answers[0].result().outputs["value"].float_val
         assert answers[1].result()[0] == 200
+
+
+def wait_until_refused(port: int, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((LOCALHOST, port), timeout=5).close()
+        except OSError as error:
+            assert "refused" in str(error)
+            return
+        assert time.monotonic() < end, f"port {port} still accepts connections"
+        time.sleep(0.05)
 
 
 def test_sigterm_finishes_requests_and_exits_0(base_path: Path) -> None:
     port, rest_port = free_port(), free_port()
     words = ["--port", str(port), f"--rest_api_port={rest_port}", "--model_name=toy", "--enable_batching=false"]
-    words += ["--enable-model-warmup", "--model-base-path", base_path.name, "--bind-address", LOCALHOST]
+    words += [
+        "--enable-model-warmup",
+        "--drain-seconds=300",
+        "--model-base-path",
+        base_path.name,
+        "--bind-address",
+        LOCALHOST,
+    ]
     command = [sys.executable, "-c", CODE, *words]
     # The flag's base path may be relative.
     process = subprocess.Popen(command, cwd=base_path.parent, env=quiet_environment(), stderr=subprocess.PIPE)
@@ -56,10 +75,9 @@ def test_sigterm_finishes_requests_and_exits_0(base_path: Path) -> None:
         # A stream that watches the health never ends by itself: it must not hold the end up.
         watch = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        end_under_load(process, client, watch)
-        ended = time.monotonic()
-        assert process.wait(20) == 0
-        assert time.monotonic() - ended < 10
+        end_under_load(process, client, watch, base_path.parent)
+        # With nothing left in flight it does not wait for the rest of its 300 s.
+        assert process.wait(60) == 0
         text = process.stderr.read().decode()
     finally:
         client.close()
@@ -90,12 +108,14 @@ def test_a_drain_that_takes_too_long_is_cut(base_path: Path) -> None:
     server.start()
     client = Client(options)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.predict_error, 60, signature="slow", steps=np.int32(300_000))
-        time.sleep(0.3)
+        gate = Gate(base_path.parent / "gate")
+        answer = pool.submit(client.predict_error, 60, signature="held", gate=gate.path)
+        gate.await_entry()
         started = time.monotonic()
         server.stop()
         assert answer.result().code in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
-        assert 0.5 <= time.monotonic() - started < 10
+        assert 0.5 <= time.monotonic() - started < 30
+        gate.open()
     client.close()
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from server_tools import Client, error_of, floats, free_port, predict_request, publish, serving
+from server_tools import Client, Gate, error_of, floats, free_port, predict_request, publish, serving
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from amfam_tf.serving.server import Server, ServerError, ServerOptions
 from amfam_tf.serving.server.versions import find_versions
 
-AVAILABLE, END = 30, 50
+AVAILABLE, UNLOADING, END = 30, 40, 50
 
 
 def states(client: Client, name: str = "toy") -> dict[int, int]:
@@ -92,17 +92,17 @@ def test_hot_swap_under_load_mixes_and_loses_nothing(base_path: Path, toys: dict
 
 def test_old_version_is_unloaded_only_after_its_requests_end(base_path: Path, toys: dict) -> None:
     with serving(base_path) as client, ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(client.predict, signature="slow", steps=np.int32(150_000), timeout=60)
-        time.sleep(0.2)
+        gate = Gate(base_path.parent / "gate")
+        held = pool.submit(client.predict, signature="held", gate=gate.path, timeout=120)
+        gate.await_entry()
         publish(toys[2], base_path, 2)
         until(lambda: states(client).get(2) == AVAILABLE)
-        seen = set()
-        while not slow.done():
-            seen.add(states(client)[1])
+        until(lambda: states(client)[1] == UNLOADING)
+        for _ in range(10):
+            assert states(client)[1] == UNLOADING
             time.sleep(0.02)
-        assert slow.result().model_spec.version.value == 1
-        assert 40 in seen
-        assert END not in list(seen)[:-1]
+        gate.open()
+        assert held.result().model_spec.version.value == 1
         until(lambda: states(client)[1] == END)
 
 
