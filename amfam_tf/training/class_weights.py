@@ -1,0 +1,24 @@
+"""Class weights of one batch, for losses of unbalanced tasks."""
+
+import tensorflow as tf
+
+
+def batch_class_weights(labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """Returns max_count / count_c of each case's class c, counted in this batch; at least 1, no gradient.
+
+    The rarest class that is present weighs most, the most frequent one 1, and the cases of every present class together
+    weigh the same, max_count. A class that is absent has no case to weigh. The weighted loss is the mean over the batch
+    of weight * cross-entropy: divided by the number of cases, not by the sum of the weights, so a batch whose classes
+    are uneven also weighs more as a whole.
+
+    Args:
+        labels: class numbers, int [B] in [0, classes).
+        classes: number of classes.
+
+    Returns:
+        float32 [B].
+
+    Source: Kawahara et al. 2018 (weights max_count / count_c on each batch); the division is ours: docs/method.md.
+    """
+    counts = tf.reduce_sum(tf.one_hot(labels, classes, dtype=tf.float32), axis=0)
+    return tf.reduce_max(counts) / tf.gather(counts, labels)
