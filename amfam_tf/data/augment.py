@@ -1,9 +1,10 @@
 """Training augmentation of Sec. 4.2: zero-pad, random crop back, random rotation, random flips.
 
-Every draw comes from stateless ops whose key is (config.seed, epoch, case number, modality) and nothing else: not the
-order, the batch, the number of threads, the process or the global seed. That is why keras-cv's preprocessing layers are
-not used here: they draw from a generator whose state moves with each call, so what a picture gets depends on how many
-pictures came before it, and a resumed run could not repeat it.
+Every draw comes from stateless ops whose key is (config.seed, epoch, case number, modality), with the number of the
+draw where an epoch draws a case more than once, and nothing else: not the order, the batch, the number of threads, the
+process or the global seed. That is why keras-cv's preprocessing layers are not used here: they draw from a generator
+whose state moves with each call, so what a picture gets depends on how many pictures came before it, and a resumed run
+could not repeat it.
 
 Order: pad with zeros and crop back (whole pixels), then one projective transform that rotates about the centre and then
 mirrors. What the crop or the rotation leaves empty is 0 (black).
@@ -20,10 +21,21 @@ from amfam_tf.tasks import MODALITIES
 KEY_RANGE = 2**31
 
 
-def augmentation_seed(seed: int, epoch: tf.Tensor | int, case_num: tf.Tensor | int, modality: str) -> tf.Tensor:
-    """Returns the key of one picture's draws in one epoch, int64 [2]; different for different arguments below 2**31."""
+def augmentation_seed(
+    seed: int, epoch: tf.Tensor | int, case_num: tf.Tensor | int, modality: str, occurrence: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Returns the key of one picture's draws in one epoch, int64 [2]; different for different arguments below 2**31.
+
+    Args:
+        seed: of the run.
+        epoch: 0-based.
+        case_num: of the case.
+        modality: of the picture.
+        occurrence: how often the case came before in this epoch.
+    """
     high = (seed % KEY_RANGE) * KEY_RANGE + tf.cast(epoch, tf.int64)
     low = len(MODALITIES) * tf.cast(case_num, tf.int64) + MODALITIES.index(modality)
+    low += len(MODALITIES) * KEY_RANGE * tf.cast(occurrence, tf.int64)
     return tf.stack([high, low])
 
 

@@ -213,7 +213,7 @@ def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track 
     from amfam_tf.evaluation.predict import predict
 
     dataset = pipeline.evaluation_dataset(cases, config)
-    batches = dataset if track is None else track(dataset, pipeline.steps_per_epoch(len(cases), config))
+    batches = dataset if track is None else track(dataset, pipeline.evaluation_steps(len(cases), config))
     with pipeline.naming_bad_files(cases, config):
         return predict(model, batches)
 
