@@ -1,53 +1,173 @@
-"""Backbones G from keras-cv, and their weights: none, ImageNet, or a local file.
+"""Backbones G from keras-cv, keras.applications and here, their sizes, their stages, and their first weights.
 
-This is the only module that knows keras-cv's models. Inputs are RGB in [0, 1]: keras-cv trained its ImageNet weights
-behind a division by 255 and no other normalisation.
+This is the only module that knows keras-cv's and keras.applications' models. Inputs are RGB in [0, 1]: keras-cv trained
+its ImageNet weights behind a division by 255 and no other normalisation; Inception-V3's [-1, 1] is made inside.
 """
 
+import functools
 import re
-import warnings
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import keras
+from keras import layers
 
-from amfam_tf.errors import WeightsError
+from amfam_tf.errors import ConfigError, WeightsError
+from amfam_tf.models.backbone_weights import load_weight_file
+from amfam_tf.models.narrow_inception import narrow_inception
+
+RESNET, INCEPTION = "resnet", "inception"
+
+STAGES = 5
+"""Of a ResNet: the stem with its pooling (0), and four stacks (1 to 4)."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a backbone's ImageNet weights come from.
+
+    Attributes:
+        name: of the weights, for messages.
+        load: returns a model with the backbone's weights in order; downloads them on first use.
+        save: Python that does the same and writes them to a file `{path}`.
+    """
+
+    name: str
+    load: Callable[[], keras.Model]
+    save: str
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Filters, blocks and block type of a ResNet, and the keras-cv preset that has its ImageNet weights.
+    """One backbone.
 
     Attributes:
-        filters: of each stack.
-        blocks: in each stack.
-        block_type: "basic_block" (two 3 x 3) or "block" (bottleneck, output has 4 x filters channels).
-        imagenet_preset: keras-cv preset name, or None where keras-cv has no ImageNet weights.
+        family: RESNET or INCEPTION; methods ask for one.
+        build: from image size and name to the model, random weights.
+        pretrained: ImageNet weights, or None where there are none.
+        smallest_image: pixels.
     """
 
-    filters: tuple[int, int, int, int]
-    blocks: tuple[int, int, int, int]
-    block_type: str
-    imagenet_preset: str | None = None
+    family: str
+    build: Callable[[int, str], keras.Model]
+    pretrained: Pretrained | None = None
+    smallest_image: int = 32
+
+
+def _resnet(filters: Sequence[int], blocks: Sequence[int], block_type: str, image_size: int, title: str) -> keras.Model:
+    """Returns a ResNet; "block" is a bottleneck with 4 x filters channels at its end, "basic_block" two 3 x 3."""
+    # keras-cv takes seconds to import.
+    from keras_cv.models import ResNetBackbone
+
+    return ResNetBackbone(
+        stackwise_filters=list(filters),
+        stackwise_blocks=list(blocks),
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=False,
+        block_type=block_type,
+        input_shape=(image_size, image_size, 3),
+        name=title,
+    )
+
+
+def _load_resnet50() -> keras.Model:
+    from keras_cv.models import ResNetBackbone
+
+    return ResNetBackbone.from_preset("resnet50_imagenet")
+
+
+def _inception_v3(image_size: int, title: str) -> keras.Model:
+    """Returns keras.applications' Inception-V3 behind the change of range, its layers numbered from 0."""
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    scaled = layers.Rescaling(2.0, offset=-1.0, name="to_symmetric_range")(inputs)
+    # Keras numbers unnamed layers through the whole process: the second network would have other names than the first.
+    original = keras.applications.InceptionV3(include_top=False, weights=None, input_tensor=scaled, name=title)
+    names = _names_from_zero(original)
+    return keras.models.clone_model(
+        original, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"name": names[layer.name]})
+    )
+
+
+def _names_from_zero(model: keras.Model) -> dict[str, str]:
+    """Returns {name: new name} of all layers; those that Keras named after their class count from 0."""
+    names, seen = {}, Counter()
+    for layer in sorted(model.layers, key=_creation_number):
+        kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            names[layer.name] = f"{kind}_{seen[kind]}"
+            seen[kind] += 1
+        else:
+            names[layer.name] = layer.name
+    return names
+
+
+def _creation_number(layer: layers.Layer) -> int:
+    number = re.search(r"_(\d+)$", layer.name)
+    return int(number.group(1)) if number else 0
+
+
+def _load_inception_v3() -> keras.Model:
+    return keras.applications.InceptionV3(include_top=False, weights="imagenet")
 
 
 BACKBONES: dict[str, BackboneSpec] = {
-    "resnet14_narrow": BackboneSpec((16, 32, 64, 128), (1, 1, 1, 1), "block"),
-    "resnet18": BackboneSpec((64, 128, 256, 512), (2, 2, 2, 2), "basic_block"),
-    "resnet34": BackboneSpec((64, 128, 256, 512), (3, 4, 6, 3), "basic_block"),
-    "resnet50": BackboneSpec((64, 128, 256, 512), (3, 4, 6, 3), "block", "resnet50_imagenet"),
-    "resnet101": BackboneSpec((64, 128, 256, 512), (3, 4, 23, 3), "block"),
+    "resnet14_narrow": BackboneSpec(RESNET, functools.partial(_resnet, (16, 32, 64, 128), (1, 1, 1, 1), "block")),
+    "resnet18": BackboneSpec(RESNET, functools.partial(_resnet, (64, 128, 256, 512), (2, 2, 2, 2), "basic_block")),
+    "resnet34": BackboneSpec(RESNET, functools.partial(_resnet, (64, 128, 256, 512), (3, 4, 6, 3), "basic_block")),
+    "resnet50": BackboneSpec(
+        RESNET,
+        functools.partial(_resnet, (64, 128, 256, 512), (3, 4, 6, 3), "block"),
+        Pretrained(
+            "resnet50_imagenet of keras-cv",
+            _load_resnet50,
+            "from keras_cv.models import ResNetBackbone as R; "
+            "R.from_preset('resnet50_imagenet').save_weights('{path}')",
+        ),
+    ),
+    "resnet101": BackboneSpec(RESNET, functools.partial(_resnet, (64, 128, 256, 512), (3, 4, 23, 3), "block")),
+    "inception_v3": BackboneSpec(
+        INCEPTION,
+        _inception_v3,
+        Pretrained(
+            "InceptionV3 of keras.applications",
+            _load_inception_v3,
+            "import keras; keras.applications.InceptionV3(include_top=False).save_weights('{path}')",
+        ),
+        smallest_image=75,
+    ),
+    "inception_narrow": BackboneSpec(INCEPTION, narrow_inception),
 }
+
+SIZES: tuple[dict[str, str], ...] = (
+    {RESNET: "resnet14_narrow", INCEPTION: "inception_narrow"},
+    {RESNET: "resnet50", INCEPTION: "inception_v3"},
+)
+"""Backbones of the two families that stand for each other, about as large."""
+
+
+def of_family(name: str, family: str) -> str:
+    """Returns the backbone of a family that is about as large as the given one; itself if it is of that family.
+
+    Raises:
+        ConfigError: the family has none of that size.
+    """
+    if BACKBONES[name].family == family:
+        return name
+    for size in SIZES:
+        if name in size.values():
+            return size[family]
+    have = ", ".join(key for key, spec in BACKBONES.items() if spec.family == family)
+    raise ConfigError(f"model.backbone={name} has no counterpart among the {family} backbones: set one of {have}")
 
 
 def create_backbone(
-    name: str, image_size: int, weights: str = "none", batch_norm_momentum: float = 0.99
+    name: str, image_size: int, weights: str = "none", batch_norm_momentum: float = 0.99, title: str = "backbone"
 ) -> keras.Model:
     """Returns the backbone: RGB in [0, 1] [B, image_size, image_size, 3] -> last feature maps [B, h, w, c].
 
-    At 299 pixels ResNet-50 gives [B, 10, 10, 2048].
+    At 299 pixels ResNet-50 gives [B, 10, 10, 2048], Inception-V3 [B, 8, 8, 2048].
 
     Args:
         name: a key of BACKBONES.
@@ -55,101 +175,69 @@ def create_backbone(
         weights: "none" (random), "imagenet", or the path of a `.weights.h5` file that `Model.save_weights` of such a
             backbone wrote.
         batch_norm_momentum: of the moving averages.
+        title: name of the model.
 
     Raises:
+        ConfigError: the backbone does not take images as small.
         WeightsError: ImageNet weights do not exist or cannot be had; the file is missing or does not fit.
     """
-    # keras-cv takes seconds to import.
-    from keras_cv.models import ResNetBackbone
-
     spec = BACKBONES[name]
-    backbone = ResNetBackbone(
-        stackwise_filters=list(spec.filters),
-        stackwise_blocks=list(spec.blocks),
-        stackwise_strides=[1, 2, 2, 2],
-        include_rescaling=False,
-        block_type=spec.block_type,
-        input_shape=(image_size, image_size, 3),
-        name="backbone",
-    )
+    if image_size < spec.smallest_image:
+        raise ConfigError(f"data.image_size must be at least {spec.smallest_image} for {name}. Received: {image_size}")
+    backbone = spec.build(image_size, title)
     for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = batch_norm_momentum  # keras-cv has no argument for it
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum  # not all of them take it as an argument
     if weights == "imagenet":
-        _load_imagenet(backbone, name, spec)
+        _load_imagenet(backbone, name, spec.pretrained)
     elif weights != "none":
         load_weight_file(backbone, Path(weights))
     return backbone
 
 
-def _load_imagenet(backbone: keras.Model, name: str, spec: BackboneSpec) -> None:
-    if spec.imagenet_preset is None:
-        have = ", ".join(key for key, value in BACKBONES.items() if value.imagenet_preset)
+def _load_imagenet(backbone: keras.Model, name: str, pretrained: Pretrained | None) -> None:
+    if pretrained is None:
+        have = ", ".join(key for key, value in BACKBONES.items() if value.pretrained)
         raise WeightsError(
-            f"keras-cv has no ImageNet weights for {name}, only for {have}: "
+            f"there are no ImageNet weights for {name}, only for {have}: "
             "set model.weights=none, or model.weights to the path of a .weights.h5 file"
         )
-    from keras_cv.models import ResNetBackbone
-
+    path = f"{name}.weights.h5"
     try:
-        pretrained = ResNetBackbone.from_preset(spec.imagenet_preset)
-    except Exception as error:  # kagglehub raises whatever its HTTP library raised
+        model = pretrained.load()
+    except Exception as error:  # the loaders raise whatever their HTTP library raised
         raise WeightsError(
-            f"cannot download the ImageNet weights {spec.imagenet_preset} ({type(error).__name__}): where the network "
-            f'is open, run python -c "from keras_cv.models import ResNetBackbone as R; '
-            f"R.from_preset('{spec.imagenet_preset}').save_weights('{name}.weights.h5')\", copy the file here and set "
-            f"model.weights={name}.weights.h5; or train from random weights with model.weights=none"
+            f"cannot download the ImageNet weights {pretrained.name} ({type(error).__name__}): where the network is "
+            f'open, run python -c "{pretrained.save.format(path=path)}", copy the file here and set '
+            f"model.weights={path}; or train from random weights with model.weights=none"
         ) from error
-    backbone.set_weights(pretrained.get_weights())
+    backbone.set_weights(model.get_weights())
 
 
-def load_weight_file(backbone: keras.Model, path: Path) -> None:
-    """Loads a `.weights.h5` file into the backbone, all of it or nothing.
+def stage_features(resnet: keras.Model, stages: Sequence[int]) -> keras.Model:
+    """Returns images -> list of the feature maps after these stages, with the same layers and weights.
 
-    Raises:
-        WeightsError: no such file, not such a file, or the first layer whose weights differ, by name.
+    At 299 pixels the stages of ResNet-50 give [75, 75, 64], [75, 75, 256], [38, 38, 512], [19, 19, 1024],
+    [10, 10, 2048].
+
+    Args:
+        resnet: from `create_backbone`, of the family RESNET.
+        stages: numbers from 0 to STAGES - 1.
     """
-    if not path.is_file():
-        raise WeightsError(
-            f"weight file {path} does not exist: set model.weights to none, imagenet or an existing file"
-        )
-    if not path.name.endswith(".weights.h5"):
-        raise WeightsError(f"weight file {path} must be a Keras weight file whose name ends in .weights.h5")
-    try:
-        stored = _stored_shapes(path)
-    except OSError as error:
-        raise WeightsError(f"weight file {path} is damaged or no HDF5 file: {error}") from error
-    difference = _first_difference(backbone, stored)
-    if difference:
-        raise WeightsError(f"weight file {path} does not fit backbone: {difference}")
-    with warnings.catch_warnings():
-        # Keras warns of containers without weights that its own older files lack; shapes were compared above.
-        warnings.filterwarnings("ignore", message="Skipping nested container", category=UserWarning)
-        backbone.load_weights(path)
+    outputs = _stage_outputs(resnet)
+    return keras.Model(resnet.input, [outputs[stage] for stage in stages], name=resnet.name)
 
 
-def _stored_shapes(path: Path) -> dict[str, list[tuple[int, ...]]]:
-    """Returns, per layer group of the file ("conv2d", "conv2d_1", ...), the shapes of its variables."""
-    with h5py.File(path, "r") as file:
-        groups = file.get("layers", {})
-        return {
-            key: [group["vars"][str(index)].shape for index in range(len(group.get("vars", {})))]
-            for key, group in groups.items()
-        }
+def last_stage(resnet: keras.Model, title: str) -> keras.Model:
+    """Returns a copy of the last stage, weights included: maps after the stage before it -> last feature maps."""
+    *_, before, last = _stage_outputs(resnet)
+    stage = keras.Model(before, last)
+    inputs = keras.Input(before.shape[1:], name="maps")
+    copy = keras.models.clone_model(stage, input_tensors=inputs)
+    copy.set_weights(stage.get_weights())
+    return keras.Model(copy.inputs, copy.outputs[0], name=title)
 
 
-def _first_difference(backbone: keras.Model, stored: dict[str, list[tuple[int, ...]]]) -> str | None:
-    """Returns what differs in the first layer that does, or None; Keras numbers the groups per layer class."""
-    seen: Counter[str] = Counter()
-    for layer in backbone.layers:
-        kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
-        key = kind if seen[kind] == 0 else f"{kind}_{seen[kind]}"
-        seen[kind] += 1
-        expected = [tuple(weight.shape) for weight in layer.weights]
-        if expected and stored.get(key) != expected:
-            return f"layer {layer.name} expects variables of shapes {expected}, the file has {stored.get(key, 'none')}"
-    known = sum(1 for shapes in stored.values() if shapes)
-    layers_with_weights = sum(1 for layer in backbone.layers if layer.weights)
-    if known > layers_with_weights:
-        return f"the file has {known} layers with weights, the backbone {layers_with_weights}"
-    return None
+def _stage_outputs(resnet: keras.Model) -> list[keras.KerasTensor]:
+    names = ["pool1_pool", *(resnet.pyramid_level_inputs[f"P{level}"] for level in range(2, 6))]
+    return [resnet.get_layer(name).output for name in names]

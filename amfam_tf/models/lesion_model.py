@@ -8,8 +8,9 @@ import keras
 
 from amfam_tf import config as configuration
 from amfam_tf.config import ModelConfig
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import MODALITIES, TASKS, metadata_size
 
+METADATA_INPUT = "metadata"
 FINAL = ""
 """The branch whose outputs have the plain task names."""
 
@@ -39,6 +40,13 @@ def image_inputs(image_size: int) -> dict[str, keras.KerasTensor]:
     return {name: keras.Input((image_size, image_size, 3), name=name) for name in MODALITIES}
 
 
+def network_inputs(config: ModelConfig, image_size: int) -> dict[str, keras.KerasTensor]:
+    """Returns `image_inputs`, and "metadata" float32 [B, n] beside them if the configuration names columns."""
+    size = metadata_size(config.metadata)
+    metadata = {METADATA_INPUT: keras.Input((size,), name=METADATA_INPUT)} if size else {}
+    return image_inputs(image_size) | metadata
+
+
 class LesionModel(keras.Model):
     """Functional model from a pair of images to every quantity that a loss or a figure needs, by name.
 
@@ -48,7 +56,7 @@ class LesionModel(keras.Model):
     A method subclasses it, builds its graph in the constructor, and passes the layers of each parameter group.
 
     Args:
-        inputs: see `image_inputs`; "metadata" float32 [B, n] beside them if the method takes it.
+        inputs: see `network_inputs`.
         outputs: by name.
         parts: the layers of each part of the method, by its symbol; the first one is a backbone.
         config: of the network.
@@ -113,8 +121,9 @@ class LesionModel(keras.Model):
 
     def explanation_model(self) -> keras.Model:
         """Returns images -> logits and `features_<modality>`, sharing the layers; for Grad-CAM."""
-        names = [task.name for task in TASKS] + [name for name in self.output if name.startswith("features_")]
-        return keras.Model(self.input, {name: self.output[name] for name in names}, name=f"{self.name}_explanation")
+        names = [task.name for task in TASKS] + [f"features_{key}" for key in MODALITIES]
+        outputs = {name: self.output[name] for name in names if name in self.output}
+        return keras.Model(self.input, outputs, name=f"{self.name}_explanation")
 
     def _logits(self, modalities: Sequence[str]) -> dict[str, keras.KerasTensor]:
         """Returns the logits that these images give, of the network's own graph; for `inference_model`."""

@@ -7,10 +7,17 @@ from typing import Any
 
 import keras
 
-from amfam_tf.config import Config, ModelConfig
+from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
+from amfam_tf.models.backbones import INCEPTION, RESNET, of_family
+from amfam_tf.models.embeddingnet import EmbeddingNet
+from amfam_tf.models.hccnn import HcCNN
+from amfam_tf.models.inception import Inception
+from amfam_tf.models.inception_combined import InceptionCombined
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.models.triplenet import TripleNet
+from amfam_tf.tasks import MODALITIES
 
 
 @dataclass(frozen=True)
@@ -21,65 +28,133 @@ class Method:
         summary: a sentence.
         source: where it was published.
         network: the class of its network.
-        model: fields of ModelConfig that make it this method; they win over the configuration.
+        changes: {section of the configuration: {key: value}} that make it this method; they win over the configuration.
+        family: of its backbones; the configured one is replaced by its counterpart, see `backbones.of_family`. None
+            takes any.
+        takes_metadata: whether `model.metadata` may name columns.
     """
 
     summary: str
     source: str
     network: type[LesionModel]
-    model: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    family: str | None = None
+    takes_metadata: bool = False
 
 
 _PLAIN = {"adversarial": False, "reconstruction": False, "attention": "none"}
+_TWO_IMAGES = {**_PLAIN, "modalities": MODALITIES}
+_SHUFFLED = {"data": {"sampling": "shuffled"}, "loss": {"class_weights": "none"}}
+_BALANCED = {"data": {"sampling": "balanced"}, "loss": {"class_weights": "batch"}}
 _WANG = "Wang et al. 2022"
+_KAWAHARA = "Kawahara et al. 2018"
 
 METHODS: dict[str, Method] = {
     "clinical-only": Method(
-        "The clinical picture alone.", f"{_WANG}, Table 2 row 1", AMFAM, {**_PLAIN, "modalities": ("clinical",)}
+        "The clinical picture alone.",
+        f"{_WANG}, Table 2 row 1",
+        AMFAM,
+        {"model": {**_PLAIN, "modalities": ("clinical",)}},
     ),
     "dermoscopic-only": Method(
-        "The dermoscopic picture alone.", f"{_WANG}, Table 2 row 2", AMFAM, {**_PLAIN, "modalities": ("dermoscopic",)}
+        "The dermoscopic picture alone.",
+        f"{_WANG}, Table 2 row 2",
+        AMFAM,
+        {"model": {**_PLAIN, "modalities": ("dermoscopic",)}},
     ),
-    "concat": Method("Features of both pictures concatenated.", f"{_WANG}, Table 2 row 3", AMFAM, _PLAIN),
+    "concat": Method("Features of both pictures concatenated.", f"{_WANG}, Table 2 row 3", AMFAM, {"model": _PLAIN}),
     "concat-recon": Method(
         "Concatenation and plain reconstruction.",
         f"{_WANG}, Table 2 row 4",
         AMFAM,
-        {**_PLAIN, "reconstruction": True},
+        {"model": {**_PLAIN, "reconstruction": True}},
     ),
     "concat-recon-att-linear": Method(
         "Concatenation and reconstruction weighted by m.",
         f"{_WANG}, Table 2 row 5",
         AMFAM,
-        {**_PLAIN, "reconstruction": True, "attention": "linear"},
+        {"model": {**_PLAIN, "reconstruction": True, "attention": "linear"}},
     ),
     "concat-recon-att": Method(
         "Concatenation and reconstruction weighted by exp(m).",
         f"{_WANG}, Table 2 row 6",
         AMFAM,
-        {**_PLAIN, "reconstruction": True, "attention": "exponential"},
+        {"model": {**_PLAIN, "reconstruction": True, "attention": "exponential"}},
     ),
     "concat-adv": Method(
         "Concatenation and the adversarial discriminator.",
         f"{_WANG}, Table 2 row 7",
         AMFAM,
-        {**_PLAIN, "adversarial": True},
+        {"model": {**_PLAIN, "adversarial": True}},
     ),
     "amfam": Method(
         "Adversarial fusion and attention-weighted reconstruction; every part by configuration.",
         f"{_WANG}, Fig. 2",
         AMFAM,
     ),
+    "inception-unbalanced": Method(
+        "An Inception network per picture, features concatenated; plain random batches.",
+        _KAWAHARA,
+        Inception,
+        {"model": _TWO_IMAGES, **_SHUFFLED},
+        INCEPTION,
+    ),
+    "inception-balanced": Method(
+        "The same with batches that hold every label, and class weights.",
+        _KAWAHARA,
+        Inception,
+        {"model": _TWO_IMAGES, **_BALANCED},
+        INCEPTION,
+    ),
+    "inception-combined": Method(
+        "The same with classifiers for each combination of pictures: one may be missing.",
+        _KAWAHARA,
+        InceptionCombined,
+        {"model": _TWO_IMAGES, **_BALANCED},
+        INCEPTION,
+        takes_metadata=True,
+    ),
+    "triplenet": Method(
+        "A network per picture and a joint one on late features, weighted by class activation.",
+        "Ge et al. 2017",
+        TripleNet,
+        {"model": _TWO_IMAGES},
+        RESNET,
+    ),
+    "embeddingnet": Method(
+        "A network per picture, trained alone first, then an embedding of their features.",
+        "Yap et al. 2018",
+        EmbeddingNet,
+        {"model": _TWO_IMAGES},
+        RESNET,
+        takes_metadata=True,
+    ),
+    "hccnn": Method(
+        "A network per picture and a hyper-branch that fuses their features at every stage.",
+        "Bi et al. 2020",
+        HcCNN,
+        {"model": _TWO_IMAGES},
+        RESNET,
+    ),
 }
 
 
 def resolve(config: Config) -> Config:
-    """Returns the configuration with the fields that define its method set.
+    """Returns the configuration with the values that define its method set.
 
     Raises:
-        ConfigError: no such method.
+        ConfigError: no such method, or one that the configuration does not fit.
     """
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, **_method(config.method).model))
+    method = _method(config.method)
+    sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in method.changes.items()}
+    resolved = dataclasses.replace(config, **sections)
+    if method.family:
+        backbone = of_family(config.model.backbone, method.family)
+        resolved = dataclasses.replace(resolved, model=dataclasses.replace(resolved.model, backbone=backbone))
+    if resolved.model.metadata and not method.takes_metadata:
+        takers = ", ".join(name for name, one in METHODS.items() if one.takes_metadata)
+        raise ConfigError(f"method {config.method} takes no metadata: set model.metadata=[], or a method of {takers}")
+    return resolved
 
 
 def create(name: str, config: Config) -> LesionModel:
@@ -87,14 +162,14 @@ def create(name: str, config: Config) -> LesionModel:
 
     Args:
         name: a key of METHODS.
-        config: the run's configuration; the method's own fields win over it.
+        config: the run's configuration; the method's own values win over it.
 
     Raises:
-        ConfigError: no such method.
+        ConfigError: see `resolve`.
         WeightsError: see `amfam_tf.models.backbones.create_backbone`.
     """
     method = _method(name)
-    model_config: ModelConfig = dataclasses.replace(config.model, **method.model)
+    model_config = resolve(dataclasses.replace(config, method=name)).model
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.training.precision)
     try:

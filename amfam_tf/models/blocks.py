@@ -1,0 +1,48 @@
+"""What the methods are put together from, beside backbones and heads: one network per image, fusion, metadata."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import keras
+from keras import layers, ops
+
+from amfam_tf.config import ModelConfig
+from amfam_tf.models.backbones import create_backbone
+from amfam_tf.models.lesion_model import METADATA_INPUT, output_name
+from amfam_tf.tasks import MODALITIES, TASKS
+
+Tensors = dict[str, keras.KerasTensor]
+
+
+def create_image_networks(config: ModelConfig, image_size: int) -> dict[str, keras.Model]:
+    """Returns {modality: a backbone of its own}: RGB in [0, 1] [B, S, S, 3] -> feature maps [B, h, w, c]."""
+    return {key: image_network(config, image_size, f"backbone_{key}") for key in MODALITIES}
+
+
+def image_network(config: ModelConfig, image_size: int, title: str) -> keras.Model:
+    """Returns the configured backbone under a name of its own."""
+    return create_backbone(config.backbone, image_size, config.weights, config.batch_norm_momentum, title)
+
+
+def fuse(vectors: Sequence[keras.KerasTensor], inputs: Mapping[str, keras.KerasTensor], name: str) -> keras.KerasTensor:
+    """Returns vectors [B, c] and the metadata [B, n], if there is any, as one vector."""
+    found = [*vectors, *([inputs[METADATA_INPUT]] if METADATA_INPUT in inputs else [])]
+    return layers.Concatenate(name=name)(found) if len(found) > 1 else found[0]
+
+
+def outputs_of_branch(branch: str, logits: Tensors) -> Tensors:
+    """Returns a branch's logits {task name: [B, classes]} under the names of the network's outputs."""
+    return {output_name(branch, task): value for task, value in logits.items()}
+
+
+def feature_outputs(features: Tensors) -> Tensors:
+    """Returns feature maps {modality: [B, h, w, c]} under the names of the network's outputs."""
+    return {f"features_{key}": value for key, value in features.items()}
+
+
+def log_mean_of_softmaxes(answers: Sequence[Tensors]) -> Tensors:
+    """Returns, for each task, logits [B, classes] whose softmax is the mean of the given logits' softmaxes."""
+    # By way of logarithms: a probability that rounds to 0 must not become minus infinity.
+    count = math.log(len(answers))
+    stacks = {task.name: ops.stack([one[task.name] for one in answers]) for task in TASKS}
+    return {name: ops.logsumexp(ops.log_softmax(stack, axis=-1), axis=0) - count for name, stack in stacks.items()}
