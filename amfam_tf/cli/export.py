@@ -77,7 +77,7 @@ def _print(exported: "Exported") -> None:
     for name, file in files.items():
         click.echo(f"{file['bytes']:>12,}  {name}")
     total = sum(file["bytes"] for file in files.values())
-    click.echo(f"{total:>12,}  bytes in all, backbone and classifiers only")
+    click.echo(f"{total:>12,}  bytes in all: what a prediction needs, and nothing else")
     calibration = exported.metadata["calibration"]
     if not calibration["applied"]:
         click.echo("note: this run has no calibration; probabilities are those of the bare network")

@@ -21,14 +21,14 @@ PREDICTED = -1
 
 
 def grad_cam(
-    model: Callable[..., Tensors], pictures: Tensors, task_number: tf.Tensor, class_number: tf.Tensor, size: int
+    model: Callable[..., Tensors], inputs: Tensors, task_number: tf.Tensor, class_number: tf.Tensor, size: int
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns the maps of a batch, each case for a class of its own, and the model's logits.
 
     Args:
-        model: as `LesionModel.explanation_model()`: pictures -> {task name: logits [B, classes]} and
+        model: as `LesionModel.explanation_model()`: inputs -> {task name: logits [B, classes]} and
             `features_<modality>` [B, h, w, c] for each modality that it uses.
-        pictures: {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1].
+        inputs: {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1], and what else the model takes.
         task_number: position in TASKS, int32 [B].
         class_number: class number within the task, int32 [B]; PREDICTED for the predicted class.
         size: side of the maps, pixels.
@@ -39,8 +39,8 @@ def grad_cam(
     """
     with tf.GradientTape() as tape:
         # Weights that do not train would not put the features on the tape.
-        tape.watch(list(pictures.values()))
-        outputs = model(pictures, training=False)
+        tape.watch(list(inputs.values()))
+        outputs = model(inputs, training=False)
         logits = {task.name: tf.cast(outputs[task.name], tf.float32) for task in TASKS}
         # Cases do not depend on each other, so the gradient of the sum holds each case's own.
         target = tf.reduce_sum(_chosen_logits(logits, task_number, class_number))

@@ -115,7 +115,8 @@ def _explain_batch(
     count = len(batch["case_num"])
     task_numbers = tf.fill((count,), TASKS.index(task))
     class_numbers = tf.fill((count,), class_number)
-    maps, logits = grad_cam(model, pictures, task_numbers, class_numbers, pictures[MODALITIES[0]].shape[1])
+    inputs = {name: batch[name] for name in model.input}
+    maps, logits = grad_cam(model, inputs, task_numbers, class_numbers, pictures[MODALITIES[0]].shape[1])
     probabilities = probabilities_of(logits[task.name].numpy(), temperature)
     used = [modality for modality in MODALITIES if f"features_{modality}" in model.output]
     return [

@@ -1,6 +1,6 @@
 """Exports a run as the next version of a model for TensorFlow Serving.
 
-<base>/<version>/saved_model.pb, variables/                backbone (batch norm folded) and classifiers, signatures
+<base>/<version>/saved_model.pb, variables/                what a prediction needs (batch norm folded), signatures
                  assets.extra/metadata.json                see `amfam_tf.serving.metadata`
                  assets.extra/tf_serving_warmup_requests   see `amfam_tf.serving.samples`
 """
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import report_json
-from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.models.lesion_model import METADATA_INPUT, LesionModel
 from amfam_tf.serving import metadata, onnx_file
 from amfam_tf.serving.decode import Preparation
 from amfam_tf.serving.fold import fold_batch_norm
@@ -25,8 +25,6 @@ from amfam_tf.serving.source import Source, read_source
 from amfam_tf.serving.verify import verify
 
 Precision = Literal["float32", "bfloat16"]
-SERVED_PARTS = ("G", "C")
-"""Parts of the network that a prediction needs."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ def export_run(
     if onnx is not None:
         onnx_file.find_converter()
     source = read_source(run, allow_unfinished)
+    check_inputs(source.network)
     if onnx is not None:
         onnx_file.write_onnx(folded_network(source.network), source, onnx)
     module = serving_module(source, precision)
@@ -96,8 +95,22 @@ def folded_network(network: LesionModel, precision: Precision = "float32") -> ke
     return folded
 
 
+def check_inputs(network: LesionModel) -> None:
+    """Checks that the network takes images and nothing else: the signatures have no metadata.
+
+    Raises:
+        ExportError: it takes metadata.
+    """
+    if METADATA_INPUT in network.input:
+        columns = ", ".join(network.model_config.metadata)
+        raise ExportError(
+            f"this run's network takes metadata ({columns}) beside the images, which the signatures do not have: "
+            "only image-only runs can be exported (model.metadata=[])"
+        )
+
+
 def check_variables(folder: Path, network: LesionModel) -> None:
-    """Checks that a saved model holds variables of the backbone and the classifiers, and of nothing else.
+    """Checks that a saved model holds variables of the network's inference model, and of nothing else.
 
     Raises:
         ExportError: names what is there and should not be, or is not there.
@@ -106,7 +119,7 @@ def check_variables(folder: Path, network: LesionModel) -> None:
     prefix, separator = "weights/", ".S"  # TensorFlow's way of writing a slash within a name
     names = {name.removeprefix(prefix).partition(separator)[0] for name, _ in stored if name.startswith(prefix)}
     names |= {name for name, _ in stored if not name.startswith((prefix, "_CHECKPOINTABLE_OBJECT_GRAPH"))}
-    expected = {layer.name for part in SERVED_PARTS for layer in network.parts[part] if layer.weights}
+    expected = {layer.name for layer in network.inference_model().layers if layer.weights}
     if names != expected:
         difference = ", ".join(sorted(names ^ expected))
-        raise ExportError(f"the exported variables are not those of backbone and classifiers: see {difference}")
+        raise ExportError(f"the exported variables are not those that a prediction needs: see {difference}")

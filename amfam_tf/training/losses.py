@@ -8,27 +8,44 @@ import tensorflow as tf
 from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
 from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.training.class_weights import batch_class_weights
 
 Tensors = Mapping[str, tf.Tensor]
 
+CLASS_WEIGHTS = ("none", "batch")
 
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes]."""
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, class_weights: str = "none") -> tf.Tensor:
+    """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
+
+    Args:
+        labels: class numbers.
+        logits: of any type; computed in float32.
+        class_weights: "none", or "batch" for `batch_class_weights`.
+
+    Raises:
+        ValueError: unknown class weights.
+    """
+    if class_weights not in CLASS_WEIGHTS:
+        raise ValueError(f"`class_weights` must be one of {', '.join(CLASS_WEIGHTS)}. Received: {class_weights!r}")
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+    if class_weights == "batch":
+        losses *= batch_class_weights(labels, logits.shape[-1])
     return tf.reduce_mean(losses)
 
 
-def classification_loss(labels: Tensors, logits: Tensors) -> tf.Tensor:
+def classification_loss(labels: Tensors, logits: Tensors, class_weights: str = "none") -> tf.Tensor:
     """Returns L_P, the sum over tasks of the mean cross-entropy (Eq. 3).
 
     Args:
         labels: {task name: class numbers, int [B]}; other keys are ignored.
         logits: {task name: [B, classes]}; the tasks summed over are those with a key here and in `labels`.
+        class_weights: see `cross_entropy`; counted for each task on its own.
     """
     names = [task.name for task in TASKS if task.name in logits and task.name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
-    return tf.add_n([cross_entropy(labels[name], logits[name]) for name in names])
+    return tf.add_n([cross_entropy(labels[name], logits[name], class_weights) for name in names])
 
 
 def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermoscopic: tf.Tensor) -> tf.Tensor:
@@ -107,11 +124,14 @@ def build_losses(
 
     Args:
         output_names: names of the network's outputs.
-        weights: lambda and gamma.
+        weights: lambda, gamma and class weights.
         attention: weighting of the reconstruction, see `reconstruction_loss`.
         branches: `LesionModel.branches`.
     """
-    losses = [Loss(classification_name(branch), 1.0, _classification_term(branch)) for branch in branches]
+    losses = [
+        Loss(classification_name(branch), 1.0, _classification_term(branch, weights.class_weights))
+        for branch in branches
+    ]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
     reconstructed = [key for key in MODALITIES if f"reconstruction_{key}" in output_names]
@@ -127,9 +147,10 @@ def classification_name(branch: str) -> str:
     return "classification" if branch == FINAL else f"classification_{branch}"
 
 
-def _classification_term(branch: str) -> Callable[[Tensors, Tensors], tf.Tensor]:
+def _classification_term(branch: str, class_weights: str) -> Callable[[Tensors, Tensors], tf.Tensor]:
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
-        return classification_loss(batch, {task.name: outputs[output_name(branch, task.name)] for task in TASKS})
+        logits = {task.name: outputs[output_name(branch, task.name)] for task in TASKS}
+        return classification_loss(batch, logits, class_weights)
 
     return compute
 

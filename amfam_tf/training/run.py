@@ -22,10 +22,12 @@ from amfam_tf.config import Config
 from amfam_tf.data import derm7pt, pipeline
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.tasks import metadata_warning
 from amfam_tf.training import callbacks
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import create_optimizer
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
+from amfam_tf.training.stages import StagePlan, plan_stages
 from amfam_tf.training.trainer import Trainer
 
 PICTURE_CASES = 4
@@ -49,21 +51,23 @@ class FitResult:
 
 
 def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
-    """Returns the compiled trainer of a configuration, weights drawn from its seed.
+    """Returns the compiled trainer of a configuration, weights drawn from its seed, in its first stage.
 
     Args:
         config: of the run.
         steps_per_epoch: for the learning-rate schedule.
     """
     network = models.create(config.method, config)
-    losses = build_losses(list(network.output), config.loss, network.model_config.attention)
+    losses = build_losses(list(network.output), config.loss, network.model_config.attention, network.branches)
     trainer = Trainer(network, losses, dtype=config.training.precision)
     trainer.compile(
         optimizer=create_optimizer(config.optimizer, steps_per_epoch, config.training.epochs),
         jit_compile=use_xla(config),
         steps_per_execution=config.training.steps_per_execution,
     )
+    # Before a stage freezes anything: the state of all variables is in every checkpoint.
     trainer.optimizer.build(trainer.trainable_variables)
+    trainer.enter_stage(network.stages[0])
     return trainer
 
 
@@ -97,20 +101,24 @@ def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
         if state.finished:
             return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True)
         splits = split_cases(cases, ("train", "validate"))
+        pipeline.check_training_cases(splits["train"], config)
         trainer = create_trainer(config, pipeline.steps_per_epoch(len(splits["train"]), config))
+        plan = plan_stages(trainer.network.stages, config.training)
         # Only now: what cannot be built must not claim the folder.
         folder.begin(config, description)
         folder.tidy(state)
+        _warn_of_metadata(config, console)
         if state.weights is not None:
             console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
             trainer.load_weights(folder.checkpoints / state.weights)
         if not state.stopped and state.epochs < config.training.epochs:
-            state = _train(trainer, splits, folder, state, config, console)
+            state = _train(trainer, plan, splits, folder, state, config, console)
         return _finish(trainer.network, folder, state)
 
 
 def _train(
     trainer: Trainer,
+    plan: StagePlan,
     splits: Mapping[str, pd.DataFrame],
     folder: RunFolder,
     state: RunState,
@@ -120,14 +128,15 @@ def _train(
     """Trains from the state to the end and returns the last state."""
     steps = pipeline.steps_per_epoch(len(splits["train"]), config)
     validation = pipeline.evaluation_dataset(splits["validate"], config, use_cache=True)
-    checkpoint = callbacks.Checkpoint(folder, state, config.training.patience)
+    checkpoint = callbacks.Checkpoint(folder, state, config.training.patience, plan)
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
         watchers = [
+            callbacks.Stages(plan, steps),
             callbacks.EpochSeeds(trainer.network, config.seed),
             checkpoint,
             callbacks.Curves(folder),
             *_optional_callbacks(trainer, splits["validate"], folder, steps, config),
-            callbacks.ProgressDisplay(console, config.training.epochs, steps, tuple(trainer.losses_by_name)),
+            callbacks.ProgressDisplay(console, config.training.epochs, steps, tuple(trainer.losses_by_name), plan),
         ]
         trainer.fit(
             pipeline.training_dataset(splits["train"], config, first_epoch=state.epochs),
@@ -178,6 +187,12 @@ def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.Dat
     return splits
 
 
+def _warn_of_metadata(config: Config, console: Console) -> None:
+    warning = metadata_warning(config.model.metadata)
+    if warning is not None:
+        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True)
+
+
 def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
     shared = int(cases["shared_file"].sum())
     return {
@@ -199,28 +214,44 @@ def dry_run(data: Path, config: Config, console: Console) -> None:
     """
     config = models.resolve(config)
     splits = split_cases(read_cases(data, config), ("train", "validate"))
+    pipeline.check_training_cases(splits["train"], config)
     steps = pipeline.steps_per_epoch(len(splits["train"]), config)
     trainer = create_trainer(config, steps)
-    first = splits["train"].head(config.training.batch_size)
-    with pipeline.naming_bad_files(first, config):
-        batch = next(iter(pipeline.evaluation_dataset(first, config)))
+    plan = plan_stages(trainer.network.stages, config.training)
+    _warn_of_metadata(config, console)
+    batch = _first_batch(splits["train"], config)
+    _print_shapes(batch, trainer.network, console)
+    _print_parameters(trainer.network, console)
+    for stage, start in zip(plan.stages, plan.starts, strict=True):
+        trainer.enter_stage(stage)
+        if plan.staged:
+            console.print(f"stage {stage.name}, from epoch {start + 1}:")
+        _try_step(trainer, batch, console)
+    console.print(
+        f"{len(splits['train'])} training cases, {len(splits['validate'])} validation cases, {steps} steps an epoch"
+    )
+    console.print(f"peak memory {peak_memory_gib():.1f} GiB")
+    console.print("dry run: nothing was trained and nothing was written")
+
+
+def _first_batch(training: pd.DataFrame, config: Config) -> Mapping[str, tf.Tensor]:
+    """Returns the batch that training begins with, without filling a cache."""
+    uncached = dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none"))
+    with pipeline.naming_bad_files(training, config):
+        return next(iter(pipeline.training_dataset(training, uncached)))
+
+
+def _try_step(trainer: Trainer, batch: Mapping[str, tf.Tensor], console: Console) -> None:
+    """Runs the batch forward and backward, changes nothing, and prints the losses and which variables they reach."""
     began = time.perf_counter()
     with tf.GradientTape() as tape:
         losses = trainer.compute_losses(batch, training=True)
     gradients = tape.gradient(losses["loss"], trainer.trainable_variables)
     seconds = time.perf_counter() - began
-    _print_shapes(batch, trainer.network, console)
-    _print_parameters(trainer.network, console)
     for name, value in losses.items():
         console.print(f"{name}: {float(value):.4f}")
     console.print(f"gradients: {sum(gradient is not None for gradient in gradients)} of {len(gradients)} variables")
-    console.print(
-        f"{len(splits['train'])} training cases, {len(splits['validate'])} validation cases, {steps} steps an epoch"
-    )
-    console.print(
-        f"one batch forward and backward, not compiled: {seconds:.1f} s; peak memory {peak_memory_gib():.1f} GiB"
-    )
-    console.print("dry run: nothing was trained and nothing was written")
+    console.print(f"one batch forward and backward, not compiled: {seconds:.1f} s")
 
 
 def _print_shapes(batch: Mapping[str, tf.Tensor], network: LesionModel, console: Console) -> None:
