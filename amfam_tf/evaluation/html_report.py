@@ -87,14 +87,21 @@ def render(evaluation: Evaluation, pictures: Sequence[Picture], comparison: Mapp
         pictures: the figures to show.
         comparison: with another run, if there is one.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("amfam_tf.evaluation"),
+    return templates().get_template(TEMPLATE).render(_content(evaluation, pictures, comparison))
+
+
+def templates(*packages: str) -> jinja2.Environment:
+    """Returns the environment of the pages: the templates of `packages`, and the style and blocks that all pages share.
+
+    `blocks.html.j2` needs `data_uri` in the context, a function from a picture to its data URI.
+    """
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in (*packages, "amfam_tf.evaluation")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(_content(evaluation, pictures, comparison))
 
 
 def _content(
