@@ -42,6 +42,8 @@ def _dashes(token: str) -> str:
 @click.option("--monitoring-config-file", default="", help="MonitoringConfig: Prometheus on the REST port.")
 @click.option("--enable-model-warmup", default=True, help="Run a version's warm-up requests.", **OPTIONAL_BOOLEAN)
 @click.option("--rest-api-timeout-in-ms", default=30_000, help="Longest REST prediction, in milliseconds.")
+@click.option("--tensorflow-intra-op-parallelism", default=0, help="Threads within one operation; 0: automatic.")
+@click.option("--tensorflow-inter-op-parallelism", default=0, help="Operations at a time; 0: automatic.")
 @click.option("--bind-address", default="0.0.0.0", help="Interface to listen on. Not in upstream.")
 @click.option("--max-message-bytes", default=64 * 1024 * 1024, help="Longest request. Not in upstream.")
 @click.option("--max-concurrent-requests", default=64, help="Predictions at a time. Not in upstream.")

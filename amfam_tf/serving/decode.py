@@ -1,7 +1,9 @@
-"""Encoded pictures of a request to squares, in the graph; a picture that cannot be used is named by input and index.
+"""Encoded pictures of a request to squares, in the graph.
 
-The pictures go through a stream that leaves out those whose decoding fails, so that what is missing can be told: an
-error of the decoding op itself would not say which of the request's pictures it was about.
+`prepare_pictures` names a picture that cannot be used by input and index: the pictures go through a stream that leaves
+out those whose decoding fails, so that what is missing can be told. An error of the decoding op itself would not say
+which of the request's pictures it was about. Making that stream costs as much processor time as decoding two pictures:
+`prepare_good_pictures` does without it, for a server that can ask again when it fails.
 """
 
 from collections.abc import Mapping
@@ -49,6 +51,24 @@ def prepare_pictures(encoded: Mapping[str, tf.Tensor], preparation: Preparation)
     with tf.control_dependencies([_refuse_unreadable(numbers, everything, list(encoded), preparation)]):
         parts = tf.split(pictures, len(encoded), axis=0)
     return dict(zip(encoded, parts, strict=True))
+
+
+def prepare_good_pictures(encoded: Mapping[str, tf.Tensor], preparation: Preparation) -> dict[str, tf.Tensor]:
+    """Returns what `prepare_pictures` returns, with less work; an error does not say which picture it is about.
+
+    Raises:
+        tf.errors.InvalidArgumentError: inputs of different lengths, or a picture that cannot be used.
+    """
+    size = preparation.image_size
+
+    def prepare(picture: tf.Tensor) -> tf.Tensor:
+        return images.prepare_image(picture, size, preparation.border_crop, preparation.max_pixels)
+
+    with tf.control_dependencies([check_same_length(encoded)]):
+        everything = tf.concat(list(encoded.values()), axis=0)
+    square = tf.TensorSpec((size, size, 3), tf.uint8)
+    pictures = tf.map_fn(prepare, everything, fn_output_signature=square)
+    return dict(zip(encoded, tf.split(pictures, len(encoded), axis=0), strict=True))
 
 
 def check_same_length(inputs: Mapping[str, tf.Tensor]) -> tf.Operation:

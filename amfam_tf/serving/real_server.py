@@ -33,6 +33,8 @@ FLAGS = (
     "monitoring_config_file",
     "enable_model_warmup",
     "rest_api_timeout_in_ms",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_inter_op_parallelism",
 )
 """Those of the options that the real server has too, in the order in which it is given them."""
 PATHS = tuple(name for name in FLAGS if name.endswith(("_path", "_file")))

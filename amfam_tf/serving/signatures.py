@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from amfam_tf.data import images, records
 from amfam_tf.explain import grad_cam
-from amfam_tf.serving.decode import Preparation, check_same_length, prepare_pictures
+from amfam_tf.serving.decode import Preparation, check_same_length, prepare_good_pictures, prepare_pictures
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, MODALITIES, TASKS
 
 Tensors = dict[str, tf.Tensor]
@@ -52,7 +52,8 @@ class ServingModule(tf.Module):
     """The object that is saved: the network's variables and its signatures.
 
     Each signature is also there in two stages, `batching[signature].before` and `.batched`, for a server that merges
-    requests: what can fail for one picture alone comes before, and the network's part is merged.
+    requests: what can fail for one picture alone comes before, and the network's part is merged. What `before` raises
+    does not name the picture: the server then runs the request again, alone, through the signature, which does.
 
     Args:
         network: pictures in [0, 1] -> logits per task and `features_<modality>`.
@@ -70,14 +71,22 @@ class ServingModule(tf.Module):
         }
         size = preparation.image_size
         classify = _classifier(network, size, temperatures)
-        stages = {
-            SERVING_DEFAULT: (_prepare_files(preparation), classify),
-            PREDICT_IMAGES: (_prepare_arrays(size), classify),
-            PREDICT_EXAMPLES: (_prepare_examples(preparation), classify),
-            EXPLAIN: (_prepare_question(preparation), _explainer(network, size, temperatures)),
-        }
-        self.batching = {name: _stages(*functions) for name, functions in stages.items()}
-        self.functions = {name: _one_after_the_other(*functions) for name, functions in stages.items()}
+        explain = _explainer(network, size, temperatures)
+        # Two ways to the same squares: the signature names a bad picture, the stage before a batch is cheap.
+        naming, cheap = (
+            {
+                SERVING_DEFAULT: (_prepare_files(prepare), classify),
+                PREDICT_IMAGES: (_prepare_arrays(size), classify),
+                PREDICT_EXAMPLES: (_prepare_examples(prepare), classify),
+                EXPLAIN: (_prepare_question(prepare), explain),
+            }
+            for prepare in (
+                functools.partial(prepare_pictures, preparation=preparation),
+                functools.partial(prepare_good_pictures, preparation=preparation),
+            )
+        )
+        self.batching = {name: _stages(*functions) for name, functions in cheap.items()}
+        self.functions = {name: _one_after_the_other(*functions) for name, functions in naming.items()}
 
 
 def _stages(before: Callable[..., Tensors], batched: Callable[..., Tensors]) -> tf.Module:
@@ -102,12 +111,14 @@ def _function(**inputs: tuple[tf.DType, tuple[int | None, ...]]) -> Callable[[Ca
 
 
 FILE = (tf.string, ())
+Prepare = Callable[[Tensors], Tensors]
+"""Bytes of picture files, string [B] by input, to uint8 [B, S, S, 3] by input."""
 
 
-def _prepare_files(preparation: Preparation) -> Callable[..., Tensors]:
+def _prepare_files(prepare: Prepare) -> Callable[..., Tensors]:
     @_function(clinical=FILE, dermoscopic=FILE)
     def before(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> Tensors:
-        return prepare_pictures({"clinical": clinical, "dermoscopic": dermoscopic}, preparation)
+        return prepare({"clinical": clinical, "dermoscopic": dermoscopic})
 
     return before
 
@@ -131,23 +142,23 @@ def _prepare_arrays(size: int) -> Callable[..., Tensors]:
     return before
 
 
-def _prepare_examples(preparation: Preparation) -> Callable[..., Tensors]:
+def _prepare_examples(prepare: Prepare) -> Callable[..., Tensors]:
     @_function(examples=FILE)
     def before(examples: tf.Tensor) -> Tensors:
         pair = tf.io.parse_example(examples, records.feature_spec(labels=False))
-        return prepare_pictures({name: pair[name] for name in MODALITIES}, preparation)
+        return prepare({name: pair[name] for name in MODALITIES})
 
     return before
 
 
-def _prepare_question(preparation: Preparation) -> Callable[..., Tensors]:
+def _prepare_question(prepare: Prepare) -> Callable[..., Tensors]:
     @_function(clinical=FILE, dermoscopic=FILE, task=FILE, class_name=FILE)
     def before(clinical: tf.Tensor, dermoscopic: tf.Tensor, task: tf.Tensor, class_name: tf.Tensor) -> Tensors:
         pair = {"clinical": clinical, "dermoscopic": dermoscopic}
         with tf.control_dependencies([check_same_length(pair | {"task": task, "class_name": class_name})]):
             task_number = _task_number(task)
         class_number = _class_number(class_name, task_number)
-        return prepare_pictures(pair, preparation) | {"task_number": task_number, "class_number": class_number}
+        return prepare(pair) | {"task_number": task_number, "class_number": class_number}
 
     return before
 

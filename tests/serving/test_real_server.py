@@ -35,6 +35,8 @@ DEFAULTS = {
     "enable_batching": "false",
     "enable_model_warmup": "true",
     "rest_api_timeout_in_ms": "30000",
+    "tensorflow_intra_op_parallelism": "0",
+    "tensorflow_inter_op_parallelism": "0",
 }
 
 
@@ -84,6 +86,7 @@ def test_the_binary_gets_every_flag_and_its_status_is_ours(programs: Path, tmp_p
     (tmp_path / "models").mkdir()
     words = ["--port=1", "--rest-api-port=2", "--model_name=amfam", "--model-base-path=models", "--enable_batching"]
     words += ["--enable-model-warmup=false", "--file-system-poll-wait-seconds=3", "--rest_api_timeout_in_ms=4"]
+    words += ["--tensorflow_intra_op_parallelism=6", "--tensorflow-inter-op-parallelism=7"]
     words += ["--model_config_file_poll_wait_seconds=5", "--batching-parameters-file=b", "--ssl_config_file=s"]
     words += ["--monitoring_config_file=m", "--model-config-file=gs://bucket/c", "--", "--wait_not", "x"]
     process = serve(*words, cwd=tmp_path)
@@ -103,6 +106,8 @@ def test_the_binary_gets_every_flag_and_its_status_is_ours(programs: Path, tmp_p
         "monitoring_config_file": str(tmp_path.resolve() / "m"),
         "enable_model_warmup": "false",
         "rest_api_timeout_in_ms": "4",
+        "tensorflow_intra_op_parallelism": "6",
+        "tensorflow_inter_op_parallelism": "7",
     }
     # Its log is not silenced as ours is.
     assert json.loads(out) == ["tensorflow_model_server", [*as_flags(expected), "--wait_not", "x"], None]

@@ -25,6 +25,8 @@ class ServerOptions:
         monitoring_config_file: text proto MonitoringConfig.
         enable_model_warmup: run the warm-up requests of a version before it is AVAILABLE.
         rest_api_timeout_in_ms: longest time of a REST prediction, in milliseconds.
+        tensorflow_intra_op_parallelism: threads within one operation; 0 lets TensorFlow choose.
+        tensorflow_inter_op_parallelism: operations that run at a time; 0 lets TensorFlow choose.
         bind_address: interface to listen on (ours).
         max_message_bytes: longest request and largest input tensor (ours; upstream 2 GiB - 1).
         max_concurrent_requests: predictions that run or wait at a time (ours; upstream has no limit).
@@ -44,6 +46,8 @@ class ServerOptions:
     monitoring_config_file: str = ""
     enable_model_warmup: bool = True
     rest_api_timeout_in_ms: int = 30_000
+    tensorflow_intra_op_parallelism: int = 0
+    tensorflow_inter_op_parallelism: int = 0
     bind_address: str = "0.0.0.0"
     max_message_bytes: int = 64 * MEBIBYTE
     max_concurrent_requests: int = 64
@@ -66,6 +70,7 @@ class ServerOptions:
             raise ConfigError(
                 f"max_message_bytes must be at most {LONGEST_MESSAGE_BYTES}. Received: {self.max_message_bytes}"
             )
-        for name in ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds"):
+        seconds = ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds")
+        for name in (*seconds, "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative. Received: {getattr(self, name)}")

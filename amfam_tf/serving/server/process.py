@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
@@ -38,10 +39,11 @@ class Server:
     """The embedded server.
 
     Raises:
-        ConfigError: a configuration file that cannot be read or used.
+        ConfigError: a configuration file that cannot be read or used, or threads asked for that cannot be set any more.
     """
 
     def __init__(self, options: ServerOptions) -> None:
+        set_parallelism(options)
         self._options = options
         self._config = initial_config(options)
         self._credentials = tls.read_credentials(options.ssl_config_file)
@@ -189,6 +191,21 @@ class Server:
                 _log.error("Failed to read ModelServerConfig file: %s", error)
             except ServingError as error:
                 _log.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
+
+
+def set_parallelism(options: ServerOptions) -> None:
+    """Sets the numbers of TensorFlow's threads, which all models of the process share; 0 leaves them alone.
+
+    Raises:
+        ConfigError: TensorFlow has already made its threads.
+    """
+    try:
+        if options.tensorflow_intra_op_parallelism:
+            tf.config.threading.set_intra_op_parallelism_threads(options.tensorflow_intra_op_parallelism)
+        if options.tensorflow_inter_op_parallelism:
+            tf.config.threading.set_inter_op_parallelism_threads(options.tensorflow_inter_op_parallelism)
+    except RuntimeError as error:
+        raise ConfigError("the number of TensorFlow's threads must be set before anything has run in it") from error
 
 
 def _cannot_listen(option: str, port: int, reason: str | None) -> ServerError:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import click
 import grpc
 import pytest
+import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_tools import LOCALHOST, Client, Gate, floats, free_port, quiet_environment, serving
 
@@ -138,6 +139,22 @@ def test_port_0_is_off(base_path: Path) -> None:
         assert client.predict(x=floats(1)).outputs["y"].float_val[0] == 4.0
 
 
+def test_threads_are_set_before_tensorflow_makes_them(base_path: Path) -> None:
+    code = (
+        "import sys, tensorflow as tf; from amfam_tf.serving.server import Server, ServerOptions\n"
+        "Server(ServerOptions(model_base_path=sys.argv[1], tensorflow_intra_op_parallelism=3,"
+        " tensorflow_inter_op_parallelism=4))\n"
+        "threads = tf.config.threading\n"
+        "print(threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())"
+    )
+    command = [sys.executable, "-c", code, str(base_path)]
+    done = subprocess.run(command, env=quiet_environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "3 4\n"
+    assert tf.constant(1) == 1
+    with pytest.raises(ConfigError, match="must be set before anything has run"):
+        Server(ServerOptions(model_base_path=str(base_path), tensorflow_intra_op_parallelism=3))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -147,6 +164,7 @@ def test_port_0_is_off(base_path: Path) -> None:
         ({"model_base_path": "m", "batching_parameters_file": "f"}, "add --enable-batching"),
         ({"model_base_path": "m", "max_concurrent_requests": 0}, "max_concurrent_requests must be greater than 0"),
         ({"model_base_path": "m", "max_message_bytes": 2**31}, "max_message_bytes must be at most 2147483647"),
+        ({"model_base_path": "m", "tensorflow_intra_op_parallelism": -1}, "parallelism must not be negative"),
         ({"model_base_path": "m", "drain_seconds": -1}, "drain_seconds must not be negative"),
     ],
 )
