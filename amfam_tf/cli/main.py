@@ -30,6 +30,14 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "amfam_tf.cli.explain",
             "Draw where in both pictures a RUN sees what speaks for a class (Grad-CAM).",
         ),
+        "compare": (
+            "amfam_tf.cli.compare",
+            "Fit and evaluate several methods with several seeds; one table, published values beside.",
+        ),
+        "sweep": (
+            "amfam_tf.cli.sweep",
+            "Fit a method over a grid of configuration values; measure validation accuracy.",
+        ),
         "export": (
             "amfam_tf.cli.export",
             "Export RUN as the next version of a model for TensorFlow Serving, or verify one.",

@@ -1,0 +1,65 @@
+"""`amfam-tf compare`: fit and evaluate several methods with several seeds, and write one table."""
+
+from pathlib import Path
+
+import click
+
+from amfam_tf.cli.options import Seeds, Words, configuration_options, console
+
+
+@click.command(short_help="Fit and evaluate several methods with several seeds; one table, published values beside.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the comparison, new or to go on.",
+)
+@click.option(
+    "--methods", type=Words(), default="all", show_default=True, metavar="A,B,...", help="Methods, or all of them."
+)
+@click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, metavar="0,1,...", help="Seeds of each.")
+@configuration_options
+@click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
+def compare(
+    data: Path,
+    out: Path,
+    methods: tuple[str, ...],
+    seeds: tuple[int, ...],
+    preset: str,
+    overrides: tuple[str, ...],
+    split: str,
+    jobs: int,
+) -> None:
+    """Fit and evaluate several methods with several seeds, and write one table.
+
+    Each method and seed is a run in OUT/runs, fitted and evaluated in a process of its own. The same command again does
+    what is missing, goes on with what was interrupted, and tries again what failed.
+    """
+    from amfam_tf import config as configuration
+    from amfam_tf.comparison import grid
+    from amfam_tf.comparison import tables as shown
+    from amfam_tf.comparison.compare import compare as run_comparison
+    from amfam_tf.comparison.files import RESEARCH_ONLY
+    from amfam_tf.comparison.text_tables import to_rich
+
+    grid.refuse_overrides(overrides, {"method": "--methods", "seed": "--seeds"})
+    config = configuration.load(preset, overrides)
+    names = grid.method_names(methods)
+    terminal = console(stderr=True)
+    outcome, written = run_comparison(data, out, config, names, seeds, split=split, console=terminal, at_once=jobs)
+    output = console()
+    for section in outcome.sections:
+        output.print(f"\n{shown.section_title(section)}", style="bold", markup=False)
+        for table in shown.terminal_tables(outcome, section):
+            output.print(to_rich(table))
+    notes = (*shown.terminal_notes(outcome), *(f"written: {path}" for path in written), RESEARCH_ONLY)
+    for line in notes:
+        output.print(line, markup=False, soft_wrap=True)
+    for name, error in outcome.failed.items():
+        click.echo(f"failed: {name}: {error}", err=True)
+    if outcome.failed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,156 @@
+"""Runs jobs as child processes, some at a time: a job that fails or is killed does not stop the others."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOK_SECONDS = 0.2
+END_SECONDS = 20
+LONGEST_ERROR = 300
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command to run.
+
+    Attributes:
+        name: to show and for its log files.
+        command: the words.
+    """
+
+    name: str
+    command: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far the jobs are; each is in exactly one of these.
+
+    Attributes:
+        waiting: not begun.
+        running: begun.
+        succeeded: ended with status 0.
+        failed: name -> error of the others.
+    """
+
+    waiting: tuple[str, ...]
+    running: tuple[str, ...]
+    succeeded: tuple[str, ...]
+    failed: Mapping[str, str]
+
+
+Watch = Callable[[Snapshot], None]
+
+
+@dataclass(frozen=True)
+class _Child:
+    process: subprocess.Popen
+    errors: Path
+
+
+def run_jobs(
+    jobs: Sequence[Job], logs: Path, *, at_once: int = 1, watch: Watch = lambda _: None, threads: int | None = None
+) -> dict[str, str]:
+    """Runs all jobs to their end; returns the error of each that failed.
+
+    A child's standard input ends with this process. If anything is raised here, a KeyboardInterrupt included, the
+    children are ended first.
+
+    Args:
+        jobs: in the order to begin them.
+        logs: folder for `<name>.log` and `<name>.errors.log`, what a job prints.
+        at_once: how many run at the same time.
+        watch: called again and again with how far they are.
+        threads: for TensorFlow in each child; None leaves that to it.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    waiting = deque(jobs)
+    running: dict[str, _Child] = {}
+    succeeded: list[str] = []
+    failed: dict[str, str] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.popleft()
+                running[job.name] = _start(job, logs, _environment(threads))
+            for name in [name for name, child in running.items() if child.process.poll() is not None]:
+                child = running.pop(name)
+                child.process.stdin.close()
+                if child.process.returncode == 0:
+                    succeeded.append(name)
+                else:
+                    failed[name] = describe_end(child.process.returncode, child.errors)
+            names = tuple(job.name for job in waiting)
+            watch(Snapshot(names, tuple(running), tuple(succeeded), dict(failed)))
+            if running:
+                time.sleep(LOOK_SECONDS)
+    finally:
+        _end([child.process for child in running.values()])
+    return failed
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    if threads is None:
+        return dict(os.environ)
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    # Two processes on one GPU: neither may take all of its memory at the start.
+    return {**os.environ, **dict.fromkeys(names, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+
+
+def threads_of_each(at_once: int) -> int | None:
+    """Returns TensorFlow's threads for each of several processes; None for one, which may use all."""
+    if at_once == 1:
+        return None
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, processors // at_once)
+
+
+def _start(job: Job, logs: Path, environment: Mapping[str, str]) -> _Child:
+    errors = logs / f"{job.name}.errors.log"
+    with (logs / f"{job.name}.log").open("wb") as output, errors.open("wb") as error_output:
+        process = subprocess.Popen(
+            list(job.command),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=error_output,
+            env=dict(environment),
+            # Ctrl-C in the terminal then reaches this process only, which ends the children in its own way.
+            start_new_session=True,
+        )
+    return _Child(process, errors)
+
+
+def _end(processes: Sequence[subprocess.Popen]) -> None:
+    """Ends processes: politely first, then not; a run folder is resumable whenever its process ends."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdin.close()
+
+
+def describe_end(status: int, errors: Path) -> str:
+    """Returns in one line why a process ended.
+
+    Args:
+        status: its exit status; negative for a signal.
+        errors: what it wrote to stderr. The last line that begins with "error: " counts, else the last one.
+    """
+    lines = [line.strip() for line in errors.read_text(encoding="utf-8", errors="replace").splitlines()]
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    last = (told or [line for line in lines if line] or [""])[-1][:LONGEST_ERROR]
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = " (often: out of memory)" if name == "SIGKILL" else ""
+        return f"ended by signal {name}{hint}" + (f"; last line: {last}" if last else "")
+    return last or f"ended with status {status} and said nothing"

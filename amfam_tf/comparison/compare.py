@@ -1,0 +1,85 @@
+"""Compares methods: fills the grid, measures, and writes comparison.csv, .md, .html, .json and the figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from amfam_tf.comparison import files, fill, page
+from amfam_tf.comparison.grid import GridFolder, Purpose, common_part, comparison_cells
+from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect
+from amfam_tf.config import Config
+from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.errors import DataError, RunError
+from amfam_tf.evaluation import report_json
+from amfam_tf.evaluation.figures.write import Picture
+from amfam_tf.evaluation.files import write_bytes
+
+KIND = "comparison"
+
+
+def compare(
+    data: Path,
+    out: Path,
+    config: Config,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    split: str,
+    console: Console,
+    at_once: int = 1,
+) -> tuple[Outcome, list[Path]]:
+    """Fits and evaluates what is missing; returns the outcome and the files written.
+
+    Args:
+        data: a release in the Derm7pt layout.
+        out: the folder, new or begun with the same data and configuration.
+        config: what all runs have in common; its method and seed do not matter.
+        methods: names of the registry.
+        seeds: of each method.
+        split: to evaluate.
+        console: for the progress.
+        at_once: runs at the same time.
+
+    Raises:
+        ConfigError: a method cannot have this configuration.
+        DataError: the data cannot be used.
+        RunError: the folder is for something else, or every run failed.
+    """
+    cells = comparison_cells(config, methods, seeds)
+    release = read_release(data)
+    if not (release["split"] == split).any():
+        raise DataError(f"{data} has no cases in the split {split}")
+    config, fingerprint, folder = common_part(config, method=REFERENCE), data_fingerprint(release), GridFolder(out)
+    with folder.lock():
+        folder.claim(Purpose(KIND, fingerprint, config))
+        failed = fill.fill(folder, cells, data, split, fingerprint, console, at_once)
+        done = [cell for cell in cells if cell.name not in failed]
+        if not done:
+            name, error = next(iter(failed.items()))
+            raise RunError(f"every run failed; the first one, {name}: {error}")
+        failed |= fill.measure(folder, done, console)
+        outcome = collect(folder, done, failed, release, split, config, fingerprint)
+        return outcome, write(outcome, out)
+
+
+def write(outcome: Outcome, out: Path) -> list[Path]:
+    """Writes the files of a comparison and returns their paths.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    picture: Picture = page.forest_picture(outcome)
+    contents = {
+        "comparison.json": report_json.dumps(files.to_dict(outcome)).encode(),
+        "comparison.csv": files.to_csv(outcome).encode(),
+        "comparison.md": files.to_markdown_page(outcome).encode(),
+        "comparison.html": page.render(outcome, out.resolve().name).encode(),
+        "comparison.png": picture.png,
+    }
+    try:
+        for name, content in contents.items():
+            write_bytes(out / name, content)
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or out}: {error.strerror}") from error
+    return [out / name for name in contents]

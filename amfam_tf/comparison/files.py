@@ -1,0 +1,108 @@
+"""comparison.json, comparison.csv and comparison.md."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from amfam_tf import config as configuration
+from amfam_tf.comparison import tables
+from amfam_tf.comparison.outcome import Outcome, Section
+from amfam_tf.comparison.results import METRICS, Difference, GroupResult, Value
+from amfam_tf.comparison.text_tables import to_markdown
+
+RESEARCH_ONLY = "A research tool, not a medical device: no number here says anything about a patient."
+
+
+def to_dict(outcome: Outcome) -> dict[str, Any]:
+    """Returns the content of comparison.json; values in [0, 1], times in seconds, NaN where undefined."""
+    return {
+        "split": outcome.split,
+        "cases": outcome.cases,
+        "data_fingerprint": outcome.fingerprint,
+        "metrics": dict(METRICS),
+        "intervals": tables.INTERVALS,
+        "published": {"comparable": outcome.comparable, "note": outcome.published_note},
+        "sections": [_section_dict(section) for section in outcome.sections],
+        "failed": dict(outcome.failed),
+        "configuration": configuration.to_dict(outcome.config),
+    }
+
+
+def _section_dict(section: Section) -> dict[str, Any]:
+    methods = {result.name: _method_dict(section, result) for result in section.results}
+    return {"metadata": list(section.metadata), "reference": section.reference, "methods": methods}
+
+
+def _method_dict(section: Section, result: GroupResult) -> dict[str, Any]:
+    metrics = {
+        name: _value_dict(value, result.differences.get(name)) | {"published": _published(section, result.name, name)}
+        for name, value in result.values.items()
+    }
+    return {"seeds": list(result.seeds), "metrics": metrics, "costs": dict(vars(section.costs[result.name]))}
+
+
+def _value_dict(value: Value, found: Difference | None) -> dict[str, Any]:
+    content = {
+        "mean": value.mean,
+        "standard_deviation": value.deviation,
+        "ci95": [value.low, value.high],
+        "by_seed": list(value.by_seed),
+    }
+    if found is not None:
+        ends = [found.low, found.high]
+        content["difference"] = {"value": found.value, "ci95": ends, "p": found.p, "p_holm": found.p_holm}
+    return content
+
+
+def _published(section: Section, method: str, metric: str) -> float | None:
+    return section.published.get(method, {}).get(metric)
+
+
+COST_COLUMNS = ("epoch_seconds", "parameters", "parameters_served", "case_seconds")
+
+
+def to_csv(outcome: Outcome) -> str:
+    """Returns comparison.csv: one row per method and metric, costs included; nothing where undefined."""
+    rows = []
+    for section in outcome.sections:
+        for result in section.results:
+            begin = {"method": result.name, "metadata": " ".join(section.metadata), "seeds": len(result.seeds)}
+            rows += [begin | _csv_values(outcome, section, result, metric) for metric in METRICS]
+            costs = vars(section.costs[result.name])
+            rows += [begin | {"metric": name, "mean": costs[name]} for name in COST_COLUMNS]
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric: str) -> Mapping[str, Any]:
+    value, found = result.values[metric], result.differences.get(metric)
+    nothing = dict.fromkeys(("value", "low", "high", "p", "p_holm"))
+    change = nothing if found is None else vars(found)
+    return {
+        "metric": metric,
+        "mean": value.mean,
+        "standard_deviation": value.deviation,
+        "ci95_low": value.low,
+        "ci95_high": value.high,
+        "minus_amfam": change["value"],
+        "minus_amfam_ci95_low": change["low"],
+        "minus_amfam_ci95_high": change["high"],
+        "p": change["p"],
+        "p_holm": change["p_holm"],
+        "published": _published(section, result.name, metric),
+        "published_comparable": outcome.comparable,
+    }
+
+
+def to_markdown_page(outcome: Outcome) -> str:
+    """Returns comparison.md."""
+    parts = [
+        f"# Comparison on the split {outcome.split}, {outcome.cases} cases\n",
+        f"{RESEARCH_ONLY}\n",
+    ]
+    for section in outcome.sections:
+        parts.append(f"## {tables.section_title(section)}\n")
+        parts += [to_markdown(table) for table in tables.all_tables(outcome, section)]
+    if outcome.failed:
+        parts += ["## Failed\n", to_markdown(tables.failure_table(outcome.failed))]
+    return "\n".join(parts)

@@ -1,0 +1,202 @@
+"""The grid: its cells, each of which is a run, and the folder that holds them.
+
+A folder belongs to one data set and one configuration, which grid.yaml says; methods, seeds and values may be added to
+it later.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amfam_tf import config as configuration
+from amfam_tf import models
+from amfam_tf.config import Config
+from amfam_tf.errors import ConfigError, RunError
+from amfam_tf.evaluation.files import write_text
+from amfam_tf.training.run_folder import RunFolder
+
+MOST_DIFFERENCES = 5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        name: of the run folder; no other cell has it.
+        group: what it shares with its fellows of other seeds: the method, or the point of a sweep.
+        config: of the run, with what its method sets.
+    """
+
+    name: str
+    group: str
+    config: Config
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a folder was begun for.
+
+    Attributes:
+        kind: "comparison" or "sweep".
+        fingerprint: of the data, see `amfam_tf.data.derm7pt.data_fingerprint`.
+        config: what all cells have in common.
+        axes: the keys that a sweep varies.
+    """
+
+    kind: str
+    fingerprint: str
+    config: Config
+    axes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the content of grid.yaml."""
+        fields = {"kind": self.kind, "data_fingerprint": self.fingerprint, "axes": list(self.axes)}
+        return {**fields, "configuration": configuration.to_dict(self.config)}
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> "Purpose":
+        """Returns the purpose that `to_dict` gave."""
+        config = configuration.from_dict(tree["configuration"])
+        return cls(tree["kind"], tree["data_fingerprint"], config, tuple(tree["axes"]))
+
+    def differences(self, other: "Purpose") -> list[str]:
+        """Returns what `other` has otherwise, one phrase each."""
+        found = [] if self.kind == other.kind else [f"a {self.kind} -> a {other.kind}"]
+        if self.fingerprint != other.fingerprint:
+            found.append(f"data fingerprint: {self.fingerprint[:12]} -> {other.fingerprint[:12]}")
+        if self.axes != other.axes:
+            found.append(f"axes: {', '.join(self.axes)} -> {', '.join(other.axes)}")
+        return found + configuration.differences(self.config, other.config)
+
+
+class GridFolder:
+    """The folder of a comparison or a sweep.
+
+    Args:
+        path: the folder; created by `lock`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.grid_file = self.path / "grid.yaml"
+        self.logs = self.path / "logs"
+
+    def run_of(self, cell: Cell) -> RunFolder:
+        """Returns the run folder of a cell."""
+        return RunFolder(self.path / "runs" / cell.name)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for this process; the lock ends with the process, however it ends.
+
+        Raises:
+            RunError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise RunError(f"cannot write to {self.path}: {error.strerror}") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"{self.path} is in use by another process: wait for it or stop it") from error
+            yield
+
+    def claim(self, purpose: Purpose) -> None:
+        """Writes grid.yaml into a new folder; in an old one, checks that it is for the same.
+
+        Raises:
+            RunError: the folder is for something else; says what differs.
+        """
+        if not self.grid_file.exists():
+            foreign = sorted(item.name for item in self.path.iterdir() if not item.name.startswith("."))
+            if foreign:
+                raise RunError(f"{self.path} holds {foreign[0]} and no {self.grid_file.name}: name another --out")
+            write_text(self.grid_file, yaml.safe_dump(purpose.to_dict(), sort_keys=False))
+            return
+        differences = self._begun().differences(purpose)
+        if differences:
+            more = f"; and {len(differences) - MOST_DIFFERENCES} more" if len(differences) > MOST_DIFFERENCES else ""
+            shown = "; ".join(differences[:MOST_DIFFERENCES])
+            raise RunError(f"{self.path} was begun with something else ({shown}{more}): name another --out")
+
+    def _begun(self) -> Purpose:
+        try:
+            return Purpose.from_dict(yaml.safe_load(self.grid_file.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise RunError(f"cannot read {self.grid_file}: {error.strerror}") from error
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise RunError(f"{self.grid_file} is damaged: {' '.join(str(error).split())}") from error
+        except ConfigError as error:
+            raise RunError(f"{self.grid_file}: {error}") from error
+
+
+def method_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Returns the methods that are named; the single word "all" stands for every one of the registry.
+
+    Raises:
+        ConfigError: no such method, or one is named twice.
+    """
+    if tuple(words) == ("all",):
+        return tuple(models.METHODS)
+    for name in words:
+        if name not in models.METHODS:
+            raise ConfigError(f"unknown method {name!r}; known: {', '.join(models.METHODS)}, or all of them: all")
+    refuse_repeated(words, "method")
+    return tuple(words)
+
+
+def comparison_cells(config: Config, methods: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Returns a cell for every method and seed, one seed after the other.
+
+    Args:
+        config: what they have in common; its method and seed do not matter.
+        methods: names of the registry.
+        seeds: not negative.
+
+    Raises:
+        ConfigError: a method cannot have this configuration, or a seed is named twice.
+    """
+    refuse_repeated(seeds, "seed")
+    return [
+        Cell(f"{method}-seed{seed}", method, models.resolve(dataclasses.replace(config, method=method, seed=seed)))
+        for seed in seeds
+        for method in methods
+    ]
+
+
+def common_part(config: Config, **fixed: Any) -> Config:
+    """Returns a configuration with the fields that the cells differ in set to the same for all; seed is one of them."""
+    return dataclasses.replace(config, seed=0, **fixed)
+
+
+def refuse_overrides(overrides: Sequence[str], keys: Mapping[str, str]) -> None:
+    """Refuses overrides of keys that an option of its own is for.
+
+    Args:
+        overrides: strings such as "training.epochs=3".
+        keys: key -> the option.
+
+    Raises:
+        ConfigError: names the key and the option.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key in keys:
+            raise ConfigError(f"--set {key} has no meaning here: use {keys[key]}")
+
+
+def refuse_repeated(items: Sequence[Any], what: str) -> None:
+    """Raises ConfigError if an item is there twice; `what` says what it is."""
+    for item in items:
+        if list(items).count(item) > 1:
+            raise ConfigError(f"{what} {item} is named twice")

@@ -1,0 +1,105 @@
+"""comparison.html: one file with the whole comparison; no script, no network, the picture inside."""
+
+from typing import Any
+
+from amfam_tf import config as configuration
+from amfam_tf.comparison import tables
+from amfam_tf.comparison.forest import draw_forest
+from amfam_tf.comparison.outcome import REFERENCE, Outcome, Section
+from amfam_tf.comparison.results import AVERAGE, GroupResult
+from amfam_tf.evaluation import figure_style, html_report
+from amfam_tf.evaluation.figures.write import Picture
+from amfam_tf.evaluation.html_report import Key
+from amfam_tf.evaluation.html_tables import share
+
+TEMPLATE = "comparison.html.j2"
+
+
+def render(outcome: Outcome, name: str) -> str:
+    """Returns the HTML text.
+
+    Args:
+        outcome: of the comparison.
+        name: to call it by.
+    """
+    return html_report.templates("amfam_tf.comparison").get_template(TEMPLATE).render(_content(outcome, name))
+
+
+def _content(outcome: Outcome, name: str) -> dict[str, Any]:
+    sections = [
+        {"title": tables.section_title(section), "text": _about(section), "tables": tables.all_tables(outcome, section)}
+        for section in outcome.sections
+    ]
+    contents = [("summary", "Summary")]
+    contents += [(f"section-{place}", section["title"]) for place, section in enumerate(sections, start=1)]
+    contents += [("failed", "Failed")] if outcome.failed else []
+    return {
+        "name": name,
+        "split": outcome.split,
+        "subtitle": _subtitle(outcome),
+        "contents": [*contents, ("methods", "Methods"), ("configuration", "Configuration")],
+        "comparable": outcome.comparable,
+        "published_note": outcome.published_note,
+        "failures": tables.failure_table(outcome.failed) if outcome.failed else None,
+        "keys": [key for section in outcome.sections for key in summary(section)],
+        "forest": forest_picture(outcome),
+        "sections": sections,
+        "intervals": tables.INTERVALS,
+        "fingerprint": outcome.fingerprint,
+        "configuration": configuration.dump(outcome.config),
+        "data_uri": lambda picture: html_report.data_uri(picture.png, "png"),
+    }
+
+
+def _subtitle(outcome: Outcome) -> str:
+    results = [result for section in outcome.sections for result in section.results]
+    runs = sum(len(result.seeds) for result in results)
+    found = f"{_number(len(results), 'method')}, {_number(runs, 'run')}"
+    return f"{found}, on the {outcome.cases} cases of the split {outcome.split}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _about(section: Section) -> str:
+    if not section.metadata:
+        return ""
+    columns = ", ".join(section.metadata)
+    return f"These methods know {columns} of each case beside its images: not to be read beside the other sections."
+
+
+def summary(section: Section) -> list[Key]:
+    """Returns the numbers of a section to read first: AMFAM, and the best of the others by mean accuracy."""
+    others = [result for result in section.results if result.name != REFERENCE]
+    keys = [_key(result, "the method of the paper") for result in section.results if result.name == REFERENCE]
+    if others:
+        best = max(others, key=lambda result: result.values[AVERAGE].mean)
+        title = "the best of the others" if keys else "the best of these"
+        found = best.differences.get(AVERAGE)
+        beside = title if found is None else f"{title}; minus {REFERENCE}: {tables.with_ends(found)}"
+        keys.append(_key(best, beside))
+    return keys
+
+
+def _key(result: GroupResult, beside: str) -> Key:
+    value = result.values[AVERAGE]
+    interval = "" if value.low != value.low else tables.ends(value.low, value.high)
+    beside = f"{_number(len(result.seeds), 'seed')}; {beside}"
+    return Key(f"Accuracy of {result.name}, mean of the 8 tasks", share(value.mean), interval, beside)
+
+
+def forest_picture(outcome: Outcome) -> Picture:
+    """Returns the figure of the comparison with its words."""
+    best = [
+        f"{result.name} {tables.mean_and_deviation(result.values[AVERAGE])}"
+        for section in outcome.sections
+        for result in section.results
+    ]
+    return Picture(
+        name="accuracy",
+        png=figure_style.to_png(draw_forest(outcome)),
+        title="Accuracy of the methods",
+        alternative=f"Mean accuracy of each method in percent: {'; '.join(best)}.",
+        caption="Dot: mean over the seeds; bar: its 95 % interval; upright marks: single runs; line: AMFAM.",
+    )

@@ -1,0 +1,211 @@
+"""What the cells of a grid found: mean and standard deviation over the seeds, intervals, paired differences.
+
+An interval is from a bootstrap of two levels. Each resample draws the cases with replacement within each diagnosis, the
+same cases for all groups, and for each group by itself as many seeds as it has, with replacement; its value is the mean
+over those seeds on those cases. So it is about another sample of cases and another training. With one seed it is about
+cases only; of few seeds, S, such a draw shows only (S - 1) / S of their variance.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.tasks import DIAGNOSIS, TASKS, task_names
+
+AVERAGE = "average"
+AUC = "auc"
+DIAGNOSIS_AUC = "diagnosis_auc"
+METRICS: Mapping[str, str] = {
+    **{task.name: f"accuracy of {task.name}" for task in TASKS},
+    AVERAGE: "accuracy, mean of the 8 tasks",
+    AUC: "AUC, mean over the 8 tasks of the mean over their classes",
+    DIAGNOSIS_AUC: "AUC, mean over the classes of DIAG",
+}
+"""Name of each metric -> what it is; all in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric of one group.
+
+    Attributes:
+        by_seed: its value for each seed.
+        low, high: ends of the 95 % interval of the mean; NaN where there is none.
+    """
+
+    by_seed: tuple[float, ...]
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        """Returns the mean over the seeds."""
+        return float(np.mean(self.by_seed))
+
+    @property
+    def deviation(self) -> float:
+        """Returns the standard deviation over the seeds (n - 1); NaN for one seed."""
+        return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else np.nan
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much the mean of a group is above the reference's, on the same cases.
+
+    Attributes:
+        value: the difference of the means over the seeds.
+        low, high: ends of its 95 % interval.
+        p: two-sided, from the same resamples: twice the smaller share of them on one side of 0.
+        p_holm: corrected by Holm for all groups that are held against the reference.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What the runs of one group found.
+
+    Attributes:
+        name: of the group.
+        seeds: of its runs.
+        values: by metric.
+        differences: to the reference, by metric; empty for the reference itself and where there is none.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    values: Mapping[str, Value]
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+
+
+Tables = Mapping[str, Mapping[int, pd.DataFrame]]
+"""Group -> seed -> predictions table."""
+
+
+def summarise(
+    tables: Tables, reference: str | None = None, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
+) -> list[GroupResult]:
+    """Returns the result of each group.
+
+    Args:
+        tables: at least one seed for each group; all on the same cases.
+        reference: the group to take differences to; None, or one that is not there, takes none.
+        resamples: of the bootstrap.
+        seed: of its draws.
+
+    Raises:
+        DataError: two tables are about other cases or labels.
+    """
+    aligned = _align(tables)
+    plain = {group: {seed: _measure(table) for seed, table in runs.items()} for group, runs in aligned.items()}
+    drawn = _replicates(aligned, resamples, seed)
+    values = {group: _values(plain[group], drawn[group]) for group in tables}
+    differences = {} if reference not in tables else _differences(values, drawn, reference)
+    return [GroupResult(group, tuple(tables[group]), values[group], differences.get(group, {})) for group in tables]
+
+
+def _align(tables: Tables) -> dict[str, dict[int, pd.DataFrame]]:
+    first = next(iter(next(iter(tables.values())).values()))
+    return {
+        group: {seed: compare_runs.align(first, table) for seed, table in runs.items()}
+        for group, runs in tables.items()
+    }
+
+
+def _measure(table: pd.DataFrame) -> dict[str, float]:
+    return {metric: float(found[0]) for metric, found in metric_replicates(table, np.ones((1, len(table)))).items()}
+
+
+def metric_replicates(table: pd.DataFrame, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each of METRICS in each resample, [R].
+
+    Args:
+        table: a predictions table of N cases.
+        counts: how often each case was drawn, [R, N].
+    """
+    found, areas = {}, {}
+    for task in TASKS:
+        truth, scores = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
+        found[task.name] = counts @ (scores.argmax(axis=1) == truth) / counts.sum(axis=1)
+        numbers = range(len(task.classes))
+        by_class = [intervals.weighted_auc(truth == number, scores[:, number], counts) for number in numbers]
+        areas[task.name] = _mean_of_defined(by_class)
+    found[AVERAGE] = np.mean([found[name] for name in task_names()], axis=0)
+    found[AUC] = _mean_of_defined(list(areas.values()))
+    found[DIAGNOSIS_AUC] = areas[DIAGNOSIS.name]
+    return found
+
+
+def _mean_of_defined(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the mean over the rows where they are not NaN, [R]; NaN where all are."""
+    stacked = np.stack(rows)
+    defined = ~np.isnan(stacked)
+    return intervals.divide(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0))
+
+
+def _replicates(aligned: Tables, resamples: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """Returns the mean over the drawn seeds of each metric in each resample: group -> metric -> [R]."""
+    strata = predictions.true_labels(next(iter(next(iter(aligned.values())).values())), DIAGNOSIS)
+    found = {}
+    for group, runs in aligned.items():
+        # Equal arguments give equal counts: every table is measured on the same resamples.
+        drawn = [
+            intervals.replicates_of(
+                lambda counts, table=table: metric_replicates(table, counts), strata, resamples, seed
+            )
+            for table in runs.values()
+        ]
+        weights = seed_weights(group, len(runs), resamples, seed)
+        found[group] = {
+            metric: np.sum(weights.T * np.stack([one[metric] for one in drawn]), axis=0) for metric in METRICS
+        }
+    return found
+
+
+def seed_weights(group: str, seeds: int, resamples: int, seed: int = intervals.SEED) -> np.ndarray:
+    """Returns the share of each seed in each resample, [R, seeds], rows with sum 1.
+
+    The draws depend on the name of the group, not on which others there are.
+    """
+    generator = np.random.default_rng([seed, *group.encode()])
+    return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+
+
+def _values(plain: Mapping[int, Mapping[str, float]], drawn: Mapping[str, np.ndarray]) -> dict[str, Value]:
+    return {
+        metric: Value(tuple(found[metric] for found in plain.values()), *intervals.percentile_interval(drawn[metric]))
+        for metric in METRICS
+    }
+
+
+def _differences(
+    values: Mapping[str, Mapping[str, Value]], drawn: Mapping[str, Mapping[str, np.ndarray]], reference: str
+) -> dict[str, dict[str, Difference]]:
+    others = [group for group in values if group != reference]
+    found: dict[str, dict[str, Difference]] = {group: {} for group in others}
+    for metric in METRICS:
+        changes = {group: drawn[group][metric] - drawn[reference][metric] for group in others}
+        p_values = [two_sided_p(change) for change in changes.values()]
+        for (group, change), p, corrected in zip(changes.items(), p_values, compare_runs.holm(p_values), strict=True):
+            value = values[group][metric].mean - values[reference][metric].mean
+            found[group][metric] = Difference(value, *intervals.percentile_interval(change), p, corrected)
+    return found
+
+
+def two_sided_p(change: np.ndarray) -> float:
+    """Returns twice the smaller share of resampled differences on one side of 0, at least 2 / (R + 1).
+
+    One resample is added to either side, so that the value is never 0; NaN where the difference is undefined.
+    """
+    if np.isnan(change).any():
+        return np.nan
+    smaller = min(np.sum(change <= 0), np.sum(change >= 0))
+    return float(min(1.0, 2 * (smaller + 1) / (len(change) + 1)))

@@ -1,0 +1,232 @@
+"""A sweep: one method over a grid of configuration values, measured on the validation split only."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from amfam_tf import config as configuration
+from amfam_tf import models
+from amfam_tf.comparison import fill
+from amfam_tf.comparison.grid import Cell, GridFolder, Purpose, common_part, refuse_repeated
+from amfam_tf.comparison.outcome import read_tables
+from amfam_tf.comparison.results import AVERAGE, GroupResult, summarise
+from amfam_tf.config import Config
+from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.errors import ConfigError, DataError, RunError
+
+KIND = "sweep"
+SPLIT = "validate"
+MOST_AXES = 3
+LONGEST_NAME = 120
+NOT_SWEPT: Mapping[str, str] = MappingProxyType(
+    {"seed": "use --seeds", "data.drop_shared_files": "it changes which cases are measured"}
+)
+"""Key -> why it is no axis."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A configuration key and the values that it takes.
+
+    Attributes:
+        key: dotted, e.g. "loss.adversarial".
+        values: as YAML reads them, at least one.
+    """
+
+    key: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A combination of values.
+
+    Attributes:
+        values: for each axis, as the configuration holds it.
+        name: of the cells' group.
+    """
+
+    values: tuple[Any, ...]
+    name: str
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep found.
+
+    Attributes:
+        method: that was fitted.
+        axes: keys.
+        points: all combinations, in order.
+        results: of the points that have at least one evaluated run, by name of the point.
+        failed: name of a cell -> its error.
+        cases: of the validation split.
+    """
+
+    method: str
+    axes: tuple[str, ...]
+    points: Sequence[Point]
+    results: Mapping[str, GroupResult]
+    failed: Mapping[str, str]
+    cases: int
+
+    @property
+    def best(self) -> Point:
+        """Returns the point with the highest mean validation accuracy over its seeds, the first one of equals."""
+        measured = [point for point in self.points if point.name in self.results]
+        return max(measured, key=lambda point: self.results[point.name].values[AVERAGE].mean)
+
+
+def parse_axis(text: str) -> Axis:
+    """Returns the axis of "section.key=value,value,...", e.g. "loss.adversarial=0,0.4,0.8"; values are YAML.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
+    key, separator, values = text.partition("=")
+    if not separator or not key.strip() or not values.strip():
+        raise ConfigError(f"--grid {text!r} is not of the form section.key=value,value,...")
+    try:
+        parsed = yaml.safe_load(f"[{values}]")
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--grid {text!r}: the values are not valid YAML") from error
+    return Axis(key.strip(), tuple(parsed))
+
+
+def check_axes(axes: Sequence[Axis], overrides: Sequence[str]) -> None:
+    """Refuses axes that cannot be swept together.
+
+    Raises:
+        ConfigError: none or too many, a key twice, the seed, or a key that is also set.
+    """
+    keys = [axis.key for axis in axes]
+    if not 1 <= len(axes) <= MOST_AXES:
+        raise ConfigError(f"a sweep has 1 to {MOST_AXES} axes. Received: {len(axes)}")
+    refuse_repeated(keys, "--grid")
+    already = {override.partition("=")[0].strip() for override in overrides}
+    for key in keys:
+        if key in NOT_SWEPT:
+            raise ConfigError(f"{key} cannot be swept: {NOT_SWEPT[key]}")
+        if key in already:
+            raise ConfigError(f"{key} is given by --grid and by --set: leave one out")
+
+
+def sweep_cells(
+    preset: str, overrides: Sequence[str], axes: Sequence[Axis], seeds: Sequence[int], method: str
+) -> tuple[list[Point], list[Cell]]:
+    """Returns the points of a sweep in order, and a cell for each and every seed, one seed after the other.
+
+    Raises:
+        ConfigError: a key does not exist, a value cannot be, two values are one and the same, or the method sets the
+            key itself.
+    """
+    refuse_repeated(seeds, "seed")
+    points: list[Point] = []
+    configs: list[Config] = []
+    for combination in itertools.product(*(axis.values for axis in axes)):
+        changes = [f"{axis.key}={json.dumps(value)}" for axis, value in zip(axes, combination, strict=True)]
+        asked = configuration.load(preset, [*overrides, *changes], {"method": method})
+        config = models.resolve(dataclasses.replace(asked, seed=0))
+        _refuse_what_the_method_sets(asked, config, axes)
+        if config in configs:
+            raise ConfigError(f"--grid names {', '.join(changes)} twice")
+        configs.append(config)
+        points.append(_point(config, axes))
+    cells = [
+        Cell(f"{_folder_name(point)}-seed{seed}", point.name, dataclasses.replace(config, seed=seed))
+        for seed in seeds
+        for point, config in zip(points, configs, strict=True)
+    ]
+    return points, cells
+
+
+def _refuse_what_the_method_sets(asked: Config, config: Config, axes: Sequence[Axis]) -> None:
+    for axis in axes:
+        if value_at(asked, axis.key) != value_at(config, axis.key):
+            raise ConfigError(f"method {config.method} sets {axis.key} itself: it cannot be swept")
+
+
+def _point(config: Config, axes: Sequence[Axis]) -> Point:
+    values = tuple(value_at(config, axis.key) for axis in axes)
+    pairs = zip(axes, values, strict=True)
+    return Point(values, ", ".join(f"{axis.key}={describe(value)}" for axis, value in pairs))
+
+
+def value_at(config: Config, key: str) -> Any:
+    """Returns the value of a dotted key that exists."""
+    value: Any = configuration.to_dict(config)
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def describe(value: Any) -> str:
+    """Returns a configuration value as `--set` would take it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _folder_name(point: Point) -> str:
+    """Returns a name that file systems take; with a digest where it cannot say all."""
+    plain = re.sub(r"[^A-Za-z0-9.=+-]+", "_", point.name)
+    if plain == point.name.replace(", ", "_") and len(plain) <= LONGEST_NAME:
+        return plain
+    return f"{plain[:LONGEST_NAME]}-{hashlib.sha256(point.name.encode()).hexdigest()[:8]}"
+
+
+def sweep(
+    data: Path,
+    out: Path,
+    preset: str,
+    overrides: Sequence[str],
+    axes: Sequence[Axis],
+    *,
+    method: str,
+    seeds: Sequence[int],
+    console: Console,
+    at_once: int = 1,
+) -> SweepOutcome:
+    """Fits what is missing and returns what the validation split says; no case of the test split is predicted.
+
+    Args:
+        data: a release in the Derm7pt layout.
+        out: the folder, new or begun with the same data, configuration and axes.
+        preset: of all runs.
+        overrides: of all runs.
+        axes: 1 to MOST_AXES.
+        method: name of the registry.
+        seeds: of each point.
+        console: for the progress.
+        at_once: runs at the same time.
+
+    Raises:
+        ConfigError: a key or value cannot be; nothing has been fitted then.
+        DataError: the data cannot be used.
+        RunError: the folder is for something else, or every run failed.
+    """
+    check_axes(axes, overrides)
+    points, cells = sweep_cells(preset, overrides, axes, seeds, method)
+    common = common_part(configuration.load(preset, overrides, {"method": method}))
+    release = read_release(data)
+    cases = release[release["split"] == SPLIT]
+    if cases.empty:
+        raise DataError(f"{data} has no cases in the split {SPLIT}")
+    fingerprint, folder, keys = data_fingerprint(release), GridFolder(out), tuple(axis.key for axis in axes)
+    with folder.lock():
+        folder.claim(Purpose(KIND, fingerprint, common, keys))
+        failed = fill.fill(folder, cells, data, SPLIT, fingerprint, console, at_once)
+        done = [cell for cell in cells if cell.name not in failed]
+        if not done:
+            name, error = next(iter(failed.items()))
+            raise RunError(f"every run failed; the first one, {name}: {error}")
+        results = {result.name: result for result in summarise(read_tables(folder, done, SPLIT, cases))}
+        return SweepOutcome(common.method, keys, points, results, failed, len(cases))

@@ -1,0 +1,90 @@
+"""sweep.csv, sweep.md and sweep.png."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from amfam_tf.comparison import tables
+from amfam_tf.comparison.heat_map import draw_sweep
+from amfam_tf.comparison.results import AVERAGE, METRICS
+from amfam_tf.comparison.sweep import Point, SweepOutcome, describe
+from amfam_tf.comparison.text_tables import to_markdown
+from amfam_tf.errors import RunError
+from amfam_tf.evaluation import figure_style
+from amfam_tf.evaluation.files import write_bytes
+from amfam_tf.evaluation.html_tables import UNDEFINED, Row, Table, share
+from amfam_tf.tasks import DIAGNOSIS
+
+FIGURE = "sweep.png"
+CHOSEN = (
+    "The best point is chosen on these very cases, so its value here is too high for new ones: evaluate its run once "
+    "on the test split."
+)
+
+
+def sweep_table(outcome: SweepOutcome) -> Table:
+    """Returns every point with its validation accuracy, the best one marked."""
+    headings = [*outcome.axes, "seeds", "accuracy ± SD", "95 %", "DIAG accuracy", ""]
+    rows = [Row(_cells(outcome, point), "total" if point == outcome.best else "") for point in outcome.points]
+    caption = f"{outcome.method}: accuracy, mean of the 8 tasks, in percent of {outcome.cases} validation cases"
+    note = f"SD: standard deviation over the seeds (n - 1). {tables.INTERVALS}. {CHOSEN}"
+    return Table(caption, headings, rows, note, headers=len(outcome.axes))
+
+
+def _cells(outcome: SweepOutcome, point: Point) -> list[str]:
+    begin, result = [describe(value) for value in point.values], outcome.results.get(point.name)
+    if result is None:
+        return [*begin, "0", *[UNDEFINED] * 3, "failed"]
+    value = result.values[AVERAGE]
+    shown = [tables.mean_and_deviation(value), tables.ends(value.low, value.high)]
+    diagnosis = share(result.values[DIAGNOSIS.name].mean)
+    return [*begin, str(len(result.seeds)), *shown, diagnosis, "best" if point == outcome.best else ""]
+
+
+def to_csv(outcome: SweepOutcome) -> str:
+    """Returns sweep.csv: one row per point; values in [0, 1], nothing where no run has finished."""
+    rows = []
+    for point in outcome.points:
+        row = dict(zip(outcome.axes, map(describe, point.values), strict=True))
+        result = outcome.results.get(point.name)
+        row |= {"seeds": 0 if result is None else len(result.seeds), "best": point == outcome.best}
+        if result is not None:
+            value = result.values[AVERAGE]
+            row |= {"accuracy": value.mean, "standard_deviation": value.deviation}
+            row |= {"ci95_low": value.low, "ci95_high": value.high}
+            row |= {name: result.values[name].mean for name in METRICS if name != AVERAGE}
+        rows.append(row)
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown_page(outcome: SweepOutcome) -> str:
+    """Returns sweep.md."""
+    parts = [f"# Sweep of {outcome.method}\n", f"![{_alternative(outcome)}]({FIGURE})\n"]
+    parts.append(to_markdown(sweep_table(outcome)))
+    if outcome.failed:
+        parts.append(to_markdown(tables.failure_table(outcome.failed)))
+    return "\n".join(parts)
+
+
+def _alternative(outcome: SweepOutcome) -> str:
+    best = outcome.results[outcome.best.name].values[AVERAGE].mean
+    return f"Validation accuracy over {' and '.join(outcome.axes)}; best {share(best)} at {outcome.best.name}"
+
+
+def write(outcome: SweepOutcome, out: Path) -> list[Path]:
+    """Writes the files of a sweep and returns their paths.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    contents = {
+        "sweep.csv": to_csv(outcome).encode(),
+        "sweep.md": to_markdown_page(outcome).encode(),
+        FIGURE: figure_style.to_png(draw_sweep(outcome)),
+    }
+    try:
+        for name, content in contents.items():
+            write_bytes(out / name, content)
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or out}: {error.strerror}") from error
+    return [out / name for name in contents]

@@ -1,0 +1,220 @@
+"""The outcome of a comparison as tables of plain text cells, which terminal, Markdown and HTML all show."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from amfam_tf.comparison.outcome import REFERENCE, Costs, Outcome, Section
+from amfam_tf.comparison.results import AUC, AVERAGE, DIAGNOSIS_AUC, Difference, GroupResult, Value
+from amfam_tf.evaluation.html_tables import UNDEFINED, Row, Table, difference, share, value_with_interval
+from amfam_tf.evaluation.intervals import RESAMPLES
+from amfam_tf.tasks import task_names
+
+INTERVALS = (
+    f"95 %: bootstrap of two levels, {RESAMPLES:,} resamples, percentiles. Each resample draws the cases within each "
+    "diagnosis, the same for every row, and for each row its seeds; with one seed an interval is about cases only"
+)
+
+
+def section_title(section: Section) -> str:
+    """Returns what the methods of a section learn from."""
+    return f"Images and {', '.join(section.metadata)}" if section.metadata else "Images alone"
+
+
+def all_tables(outcome: Outcome, section: Section) -> list[Table]:
+    """Returns every table of a section; the last but one are too wide for most terminals."""
+    tables = [accuracy_table(outcome, section), task_table(outcome, section), auc_table(outcome, section)]
+    tables += [task_interval_table(section)]
+    tables += [task_difference_table(section)] if section.reference else []
+    return [*tables, cost_table(section)]
+
+
+def terminal_tables(outcome: Outcome, section: Section) -> list[Table]:
+    """Returns the tables of a section that fit a terminal; what all of them say once is in `terminal_notes`."""
+    auc = auc_table(outcome, section, differences=False)
+    tables = (accuracy_table(outcome, section), task_table(outcome, section), auc)
+    return [*(dataclasses.replace(table, note="") for table in tables), cost_table(section)]
+
+
+def terminal_notes(outcome: Outcome) -> list[str]:
+    """Returns how to read the tables of the terminal."""
+    return [f"SD: standard deviation over the seeds (n - 1). {INTERVALS}.", published_note(outcome)]
+
+
+def accuracy_table(outcome: Outcome, section: Section) -> Table:
+    """Returns the mean accuracy over the eight tasks, the published one, and the difference to AMFAM."""
+    headings = ["method", "seeds", "accuracy ± SD", "95 %", published_heading(outcome)]
+    headings += [f"minus {REFERENCE} (95 %)", "p", "p, Holm"] if section.reference else []
+    rows = []
+    for result in section.results:
+        value = result.values[AVERAGE]
+        cells = [result.name, str(len(result.seeds)), mean_and_deviation(value), ends(value.low, value.high)]
+        cells.append(share(section.published.get(result.name, {}).get(AVERAGE)))
+        if section.reference:
+            found = result.differences.get(AVERAGE)
+            cells += ["", "", ""] if found is None else [with_ends(found), p_value(found.p), p_value(found.p_holm)]
+        rows.append(Row(cells, _kind(result)))
+    note = f"SD: standard deviation over the seeds (n - 1). {INTERVALS}. {published_note(outcome)}"
+    if section.reference:
+        note += " p: from the same resamples; Holm: corrected for the number of methods held against AMFAM."
+    return Table(f"Accuracy, mean of the 8 tasks, in percent of {outcome.cases} cases", headings, rows, note)
+
+
+def task_table(outcome: Outcome, section: Section) -> Table:
+    """Returns the accuracy of each task, ours above the published one."""
+    names = (*task_names(), AVERAGE)
+    rows = []
+    for result in section.results:
+        rows.append(Row([result.name, *(mean_and_deviation(result.values[name], "±") for name in names)], "first"))
+        if result.name in section.published:
+            found = section.published[result.name]
+            rows.append(Row([published_heading(outcome), *(share(found[name]) for name in names)], "quiet"))
+    headings = ["method", *task_names(), "mean"]
+    note = f"Mean ± standard deviation over the seeds. {published_note(outcome)}"
+    return Table("Accuracy of each task in percent", headings, rows, note)
+
+
+def auc_table(outcome: Outcome, section: Section, differences: bool = True) -> Table:
+    """Returns the AUC over all tasks and that of the diagnosis, with differences to AMFAM if they are wanted."""
+    differences = differences and section.reference is not None
+    headings = ["method"]
+    for title in ("AUC", "DIAG AUC"):
+        headings += [f"{title} ± SD (95 %)"] + ([f"minus {REFERENCE} (95 %)"] if differences else [])
+    rows = []
+    for result in section.results:
+        cells = [result.name]
+        for metric in (AUC, DIAGNOSIS_AUC):
+            value = result.values[metric]
+            cells.append(f"{mean_and_deviation(value)} ({ends(value.low, value.high)})")
+            if differences:
+                found = result.differences.get(metric)
+                cells.append("" if found is None else with_ends(found))
+        cells.append(share(section.published.get(result.name, {}).get(DIAGNOSIS_AUC)))
+        rows.append(Row(cells, _kind(result)))
+    note = (
+        "AUC: mean over the 8 tasks of the mean over their classes, one against the rest; DIAG AUC: over the five "
+        f"diagnoses. {published_note(outcome)}"
+    )
+    return Table(
+        "Area under the ROC curve in percent", [*headings, f"DIAG AUC, {published_heading(outcome)}"], rows, note
+    )
+
+
+def task_interval_table(section: Section) -> Table:
+    """Returns the accuracy of each task with its interval."""
+    return _task_cells(
+        section,
+        "Accuracy of each task in percent, mean over the seeds (95 %)",
+        lambda result, name: value_with_interval(
+            result.values[name].mean, (result.values[name].low, result.values[name].high)
+        ),
+    )
+
+
+def task_difference_table(section: Section) -> Table:
+    """Returns the difference of each method to AMFAM in each task."""
+    others = [result for result in section.results if result.differences]
+    return _task_cells(
+        section,
+        f"Accuracy of each task minus that of {REFERENCE} in points, on the same cases (95 %)",
+        lambda result, name: with_ends(result.differences[name]),
+        others,
+    )
+
+
+def _task_cells(
+    section: Section,
+    caption: str,
+    cell: Callable[[GroupResult, str], str],
+    results: Sequence[GroupResult] | None = None,
+) -> Table:
+    names = (*task_names(), AVERAGE)
+    shown = section.results if results is None else results
+    rows = [Row([result.name, *(cell(result, name) for name in names)], _kind(result)) for result in shown]
+    return Table(caption, ["method", *task_names(), "mean"], rows)
+
+
+def cost_table(section: Section) -> Table:
+    """Returns training time, parameters and inference time of each method."""
+    rows = []
+    for result in section.results:
+        costs = section.costs[result.name]
+        milliseconds = None if costs.case_seconds is None else 1000 * costs.case_seconds
+        cells = [result.name, decimal(costs.epoch_seconds), count(costs.parameters), count(costs.parameters_served)]
+        rows.append(Row([*cells, decimal(milliseconds)], _kind(result)))
+    headings = ["method", "s per epoch", "parameters", "of the classifier", "ms per case"]
+    return Table("Costs", headings, rows, cost_note(section.costs))
+
+
+def cost_note(costs: Mapping[str, Costs]) -> str:
+    """Returns how the costs were measured."""
+    measured = [cost for cost in costs.values() if cost.case_seconds is not None]
+    text = (
+        "s per epoch: median over the epochs of all seeds, validation included, as the runs were fitted. Parameters: "
+    )
+    text += "trainable ones, of the whole network and of the classifier that is served."
+    if not measured:
+        return text
+    sizes = " or ".join(sorted({str(cost.batch_size) for cost in measured}))
+    machines = "; ".join(sorted({str(cost.machine) for cost in measured}))
+    how = f"median batch of {sizes} pairs in memory, one process alone, divided by {sizes}"
+    return f"{text} ms per case: {how} ({machines})."
+
+
+def published_heading(outcome: Outcome) -> str:
+    """Returns the heading of the published values, which are always of Derm7pt's test cases."""
+    return "published*" if outcome.comparable else "on Derm7pt*"
+
+
+def published_note(outcome: Outcome) -> str:
+    """Returns what the published values are."""
+    return f"* Tables 2, 4, 5 and 7 of the paper, corrected by arithmetic; {outcome.published_note}."
+
+
+def mean_and_deviation(value: Value, between: str = " ± ") -> str:
+    """Returns "mean ± deviation" in percent; the mean alone for one seed."""
+    mean = share(value.mean)
+    deviation = value.deviation
+    return mean if mean == UNDEFINED or deviation != deviation else f"{mean}{between}{100 * deviation:.1f}"
+
+
+def ends(low: float, high: float) -> str:
+    """Returns an interval in percent; a dash where there is none."""
+    return UNDEFINED if low != low else f"{share(low)}–{share(high)}"
+
+
+def with_ends(found: Difference) -> str:
+    """Returns "difference (low to high)" in points."""
+    if found.value != found.value:
+        return UNDEFINED
+    return f"{difference(found.value)}" + (
+        "" if found.low != found.low else f" ({difference(found.low)} to {difference(found.high)})"
+    )
+
+
+def p_value(p: float) -> str:
+    """Returns a p-value with three decimals; one below that as "<0.001"."""
+    if p != p:
+        return UNDEFINED
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def decimal(value: float | None) -> str:
+    """Returns a value with three digits that count; a dash where there is none."""
+    if value is None or value != value:
+        return UNDEFINED
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def count(value: int | None) -> str:
+    """Returns a whole number with separators; a dash where there is none."""
+    return UNDEFINED if value is None else f"{value:,}"
+
+
+def failure_table(failed: Mapping[str, str]) -> Table:
+    """Returns the cells that failed, with their errors."""
+    rows = [Row([name, error]) for name, error in failed.items()]
+    return Table("Cells that failed", ["cell", "error"], rows, text=frozenset({1}))
+
+
+def _kind(result: GroupResult) -> str:
+    return "total" if result.name == REFERENCE else ""

@@ -1,0 +1,121 @@
+"""The child process of a grid: `python -m amfam_tf.comparison.worker TASK`, one piece of work, then the end.
+
+TASK is JSON: {"work": a key of WORK, "arguments": {...}}. The process ends when its standard input does, so that it
+never outlives the process that started it.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from amfam_tf import config as configuration
+from amfam_tf.comparison import records
+from amfam_tf.errors import UserError
+
+STANDARD_INPUT = 0
+ORPHANED = 3
+WARM_UP, REPEATS, BATCH_SIZE = 2, 10, 16
+"""Batches before measuring, batches measured, and cases in each."""
+
+
+def fit_and_evaluate(data: str, run: str, config: Mapping[str, Any], split: str, fingerprint: str) -> None:
+    """Fits a run, or goes on with it, and evaluates it on a split."""
+    from rich.console import Console
+
+    from amfam_tf.evaluation.run import evaluate_run
+    from amfam_tf.training.run import fit
+
+    fit(Path(data), Path(run), configuration.from_dict(config), Console(width=200, highlight=False))
+    evaluate_run(Path(run), Path(data), split)
+    records.record_evaluation(Path(run), split, fingerprint)
+
+
+def measure(run: str) -> None:
+    """Counts the parameters of a run's model and measures how long the classifier takes for a case."""
+    import tensorflow as tf
+
+    from amfam_tf import environment
+    from amfam_tf.evaluation.run import load_network
+    from amfam_tf.training.run import count_parameters
+
+    network = load_network(Path(run))
+    served = network.inference_model()
+    description = environment.describe()
+    content = {
+        "parameters": count_parameters(network.trainable_variables),
+        "parameters_served": count_parameters(served.trainable_variables),
+        "seconds_per_case": seconds_per_case(served),
+        "batch_size": BATCH_SIZE,
+        "batches": REPEATS,
+        "device": "GPU" if tf.config.list_physical_devices("GPU") else "CPU",
+        **{key: description[key] for key in ("processor", "cpu_count", "devices")},
+    }
+    records.write_measurement(Path(run), content)
+
+
+def seconds_per_case(model: Any) -> float:
+    """Returns the median time of a batch divided by its cases, from pictures in memory to logits."""
+    import tensorflow as tf
+
+    generator = np.random.default_rng(0)
+    batch = {
+        name: tf.constant(generator.random((BATCH_SIZE, *tensor.shape[1:]), dtype=np.float32))
+        for name, tensor in model.input.items()
+    }
+    infer = tf.function(lambda inputs: model(inputs, training=False))
+    seconds = []
+    for _ in range(WARM_UP + REPEATS):
+        began = time.perf_counter()
+        for output in infer(batch).values():
+            output.numpy()  # a GPU answers before it has finished
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds[WARM_UP:])) / BATCH_SIZE
+
+
+WORK: Mapping[str, Callable[..., None]] = MappingProxyType({"fit_and_evaluate": fit_and_evaluate, "measure": measure})
+
+
+def command(work: str, **arguments: Any) -> list[str]:
+    """Returns the command line that does a piece of work.
+
+    Args:
+        work: a key of WORK.
+        **arguments: of that function, as JSON has them.
+    """
+    return [sys.executable, "-m", __name__, json.dumps({"work": work, "arguments": arguments})]
+
+
+def end_with_parent() -> None:
+    """Ends this process at once when its standard input ends; nothing is ever written to that."""
+
+    def wait() -> None:
+        # Not sys.stdin: a thread that waits in it can keep the interpreter from ending.
+        while os.read(STANDARD_INPUT, 1):
+            pass
+        os._exit(ORPHANED)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(words: Sequence[str]) -> int:
+    """Does the work of a task; returns the exit status. The last line of stderr says what went wrong."""
+    end_with_parent()
+    task = json.loads(words[0])
+    try:
+        WORK[task["work"]](**task["arguments"])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
