@@ -24,6 +24,10 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.",
         ),
         "check": ("amfam_tf.cli.check", "Check a release in DATA: count its cases and list every problem."),
+        "methods": (
+            "amfam_tf.cli.methods",
+            "List the methods: a sentence, source, parameters and multiply-adds of each.",
+        ),
         "fit": ("amfam_tf.cli.fit", "Fit a method; the same run folder again resumes."),
         "evaluate": ("amfam_tf.cli.evaluate", "Predict a split of DATA with the finished RUN and measure it."),
         "explain": (

@@ -1,0 +1,75 @@
+"""`amfam-tf methods`: every method of the comparison with its source and what it costs."""
+
+import dataclasses
+import json
+
+import click
+
+from amfam_tf.cli.options import configuration_options, console
+
+
+@click.command(short_help="List the methods: a sentence, source, parameters and multiply-adds of each.")
+@configuration_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def methods(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """List the methods of the comparison.
+
+    Each one is built at the sizes of the configuration, with random weights: nothing is downloaded. Parameters are
+    counted for training and for what a prediction needs; multiply-adds are those of the convolutions and dense layers
+    in one prediction.
+    """
+    from amfam_tf import config as configuration
+
+    chosen = configuration.load(preset, overrides)
+
+    from amfam_tf.models.describe import describe_methods
+
+    found = []
+    with console(stderr=True).status("building the methods") as status:
+        for one in describe_methods(chosen):
+            found.append(one)
+            status.update(f"building the methods: {one.name} done")
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+        return
+    terminal = console()
+    terminal.print(_descriptions(found))
+    terminal.print()
+    terminal.print(_costs(found))
+    for one in found:
+        if one.problem:
+            terminal.print(f"{one.name}: {one.problem}", soft_wrap=True, markup=False)
+
+
+def _new_table(*headings: str, right: tuple[str, ...] = ()):
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in (*headings, *right):
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return table
+
+
+def _descriptions(found):
+    table = _new_table("method", "what it is", "source")
+    for one in found:
+        table.add_row(one.name, one.summary, one.source)
+    return table
+
+
+def _costs(found):
+    table = _new_table("method", "backbone", right=("image", "parameters", "served", "multiply-adds"))
+    for one in found:
+        table.add_row(one.name, *(("-",) * 5 if one.cost is None else _cells(one.cost)))
+    return table
+
+
+def _cells(cost) -> tuple[str, ...]:
+    counts = (cost.parameters, cost.served_parameters, cost.multiply_adds)
+    return (cost.backbone, f"{cost.image_size}", *(_short(count) for count in counts))
+
+
+def _short(count: int) -> str:
+    """Returns a count in millions: 7,218,227,968 as "7,218 M"; with decimals below a thousand."""
+    millions = count / 1e6
+    return f"{millions:,.2f} M" if millions < 10 else f"{millions:,.1f} M" if millions < 1000 else f"{millions:,.0f} M"
