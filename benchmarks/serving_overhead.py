@@ -47,6 +47,7 @@ Call = Callable[[], Any]
 @click.option("--seconds", default=4.0, show_default=True, help="Length of one such turn.")
 @click.option("--batch-timeout-micros", default=0, show_default=True)
 @click.option("--batch-threads", default=2, show_default=True)
+@click.option("--intra-op", default=0, show_default=True, help="Server's threads within one operation; 0: automatic.")
 def main(model: Path | None, stand_in: bool, signature: str, count: int, clients: int, **throughput: Any) -> None:
     """Print p50, p95, p99 of three ways to call MODEL (a version folder), and the throughput with batching."""
     if (model is None) != stand_in:
@@ -99,6 +100,7 @@ def report_throughput(
     seconds: float,
     batch_timeout_micros: int,
     batch_threads: int,
+    intra_op: int,
 ) -> None:
     """Prints rows per second of the best direct batch size and of concurrent clients, measured in turns."""
     direct, inputs = load_direct(base_path, signature)
@@ -110,7 +112,8 @@ def report_throughput(
         f"num_batch_threads {{ value: {batch_threads} }} max_enqueued_batches {{ value: 1000 }}"
     )
     rates: dict[str, list[float]] = {"direct": [], "served": []}
-    with serving(base_path, "--enable-batching", f"--batching-parameters-file={parameters}") as (port, _):
+    flags = ["--enable-batching", f"--batching-parameters-file={parameters}"]
+    with serving(base_path, *flags, f"--tensorflow-intra-op-parallelism={intra_op}") as (port, _):
         calls = [grpc_call(port, signature, make_inputs(inputs, 1)) for _ in range(clients)]
         concurrent_rate(calls, seconds)
         for _ in range(rounds):
