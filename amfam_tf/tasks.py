@@ -206,3 +206,14 @@ def task_names(tasks: Iterable[Task] = TASKS) -> tuple[str, ...]:
 def metadata_size(columns: Iterable[str]) -> int:
     """Returns the length of the one-hots of these columns of `METADATA`, concatenated."""
     return sum(len(METADATA[column]) for column in columns)
+
+
+def metadata_warning(columns: Iterable[str]) -> str | None:
+    """Returns what to tell whoever gives these columns of `METADATA` to a network, one sentence; None for nothing."""
+    leaking = [column for column in columns if column in METADATA_FROM_DIAGNOSIS]
+    if not leaking:
+        return None
+    return (
+        f"the network is given {' and '.join(leaking)}, decided from the diagnosis: it can answer without looking at a "
+        "picture, and its results are not comparable with those of pictures alone (docs/data_card.md)"
+    )

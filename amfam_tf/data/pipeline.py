@@ -39,6 +39,7 @@ from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
 __all__ = [
     "METADATA_INPUTS",
+    "check_training_cases",
     "encode_metadata",
     "evaluation_dataset",
     "evaluation_steps",
@@ -161,6 +162,16 @@ def evaluation_dataset(cases: pd.DataFrame, config: Config, use_cache: bool = Fa
     dataset = elements.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     # The last batch has the remaining cases: every case counts once in a metric.
     return _finish(dataset.batch(config.training.batch_size, drop_remainder=False))
+
+
+def check_training_cases(cases: pd.DataFrame, config: Config) -> None:
+    """Checks, without reading a picture, that these cases can be sampled as the configuration says.
+
+    Raises:
+        DataError: a label has no case to balance with.
+    """
+    if config.data.sampling == "balanced":
+        balanced.cases_by_label(cases)
 
 
 def training_batch_size(config: Config) -> int:

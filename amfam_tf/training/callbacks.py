@@ -1,4 +1,4 @@
-"""What happens between epochs: seeds, checkpoints and early stop, curves, pictures, and the progress display."""
+"""What happens around epochs: stages, seeds, checkpoints and early stop, curves, pictures, the progress display."""
 
 import math
 import time
@@ -14,8 +14,10 @@ from rich.text import Text
 from amfam_tf.errors import RunError
 from amfam_tf.layers import GradientReversal
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.training import optimizers
 from amfam_tf.training.panel import draw_panel
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
+from amfam_tf.training.stages import StagePlan
 
 MONITORED = "val_accuracy"
 
@@ -36,6 +38,34 @@ class EpochSeeds(keras.callbacks.Callback):
         for index, generator in enumerate(self._generators):
             draws = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2)
             generator.state.assign(draws.astype(generator.state.dtype))
+
+
+class Stages(keras.callbacks.Callback):
+    """Enters the stage of each epoch; its optimiser starts anew, its learning rate goes on.
+
+    Args:
+        plan: of the training.
+        steps: in an epoch.
+    """
+
+    def __init__(self, plan: StagePlan, steps: int):
+        super().__init__()
+        self._plan = plan
+        self._steps = steps
+        self._entered: int | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        index = self._plan.index(epoch)
+        if index == self._entered:
+            return
+        start = self._plan.starts[index]
+        self.model.enter_stage(self._plan.stages[index])
+        optimizers.continue_schedule(self.model.optimizer, start * self._steps)
+        # A run resumed within a stage has loaded what the optimiser was.
+        if epoch == start > 0:
+            optimizers.restart(self.model.optimizer)
+        self.model.make_train_function()
+        self._entered = index
 
 
 class ReversalRamp(keras.callbacks.Callback):
@@ -64,12 +94,14 @@ class Checkpoint(keras.callbacks.Callback):
         folder: where to.
         state: of the epochs already done.
         patience: epochs without a better mean validation accuracy; None never stops.
+        plan: of the training; only epochs of its last stage can be the best or wait for a better one.
     """
 
-    def __init__(self, folder: RunFolder, state: RunState, patience: int | None):
+    def __init__(self, folder: RunFolder, state: RunState, patience: int | None, plan: StagePlan):
         super().__init__()
         self.folder = folder
         self.state = state
+        self._plan = plan
         self._patience = math.inf if patience is None else patience
         self._began = 0.0
 
@@ -77,8 +109,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch, **{name: float(value) for name, value in logs.items()}}
-        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        values = {name: float(value) for name, value in logs.items()}
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             raise RunError(
                 f"{broken[0]} is no longer a finite number in epoch {epoch}: lower optimizer.learning_rate or set "
@@ -86,9 +118,9 @@ class Checkpoint(keras.callbacks.Callback):
             )
         weights = f"epoch-{epoch:04d}.weights.h5"
         write_file(self.folder.checkpoints / weights, self.model.save_weights)
-        better = row[MONITORED] > self.state.best_accuracy
-        best = self._best(epoch, row[MONITORED]) if better else {"waited": self.state.waited + 1}
-        changed = {**vars(self.state), **best}
+        stage = {"stage": self._plan.stage(epoch).name} if self._plan.staged else {}
+        row = {"epoch": epoch, **stage, **values}
+        changed = {**vars(self.state), **self._judge(epoch, values[MONITORED])}
         self.state = RunState(
             **changed
             | {
@@ -102,7 +134,12 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder.write_state(self.state)
         self.model.stop_training = self.state.stopped
 
-    def _best(self, epoch: int, accuracy: float) -> dict[str, object]:
+    def _judge(self, epoch: int, accuracy: float) -> dict[str, object]:
+        """Returns what the epoch changes in the state; writes its weights if they are the best."""
+        if not self._plan.is_last(epoch):
+            return {}
+        if accuracy <= self.state.best_accuracy:
+            return {"waited": self.state.waited + 1}
         weights = f"best-{epoch:04d}.weights.h5"
         write_file(self.folder.checkpoints / weights, self.model.network.save_weights)
         return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
@@ -177,10 +214,12 @@ class ProgressDisplay(keras.callbacks.Callback):
         epochs: at most.
         steps: in an epoch.
         loss_names: the named losses to show.
+        plan: of the training; the stage is shown if there are several.
     """
 
-    def __init__(self, console: Console, epochs: int, steps: int, loss_names: tuple[str, ...]):
+    def __init__(self, console: Console, epochs: int, steps: int, loss_names: tuple[str, ...], plan: StagePlan):
         super().__init__()
+        self._plan = plan
         self._console = console
         self._epochs = epochs
         self._steps = steps
@@ -193,7 +232,7 @@ class ProgressDisplay(keras.callbacks.Callback):
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = _BarWithValues(*columns, console=self._console, transient=True)
-        self._task = self._bar.add_task(f"epoch {epoch + 1}/{self._epochs}", total=self._steps)
+        self._task = self._bar.add_task(self._title(epoch), total=self._steps)
         self._bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -205,13 +244,17 @@ class ProgressDisplay(keras.callbacks.Callback):
         self._stop_bar()
         seconds = time.perf_counter() - self._began
         self._console.print(
-            f"epoch {epoch + 1}/{self._epochs}  {seconds:.1f} s  {self._describe(logs)}  "
+            f"{self._title(epoch)}  {seconds:.1f} s  {self._describe(logs)}  "
             f"[bold]validation accuracy {logs[MONITORED]:.4f}[/bold]",
             soft_wrap=True,
         )
 
     def on_train_end(self, logs=None):  # noqa: ARG002
         self._stop_bar()
+
+    def _title(self, epoch: int) -> str:
+        stage = f" ({self._plan.stage(epoch).name})" if self._plan.staged else ""
+        return f"epoch {epoch + 1}/{self._epochs}{stage}"
 
     def _stop_bar(self) -> None:
         if self._bar is not None:

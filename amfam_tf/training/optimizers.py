@@ -1,4 +1,4 @@
-"""Adam with coupled L2, and the learning-rate schedules."""
+"""Adam with coupled L2, the learning-rate schedules, and how both go from one stage of training to the next."""
 
 import keras
 import tensorflow as tf
@@ -38,6 +38,48 @@ class CoupledAdam(keras.optimizers.Adam):
         return {**super().get_config(), "l2": self.l2, "exclude": self.exclude}
 
 
+class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule over the whole training, for an optimiser that counts its steps from the beginning of a stage.
+
+    Args:
+        schedule: of all steps.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule):
+        self.schedule = schedule
+        self.steps_before = 0
+
+    def __call__(self, step):
+        return self.schedule(step + self.steps_before)
+
+    def get_config(self):
+        return {"schedule": self.schedule}
+
+
+def continue_schedule(optimizer: keras.optimizers.Optimizer, steps_before: int) -> None:
+    """Makes the learning rate that of `steps_before` steps later; to be called before a train step is traced."""
+    rate = _inner(optimizer)._learning_rate
+    if isinstance(rate, ContinuedSchedule):
+        rate.steps_before = steps_before
+
+
+def restart(optimizer: keras.optimizers.Optimizer) -> None:
+    """Sets Adam's moments and its count of steps to 0, as those of a new optimiser.
+
+    Without it, a variable whose training begins in a later stage would start with moments of 0 and no correction of
+    their bias: its first hundreds of steps would be up to six times as long as Adam's.
+    """
+    inner = _inner(optimizer)
+    for variable in inner.variables:
+        if variable is not inner._learning_rate:
+            variable.assign(tf.zeros_like(variable))
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Returns the optimiser inside loss scaling, which keeps its own state."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
     """Returns the optimiser of a configuration for a training of `epochs` times `steps_per_epoch` steps."""
     exclude = NORM_AND_BIAS if config.exclude_norm_and_bias else ()
@@ -59,12 +101,13 @@ def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int)
 def _learning_rate(config: OptimizerConfig, steps_per_epoch: int, epochs: int):
     warmup_steps = config.warmup_epochs * steps_per_epoch
     if config.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
+        schedule = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup_steps else config.learning_rate,
             decay_steps=max(1, steps_per_epoch * epochs - warmup_steps),
             warmup_target=config.learning_rate if warmup_steps else None,
             warmup_steps=warmup_steps,
         )
+        return ContinuedSchedule(schedule)
     if warmup_steps:
-        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup_steps, config.learning_rate)
+        return ContinuedSchedule(keras.optimizers.schedules.PolynomialDecay(0.0, warmup_steps, config.learning_rate))
     return config.learning_rate

@@ -25,13 +25,13 @@ class RunState:
     Attributes:
         epochs: complete epochs.
         weights: file of the trainer's weights and optimiser state after them, in `checkpoints/`.
-        best_epoch: 0-based epoch with the best mean validation accuracy.
+        best_epoch: 0-based epoch with the best mean validation accuracy, of the last stage.
         best_accuracy: that accuracy, in [0, 1].
         best_weights: file of the network's weights after it.
         waited: epochs since.
         stopped: early stopping ended training.
         finished: `model.keras` is written.
-        history: one mapping per epoch.
+        history: one mapping per epoch; "stage" is in it if the method trains in several.
         seconds: wall time of each epoch.
     """
 
@@ -43,7 +43,7 @@ class RunState:
     waited: int = 0
     stopped: bool = False
     finished: bool = False
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
 

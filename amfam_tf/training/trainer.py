@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from amfam_tf.models.lesion_model import LesionModel
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.models.lesion_model import LesionModel, Stage
+from amfam_tf.tasks import TASKS
 from amfam_tf.training.losses import Loss, Tensors
 
 TOTAL = "loss"
@@ -15,13 +15,17 @@ TOTAL = "loss"
 class Trainer(keras.Model):
     """Trains a network on Eq. 4, L = sum of weight * loss, and tracks every named loss and accuracy.
 
-    Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], and class numbers int [B] under
-    each task's name. Metrics: "loss", each loss's name, "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is
-    a mean over cases, so a smaller last batch counts for what it holds.
+    Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], class numbers int [B] under
+    each task's name, and "metadata" float32 [B, n] if the network takes it. Metrics: "loss", each loss's name,
+    "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a smaller last batch counts for
+    what it holds.
 
     Args:
-        network: maps {"clinical", "dermoscopic"} to outputs by name.
+        network: maps {"clinical", "dermoscopic"} (and "metadata") to outputs by name.
         losses: the terms of Eq. 4.
+
+    Raises:
+        ValueError: a stage of the network names a loss or a part that does not exist.
     """
 
     def __init__(self, network: LesionModel, losses: Sequence[Loss], **kwargs):
@@ -32,6 +36,8 @@ class Trainer(keras.Model):
             name: keras.metrics.Mean(name=name)
             for name in (TOTAL, *self.losses_by_name, "accuracy", *(f"accuracy_{task.name}" for task in TASKS))
         }
+        self._check_stages()
+        self._stage = Stage("all")
         self.built = True
 
     @property
@@ -40,13 +46,40 @@ class Trainer(keras.Model):
         return list(self._trackers.values())
 
     def call(self, inputs, training=False):
-        return self.network({key: inputs[key] for key in MODALITIES}, training=training)
+        return self.network({key: inputs[key] for key in self.network.input}, training=training)
+
+    def enter_stage(self, stage: Stage) -> None:
+        """Makes a stage the one that the following steps train in.
+
+        What it freezes stays as it is bit for bit: variables get no gradient and no weight decay, and batch
+        normalisation uses and keeps its moving averages. The functions that run a step are made anew.
+        """
+        for name in self._stage.frozen:
+            self._set_trainable(name, True)
+        for name in stage.frozen:
+            self._set_trainable(name, False)
+        self._stage = stage
+        self.train_function = self.test_function = None
+
+    def _set_trainable(self, part: str, trainable: bool) -> None:
+        for layer in self.network.parts[part]:
+            layer.trainable = trainable
+
+    def _check_stages(self) -> None:
+        for stage in self.network.stages:
+            unknown = {*(stage.losses or ())} - set(self.losses_by_name) | {*stage.frozen} - set(self.network.parts)
+            if unknown:
+                raise ValueError(f"Stage {stage.name!r} names no loss and no part. Received: {sorted(unknown)}")
 
     def compute_losses(self, batch: Tensors, training: bool) -> dict[str, tf.Tensor]:
-        """Returns {"loss": Eq. 4, and each of its terms by name}, scalars; updates the metrics."""
+        """Returns {"loss": Eq. 4, and each of its terms by name}, scalars; updates the metrics.
+
+        The sum is of the losses that the stage minimises; the others are only logged.
+        """
         outputs = self(batch, training=training)
         terms = {name: loss(batch, outputs) for name, loss in self.losses_by_name.items()}
-        total = tf.add_n([self.losses_by_name[name].weight * value for name, value in terms.items()])
+        minimised = terms if self._stage.losses is None else self._stage.losses
+        total = tf.add_n([self.losses_by_name[name].weight * terms[name] for name in minimised])
         losses = {TOTAL: total, **terms}
         self._update_metrics(batch, outputs, losses)
         return losses
@@ -57,8 +90,14 @@ class Trainer(keras.Model):
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled_loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.optimizer.apply_gradients(self._updates(gradients, variables))
         return self.get_metrics_result()
+
+    def _updates(self, gradients: list, variables: list) -> list[tuple]:
+        """Returns (gradient, variable) of what the stage trains; a variable that none of its losses reaches is left."""
+        pairs = zip(gradients, variables, strict=True)
+        # A stage of all losses reaches everything: there, Keras warns of a variable without a gradient.
+        return [pair for pair in pairs if pair[0] is not None or self._stage.losses is None]
 
     def test_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         self.compute_losses(batch, training=False)

@@ -46,7 +46,9 @@ def _draw(axes: Axes, history: pd.DataFrame, name: str) -> None:
             history["epoch"], history[held_out], color=style.VERMILLION, linestyle="--", label="validation", **marks
         )
     if name == ACCURACY and held_out in history and history[held_out].notna().any():
-        best = history.loc[history[held_out].idxmax()]
+        # Before the last stage the final prediction is not trained, and no epoch can be the best.
+        last = history[history["stage"] == history["stage"].iloc[-1]] if "stage" in history else history
+        best = history.loc[last[held_out].idxmax()]
         text = f"best: {best[held_out]:.3f}, epoch {best['epoch']:.0f}"
         axes.axvline(best["epoch"], color=style.PALE, linewidth=1, zorder=0, label=text)
     axes.set_xlabel("epoch (from 0)")

@@ -1,0 +1,60 @@
+"""A small method that trains in two stages: first a branch, then an embedding on the frozen branch."""
+
+import keras
+from keras import layers
+
+from amfam_tf.config import ModelConfig
+from amfam_tf.models.heads import ClassifierHeads
+from amfam_tf.models.lesion_model import LesionModel, Stage, image_inputs
+from amfam_tf.models.registry import Method
+from amfam_tf.tasks import TASKS, metadata_size
+
+STAGES = (
+    Stage("branch", losses=("classification_clinical",)),
+    Stage("embedding", losses=("classification",), frozen=("G", "B")),
+)
+
+
+@keras.saving.register_keras_serializable(package="amfam_tf_tests")
+class StagedModel(LesionModel):
+    """G: convolution and batch normalisation; B: a branch of classifiers on the clinical picture; E: embedding, C."""
+
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "staged", **kwargs):
+        norm = layers.BatchNormalization(momentum=0.9, name="norm")
+        backbone = keras.Sequential([layers.Conv2D(4, 8, strides=8, name="convolution"), norm], name="backbone")
+        pool = layers.GlobalAveragePooling2D(name="pool")
+        branch, final = ClassifierHeads(config, name="branch"), ClassifierHeads(config, name="final")
+        embedding = [layers.Dense(8, activation="relu", name="embedding"), layers.Dropout(0.5, name="dropout")]
+        inputs = image_inputs(image_size)
+        if config.metadata:
+            inputs["metadata"] = keras.Input((metadata_size(config.metadata),), name="metadata")
+        pooled = {key: pool(backbone(inputs[key])) for key in ("clinical", "dermoscopic")}
+        joined = layers.Concatenate(name="join")([*pooled.values(), *([inputs["metadata"]] if config.metadata else [])])
+        outputs = final(embedding[1](embedding[0](joined)))
+        outputs |= {f"clinical_{name}": value for name, value in branch(pooled["clinical"]).items()}
+        super().__init__(
+            inputs=inputs,
+            outputs=outputs,
+            parts={"G": [backbone], "B": branch.layers, "E": embedding, "C": final.layers},
+            config=config,
+            image_size=image_size,
+            branches=("", "clinical"),
+            stages=STAGES,
+            name=name,
+            **kwargs,
+        )
+
+    def _logits(self, modalities):
+        """Returns the logits: of the clinical picture alone those of the branch."""
+        if tuple(modalities) == ("clinical",):
+            return {task.name: self.output[f"clinical_{task.name}"] for task in TASKS}
+        return super()._logits(modalities)
+
+
+STAGED = Method(
+    "A method of two stages.",
+    "this test",
+    StagedModel,
+    {"model": {"adversarial": False, "reconstruction": False, "attention": "none"}},
+    takes_metadata=True,
+)

@@ -1,0 +1,268 @@
+"""Training in stages: what each stage changes, what it leaves, what counts, and that any interruption resumes."""
+
+import io
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from rich.console import Console
+from small import random_batch, small_config
+from staged_method import STAGED, STAGES
+
+from amfam_tf import models
+from amfam_tf.config import TrainingConfig
+from amfam_tf.errors import ConfigError
+from amfam_tf.models.lesion_model import Stage
+from amfam_tf.training import callbacks, run_folder
+from amfam_tf.training import run as run_module
+from amfam_tf.training.run import create_trainer, dry_run, fit
+from amfam_tf.training.run_folder import RunFolder
+from amfam_tf.training.stages import plan_stages
+from amfam_tf.training.trainer import Trainer
+
+# 16 training cases in batches of 8; cosine, dropout and augmentation: all that a resumed run has to repeat.
+FAST = (
+    "training.epochs=4",
+    "training.pretraining_epochs=2",
+    "training.batch_size=8",
+    "optimizer.learning_rate=0.01",
+    "optimizer.weight_decay=0.1",
+)
+
+
+@pytest.fixture(autouse=True)
+def staged_method(monkeypatch):
+    monkeypatch.setitem(models.METHODS, "staged", STAGED)
+
+
+def staged_config(*overrides):
+    return small_config(*FAST, *overrides, method="staged")
+
+
+def quiet():
+    return Console(quiet=True)
+
+
+def values_of(layers):
+    return [weight.numpy() for layer in layers for weight in layer.weights]
+
+
+def parts_of(network):
+    return {name: values_of(part) for name, part in network.parts.items()}
+
+
+def changed(before, after):
+    """Returns the names of the parts of which any weight, moving averages included, differs in any bit."""
+    return {
+        name
+        for name in before
+        if any(old.tobytes() != new.tobytes() for old, new in zip(before[name], after[name], strict=True))
+    }
+
+
+def batches():
+    return tf.data.Dataset.from_tensors(random_batch(8)).repeat()
+
+
+# The plan.
+
+
+@pytest.mark.parametrize(
+    ("epochs", "pretraining", "starts"), [(10, None, (0, 5)), (5, None, (0, 2)), (2, None, (0, 1)), (9, 7, (0, 7))]
+)
+def test_the_last_stage_begins_after_the_pretraining_epochs(epochs, pretraining, starts):
+    plan = plan_stages(STAGES, TrainingConfig(epochs=epochs, pretraining_epochs=pretraining))
+    assert plan.starts == starts
+    assert [plan.index(epoch) for epoch in range(epochs)] == [0] * starts[1] + [1] * (epochs - starts[1])
+    assert [plan.is_last(epoch) for epoch in range(epochs)] == [False] * starts[1] + [True] * (epochs - starts[1])
+    assert plan.stage(starts[1]).name == "embedding"
+
+
+def test_a_method_of_one_stage_is_in_it_from_the_first_epoch():
+    plan = plan_stages([Stage("all")], TrainingConfig(epochs=3, pretraining_epochs=2))
+    assert (plan.starts, plan.staged, plan.is_last(0)) == ((0,), False, True)
+
+
+def test_fewer_epochs_than_stages_are_refused_before_the_folder_is_claimed(drawn, tmp_path):
+    config = small_config("training.epochs=1", method="staged")
+    with pytest.raises(ConfigError, match=r"2 stages \(branch, embedding\): training.epochs must be at least 2"):
+        fit(drawn, tmp_path / "run", config, quiet())
+    assert not (tmp_path / "run/config.yaml").exists()
+
+
+# A step.
+
+
+@pytest.mark.parametrize("mode", ["coupled", "decoupled"])
+def test_a_stage_changes_what_its_losses_reach_and_freezes_the_rest(mode):
+    """Weight decay of 0.1 would show in every variable that the optimiser touches, gradient or not."""
+    trainer = create_trainer(staged_config(f"optimizer.weight_decay_mode={mode}"), steps_per_epoch=2)
+    network = trainer.network
+    states = [parts_of(network)]
+    for stage in (*STAGES, STAGES[0]):
+        trainer.enter_stage(stage)
+        trainer.fit(batches(), steps_per_epoch=2, epochs=1, verbose=0, shuffle=False)
+        states.append(parts_of(network))
+    assert changed(states[0], states[1]) == {"G", "B"}
+    assert changed(states[1], states[2]) == {"E", "C"}
+    assert changed(states[2], states[3]) == {"G", "B"}
+
+
+def test_batch_normalisation_of_a_frozen_part_uses_its_moving_averages():
+    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    batch = {name: tf.constant(value) for name, value in random_batch(8).items()}
+    branch = "clinical_DIAG"
+    trainer.enter_stage(STAGES[1])
+    frozen = trainer(batch, training=True)[branch].numpy()
+    np.testing.assert_allclose(frozen, trainer(batch, training=False)[branch].numpy(), rtol=1e-5)
+    trainer.enter_stage(STAGES[0])
+    assert not np.allclose(trainer(batch, training=True)[branch].numpy(), frozen, rtol=1e-2)
+
+
+def test_the_sum_is_of_the_losses_of_the_stage_and_all_are_logged():
+    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    batch = {name: tf.constant(value) for name, value in random_batch(4).items()}
+    for stage, name in zip(STAGES, ("classification_clinical", "classification"), strict=True):
+        trainer.enter_stage(stage)
+        losses = trainer.compute_losses(batch, training=False)
+        assert set(losses) == {"loss", "classification", "classification_clinical"}
+        assert float(losses["loss"]) == float(losses[name])
+    assert float(losses["classification"]) != float(losses["classification_clinical"])
+
+
+def test_a_stage_that_names_what_there_is_not_is_refused(monkeypatch):
+    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    monkeypatch.setattr(trainer.network, "_stages", (Stage("wrong", losses=("classificatoin",), frozen=("F",)),))
+    with pytest.raises(ValueError, match=r"Stage 'wrong' .* Received: \['F', 'classificatoin'\]"):
+        Trainer(trainer.network, tuple(trainer.losses_by_name.values()))
+
+
+# The whole training.
+
+
+@pytest.fixture(scope="module")
+def unbroken(drawn, tmp_path_factory):
+    """A run that nothing interrupted; beside it `first.weights.h5`, the checkpoint at the end of the first stage."""
+    path = tmp_path_factory.mktemp("runs") / "unbroken"
+
+    def keep(file, write):
+        original(file, write)
+        if file.name == "epoch-0001.weights.h5":
+            (path.parent / "first.weights.h5").write_bytes(file.read_bytes())
+
+    original = run_folder.write_file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.METHODS, "staged", STAGED)
+        patch.setattr(callbacks, "write_file", keep)
+        fit(drawn, path, staged_config(), quiet())
+    return path
+
+
+class Killed(BaseException):
+    """Stands for the process's sudden end: no `except Exception` may catch it."""
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_run_killed_in_either_stage_ends_as_an_unbroken_one(epoch, drawn, unbroken, tmp_path, monkeypatch):
+    """Killed while the checkpoint of an epoch is written: in the first stage, at its end, and in the last one."""
+
+    def dying_write(path, write):
+        if path.name == f"epoch-{epoch:04d}.weights.h5":
+            raise Killed
+        original(path, write)
+
+    original = run_folder.write_file
+    for module in (run_folder, callbacks, run_module):
+        monkeypatch.setattr(module, "write_file", dying_write)
+    with pytest.raises(Killed):
+        fit(drawn, tmp_path / "run", staged_config(), quiet())
+    assert RunFolder(tmp_path / "run").read_state().epochs == epoch
+    monkeypatch.undo()
+    monkeypatch.setitem(models.METHODS, "staged", STAGED)
+    fit(drawn, tmp_path / "run", staged_config(), quiet())
+    assert (tmp_path / "run/history.csv").read_bytes() == (unbroken / "history.csv").read_bytes()
+    ours, theirs = (keras.saving.load_model(run / "model.keras").get_weights() for run in (tmp_path / "run", unbroken))
+    assert [weight.tobytes() for weight in ours] == [weight.tobytes() for weight in theirs]
+
+
+def test_history_says_the_stage_and_the_best_epoch_is_of_the_last(unbroken):
+    history = pd.read_csv(unbroken / "history.csv")
+    assert list(history.columns[:2]) == ["epoch", "stage"]
+    assert list(history["stage"]) == ["branch", "branch", "embedding", "embedding"]
+    # In each stage, the sum is the loss of that stage.
+    minimised = [*history["classification_clinical"][:2], *history["classification"][2:]]
+    np.testing.assert_allclose(history["loss"], minimised, rtol=1e-6)
+    state = RunFolder(unbroken).read_state()
+    assert state.best_epoch == 2 + int(np.argmax(history["val_accuracy"][2:]))
+    assert state.best_accuracy == history["val_accuracy"][state.best_epoch]
+
+
+def test_the_first_stage_leaves_the_embedding_untrained_and_the_last_leaves_the_branch(unbroken):
+    """The finished model has the branch as the first stage left it, although its best epoch is a later one."""
+    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    initial = parts_of(trainer.network)
+    trainer.load_weights(unbroken.parent / "first.weights.h5")
+    after_first = parts_of(trainer.network)
+    assert changed(initial, after_first) == {"G", "B"}
+    finished = parts_of(keras.saving.load_model(unbroken / "model.keras"))
+    assert changed(after_first, finished) == {"E", "C"}
+
+
+def test_patience_counts_the_last_stage_only(drawn, tmp_path):
+    still = ("optimizer.learning_rate=1e-12", "optimizer.weight_decay=0")
+    config = staged_config("training.epochs=9", "training.pretraining_epochs=4", "training.patience=1", *still)
+    result = fit(drawn, tmp_path / "run", config, quiet())
+    # The first stage is as long as it is; the last one has its first epoch as the best and waits for one more.
+    assert (result.epochs, result.best_epoch) == (6, 4)
+
+
+def test_the_optimiser_starts_anew_in_the_last_stage_and_its_rate_goes_on():
+    """Adam's first step is as long as the learning rate, whatever the gradient: so is the first step of a stage."""
+    rates, moved = [], []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
+            rates.append(float(self.model.optimizer.learning_rate))
+            self.before = parts_of(self.model.network)
+
+        def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+            after = parts_of(self.model.network)
+            pairs = [(self.before[name], after[name]) for name in ("E", "C")]
+            moved.append(max(np.abs(new - old).max() for old, now in pairs for old, new in zip(old, now, strict=True)))
+
+    config = staged_config("optimizer.schedule=cosine", "optimizer.weight_decay=0")
+    trainer = create_trainer(config, steps_per_epoch=2)
+    stages = callbacks.Stages(plan_stages(STAGES, config.training), steps=2)
+    trainer.fit(batches(), steps_per_epoch=2, epochs=4, callbacks=[stages, Watch()], verbose=0, shuffle=False)
+    steps = np.arange(8)
+    np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * steps / 8)) / 2, rtol=1e-5)
+    assert moved[:4] == [0, 0, 0, 0]
+    assert moved[4] == pytest.approx(rates[4], rel=1e-3)
+
+
+def test_other_ways_to_run_a_step_go_through_both_stages(drawn, tmp_path):
+    config = staged_config(
+        "training.epochs=2",
+        "training.pretraining_epochs=1",
+        "training.precision=mixed_float16",
+        "training.steps_per_execution=2",
+    )
+    console = Console(record=True, width=200, force_terminal=False, file=io.StringIO())
+    assert fit(drawn, tmp_path / "run", config, console).best_epoch == 1
+    assert list(pd.read_csv(tmp_path / "run/history.csv")["stage"]) == ["branch", "embedding"]
+    text = console.export_text()
+    assert "epoch 1/2 (branch)" in text
+    assert "epoch 2/2 (embedding)" in text
+
+
+def test_the_dry_run_tries_each_stage(drawn):
+    console = Console(record=True, width=200, file=io.StringIO())
+    dry_run(drawn, staged_config(), console)
+    text = console.export_text()
+    # G has 4 variables, B and C 32 each, E 2: the embedding is not reached first, the branch is frozen then.
+    for words in ("stage branch, from epoch 1:", "gradients: 36 of 70 variables"):
+        assert words in text
+    for words in ("stage embedding, from epoch 3:", "gradients: 34 of 34 variables"):
+        assert words in text
