@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amfam_tf.tasks import MODALITIES
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,16 +28,25 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     show_default=True,
     help="Temperature scaling, fitted on the validation split.",
 )
+@click.option(
+    "--modalities",
+    "modality",
+    type=click.Choice(MODALITIES),
+    help="Leave the other picture out; for methods that can do without it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of the tables.")
-def evaluate(run: Path, data: Path, split: str, against: Path | None, calibrate: bool, as_json: bool) -> None:
+def evaluate(
+    run: Path, data: Path, split: str, against: Path | None, calibrate: bool, modality: str | None, as_json: bool
+) -> None:
     """Predict a split of DATA with the finished RUN and measure it.
 
-    Writes predictions.csv, metrics.json, figures and report.html to RUN/evaluation/SPLIT.
+    Writes predictions.csv, metrics.json, figures and report.html to RUN/evaluation/SPLIT, or with --modalities
+    dermoscopic to RUN/evaluation/SPLIT-dermoscopic.
     """
     from amfam_tf.evaluation import html_report, report_json
     from amfam_tf.evaluation.run import compare_with, evaluate_run
 
-    evaluation = evaluate_run(run, data, split, _track, calibrate)
+    evaluation = evaluate_run(run, data, split, _track, calibrate, MODALITIES if modality is None else (modality,))
     comparison = None if against is None else compare_with(evaluation, against, data, _track)
     written = html_report.write_report(evaluation, comparison)
     if as_json:

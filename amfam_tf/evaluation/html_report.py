@@ -114,7 +114,7 @@ def _content(
     return {
         "run": evaluation.run.resolve().name,
         "method": evaluation.config.method,
-        "split": evaluation.split,
+        "split": evaluation.scope,
         "cases": report["cases"],
         "other_data": None if published is None or published["comparable"] else published["note"],
         "notes": evaluation.notes,

@@ -13,7 +13,7 @@ from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, report, report_json
 from amfam_tf.evaluation.calibration import Calibration
-from amfam_tf.tasks import SPLITS
+from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
 
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"
@@ -40,6 +40,7 @@ class Evaluation:
         table: the predictions table.
         report: content of metrics.json (NaN where undefined).
         notes: what a reader has to know, one sentence each.
+        modalities: the pictures that the model was given.
     """
 
     run: Path
@@ -50,11 +51,17 @@ class Evaluation:
     table: pd.DataFrame
     report: dict[str, Any]
     notes: tuple[str, ...]
+    modalities: tuple[str, ...] = MODALITIES
 
     @property
     def folder(self) -> Path:
         """Returns the folder that holds the files."""
-        return folder_of(self.run, self.split)
+        return folder_of(self.run, self.split, self.modalities)
+
+    @property
+    def scope(self) -> str:
+        """Returns the split, and which picture was given if one was left out, for headings."""
+        return self.split if _has_all(self.modalities) else f"{self.split}, {self.modalities[0]} picture alone"
 
 
 @dataclass(frozen=True)
@@ -74,13 +81,22 @@ class _Source:
         return self.release[self.release["split"] == split].reset_index(drop=True)
 
 
-def folder_of(run: Path, split: str) -> Path:
-    """Returns the folder of the evaluation of a split."""
-    return run / "evaluation" / split
+def folder_of(run: Path, split: str, modalities: tuple[str, ...] = MODALITIES) -> Path:
+    """Returns the folder of the evaluation of a split; one with a picture left out has a folder of its own."""
+    return run / "evaluation" / (split if _has_all(modalities) else "-".join((split, *modalities)))
+
+
+def _has_all(modalities: tuple[str, ...]) -> bool:
+    return set(modalities) == set(MODALITIES)
 
 
 def evaluate_run(
-    run: Path, data: Path, split: str = "test", track: Track | None = None, calibrate: bool = True
+    run: Path,
+    data: Path,
+    split: str = "test",
+    track: Track | None = None,
+    calibrate: bool = True,
+    modalities: tuple[str, ...] = MODALITIES,
 ) -> Evaluation:
     """Predicts a split with the best model of a run and writes predictions.csv and metrics.json.
 
@@ -91,28 +107,24 @@ def evaluate_run(
         data: a release in the Derm7pt layout.
         split: train, validate or test.
         calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
+        modalities: the pictures to give to the model; without one, the temperatures do not apply.
 
     Raises:
-        RunError: no run folder, or training has not finished.
+        RunError: no run folder, training has not finished, or the method cannot do without a picture.
         DataError: the release cannot be used, or the split has no cases.
     """
-    source, notes = _open(run, data, split, track)
+    source, notes = _open(run, data, split, track, modalities)
     cases = source.cases(split)
-    model = load_inference_model(run)
+    model = load_inference_model(run, modalities)
     raw = predict_cases(model, cases, source.config, track)
+    # The temperatures of a run are fitted with all its pictures.
+    calibrate = calibrate and _has_all(modalities)
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
     table = raw if fitted is None else calibration.apply(raw, fitted.temperatures)
-    notes += [*more, *absence_notes(table, split)]
-    content = _measure(source, split, table, raw, fitted, notes)
+    notes += [*input_notes(source.config, modalities), *more, *absence_notes(table, split)]
+    content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
     evaluation = Evaluation(
-        run=run,
-        split=split,
-        cases=cases,
-        release=source.release,
-        config=source.config,
-        table=table,
-        report=content,
-        notes=tuple(notes),
+        run, split, cases, source.release, source.config, table, content, tuple(notes), modalities=modalities
     )
     _write(evaluation)
     return evaluation
@@ -148,7 +160,9 @@ def _write(evaluation: Evaluation) -> None:
     report_json.write(evaluation.folder / METRICS_FILE, evaluation.report)
 
 
-def _open(run: Path, data: Path, split: str, track: Track | None) -> tuple[_Source, list[str]]:
+def _open(
+    run: Path, data: Path, split: str, track: Track | None, modalities: tuple[str, ...] = MODALITIES
+) -> tuple[_Source, list[str]]:
     """Returns the run and its data, which have cases in the split, and notes about them."""
     from amfam_tf.data.derm7pt import read_release
 
@@ -163,6 +177,8 @@ def _open(run: Path, data: Path, split: str, track: Track | None) -> tuple[_Sour
         raise DataError(f"{data} has no cases in the split {split}")
     notes = fingerprint_notes(run, release)
     published = report.published_part(config.method, everything, split)
+    if not _has_all(modalities):
+        published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
     return _Source(run, data, config, release, published, track, same_data=not notes), notes
 
 
@@ -179,14 +195,21 @@ def read_config(run: Path) -> Config:
     return configuration.read(run / CONFIG_FILE)
 
 
-def load_inference_model(run: Path) -> Any:
-    """Returns the classifier's part of a run's best model: images in, logits per task out.
+def load_inference_model(run: Path, modalities: tuple[str, ...] = MODALITIES) -> Any:
+    """Returns the classifier's part of a run's best model: these images in, logits per task out.
 
     Raises:
-        RunError: the file cannot be loaded.
+        RunError: the file cannot be loaded, or the method cannot do without an image that is left out.
     """
     model = load_network(run)
-    return model.inference_model() if hasattr(model, "inference_model") else model
+    if _has_all(modalities) and not hasattr(model, "inference_model"):
+        return model
+    try:
+        return model.inference_model(modalities)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
+        given = " and ".join(modalities)
+        raise RunError(f"run {run} cannot be evaluated with the {given} picture alone: {reason}") from error
 
 
 def load_network(run: Path) -> Any:
@@ -271,6 +294,14 @@ def fingerprint_notes(run: Path, release: pd.DataFrame) -> list[str]:
     return ["these are not the data that the run was trained on: a case of this split may have been trained on"]
 
 
+def input_notes(config: Config, modalities: tuple[str, ...]) -> list[str]:
+    """Returns a note if a picture is left out, and a note if the model is given what follows from the diagnosis."""
+    left_out = [name for name in MODALITIES if name not in modalities]
+    notes = [f"the model was not given the {name} picture" for name in left_out]
+    warning = metadata_warning(config.model.metadata)
+    return notes if warning is None else [*notes, warning]
+
+
 def absence_notes(table: pd.DataFrame, split: str) -> list[str]:
     """Returns a note if some class has no case."""
     absent = metrics.absent_classes(table)
@@ -283,7 +314,8 @@ def absence_notes(table: pd.DataFrame, split: str) -> list[str]:
 def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track | None = None) -> dict[str, Any]:
     """Compares an evaluation with another run on the same cases and writes `against_<name>.json` beside it.
 
-    The other run's predictions.csv is used if it is newer than its model; else it is evaluated first.
+    The other run is given the same pictures. Its predictions.csv is used if it is newer than its model; else it is
+    evaluated first.
 
     Returns:
         What `compare_runs.compare` returns, with `first` and `second`, the names of the run folders.
@@ -293,11 +325,11 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
         DataError: its predictions are of other cases.
     """
     read_config(other)
-    path = folder_of(other, evaluation.split) / PREDICTIONS_FILE
+    path = folder_of(other, evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
     if path.is_file() and path.stat().st_mtime >= (other / MODEL_FILE).stat().st_mtime:
         second = predictions.read(path, evaluation.cases)
     else:
-        second = evaluate_run(other, data, evaluation.split, track).table
+        second = evaluate_run(other, data, evaluation.split, track, modalities=evaluation.modalities).table
     names = dict(zip(("first", "second"), short_names(evaluation.run.resolve(), other.resolve()), strict=True))
     comparison = names | compare_runs.compare(evaluation.table, second)
     report_json.write(evaluation.folder / against_file(names["second"]), comparison)
