@@ -11,7 +11,9 @@ STYLES = {"total": "bold", "quiet": "dim"}
 
 def to_rich(table: Table) -> RichTable:
     """Returns a table for the terminal."""
-    shown = RichTable(title=table.caption, caption=table.note or None, box=box.SIMPLE_HEAD, padding=(0, 1))
+    shown = RichTable(
+        title=table.caption, caption=table.note or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for place, heading in enumerate(table.headings):
         left = place < table.headers or place in table.text
         # Only text may be broken: a number on two lines is another number.

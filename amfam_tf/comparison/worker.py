@@ -5,9 +5,7 @@ never outlives the process that started it.
 """
 
 import json
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +16,9 @@ import numpy as np
 
 from amfam_tf import config as configuration
 from amfam_tf.comparison import records
+from amfam_tf.comparison.life import end_with_parent
 from amfam_tf.errors import UserError
 
-STANDARD_INPUT = 0
-ORPHANED = 3
 WARM_UP, REPEATS, BATCH_SIZE = 2, 10, 16
 """Batches before measuring, batches measured, and cases in each."""
 
@@ -91,18 +88,6 @@ def command(work: str, **arguments: Any) -> list[str]:
         **arguments: of that function, as JSON has them.
     """
     return [sys.executable, "-m", __name__, json.dumps({"work": work, "arguments": arguments})]
-
-
-def end_with_parent() -> None:
-    """Ends this process at once when its standard input ends; nothing is ever written to that."""
-
-    def wait() -> None:
-        # Not sys.stdin: a thread that waits in it can keep the interpreter from ending.
-        while os.read(STANDARD_INPUT, 1):
-            pass
-        os._exit(ORPHANED)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,0 +1,175 @@
+"""Mean, deviation, intervals and paired differences against computations that share no code with them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from prediction_tables import random_table
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from amfam_tf.comparison import results
+from amfam_tf.comparison.results import AUC, AVERAGE, DIAGNOSIS_AUC, METRICS, summarise, two_sided_p
+from amfam_tf.errors import DataError
+from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.tasks import DIAGNOSIS, TASKS
+
+RESAMPLES = 40
+FEW = 4
+
+
+def fellows(cases: int, seed: int, groups: tuple[tuple[str, int], ...]) -> dict[str, dict[int, pd.DataFrame]]:
+    """Returns tables on the same labels: group -> seed -> table."""
+    first = random_table(cases, seed, skill=1.5)
+    generator = np.random.default_rng(seed + 1)
+
+    def table() -> pd.DataFrame:
+        labels, probabilities = {}, {}
+        for task in TASKS:
+            labels[task.name] = predictions.true_labels(first, task)
+            values = predictions.task_probabilities(first, task)
+            values = values * np.exp(generator.normal(size=values.shape))
+            probabilities[task.name] = values / values.sum(axis=1, keepdims=True)
+        return predictions.to_frame(first["case_num"].to_numpy(), labels, probabilities)
+
+    return {name: {number: table() for number in range(seeds)} for name, seeds in groups}
+
+
+def plain_metrics(table: pd.DataFrame) -> dict[str, float]:
+    """Returns every metric by scikit-learn."""
+    found, areas = {}, []
+    for task in TASKS:
+        truth = table[f"{task.name}_true"]
+        found[task.name] = accuracy_score(truth, table[f"{task.name}_pred"])
+        present = [name for name in task.classes if (truth == name).any() and not (truth == name).all()]
+        areas.append(np.mean([roc_auc_score(truth == name, table[f"{task.name}_{name}"]) for name in present]))
+    found[AVERAGE] = np.mean(list(found.values()))
+    return found | {AUC: np.mean(areas), DIAGNOSIS_AUC: areas[0]}
+
+
+def test_values_are_means_over_the_seeds_of_scikit_learns():
+    tables = fellows(120, 0, (("one", 3), ("other", 1)))
+    for result in summarise(tables, resamples=RESAMPLES):
+        assert result.seeds == tuple(tables[result.name])
+        expected = [plain_metrics(table) for table in tables[result.name].values()]
+        for metric in METRICS:
+            values = [row[metric] for row in expected]
+            assert result.values[metric].by_seed == pytest.approx(values)
+            assert result.values[metric].mean == pytest.approx(sum(values) / len(values))
+            if len(values) == 1:
+                assert np.isnan(result.values[metric].deviation)
+            else:
+                squares = sum((value - np.mean(values)) ** 2 for value in values)
+                assert result.values[metric].deviation == pytest.approx((squares / (len(values) - 1)) ** 0.5)
+
+
+def test_mean_and_deviation_by_hand():
+    value = results.Value((0.70, 0.74, 0.78), 0.6, 0.8)
+    assert value.mean == pytest.approx(0.74)
+    assert value.deviation == pytest.approx(0.04)
+
+
+def test_intervals_and_differences_equal_a_loop_over_resampled_rows():
+    """Each resample as a table with its rows repeated, measured by scikit-learn."""
+    tables = fellows(60, 3, (("amfam", 2), ("concat", 2), ("other", 1)))
+    found = {result.name: result for result in summarise(tables, "amfam", resamples=FEW)}
+    strata = predictions.true_labels(tables["amfam"][0], DIAGNOSIS)
+    (counts,) = intervals.resample_blocks(strata, FEW)
+    drawn = {}
+    for group, runs in tables.items():
+        weights = results.seed_weights(group, len(runs), FEW)
+        drawn[group] = pd.DataFrame(
+            [
+                sum(
+                    weight * pd.Series(plain_metrics(table.loc[table.index.repeat(row.astype(int))]))
+                    for weight, table in zip(weights[number], runs.values(), strict=True)
+                    if weight
+                )
+                for number, row in enumerate(counts)
+            ]
+        )
+    means = {group: pd.DataFrame([plain_metrics(table) for table in runs.values()]) for group, runs in tables.items()}
+    p_values = {metric: [] for metric in METRICS}
+    for metric in METRICS:
+        for group, result in found.items():
+            ends = np.quantile(drawn[group][metric], [0.025, 0.975])
+            assert (result.values[metric].low, result.values[metric].high) == pytest.approx(tuple(ends))
+        for group in ("concat", "other"):
+            change = (drawn[group] - drawn["amfam"])[metric]
+            difference = found[group].differences[metric]
+            assert difference.value == pytest.approx(means[group][metric].mean() - means["amfam"][metric].mean())
+            assert (difference.low, difference.high) == pytest.approx(tuple(np.quantile(change, [0.025, 0.975])))
+            p_values[metric].append(difference.p)
+        corrected = compare_runs.holm(p_values[metric])
+        assert [found[group].differences[metric].p_holm for group in ("concat", "other")] == corrected
+    assert found["amfam"].differences == {}
+
+
+def test_the_interval_counts_cases_and_seeds():
+    """Seeds that are right on all cases or on none: all of the spread is between them."""
+    perfect = random_table(50, 0, skill=100.0)
+    wrong = perfect.copy()
+    for task in TASKS:
+        columns = predictions.probability_columns(task)
+        wrong[columns] = np.roll(perfect[columns].to_numpy(), 1, axis=1)
+        wrong[f"{task.name}_pred"] = np.array(task.classes)[wrong[columns].to_numpy().argmax(axis=1)]
+    (both,) = summarise({"both": {0: perfect, 1: wrong}})
+    (one,) = summarise({"both": {0: perfect}})
+    value = both.values[AVERAGE]
+    assert (value.mean, value.low, value.high) == (0.5, 0.0, 1.0)
+    assert value.deviation == pytest.approx(0.5**0.5)
+    assert (one.values[AVERAGE].low, one.values[AVERAGE].high) == (1.0, 1.0)
+
+
+def test_seed_weights_are_fair_draws_that_other_groups_do_not_change():
+    weights = results.seed_weights("concat", 3, 4000)
+    assert weights.sum(axis=1) == pytest.approx(1.0)
+    assert set(np.unique(weights)) == {0, 1 / 3, 2 / 3, 1}
+    # Each draw of 3 of 3: the share of a seed has mean 1/3 and variance (1/3)(2/3)/3.
+    assert weights.mean(axis=0) == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert weights.var(axis=0) == pytest.approx([2 / 27] * 3, rel=0.1)
+    assert not np.array_equal(weights, results.seed_weights("amfam", 3, 4000))
+    tables = fellows(40, 5, (("amfam", 2), ("concat", 2)))
+    alone = summarise({"concat": tables["concat"]}, resamples=RESAMPLES)[0]
+    beside = summarise(tables, resamples=RESAMPLES)[1]
+    assert alone.values == beside.values
+
+
+def test_equal_runs_of_one_seed_do_not_differ():
+    tables = fellows(50, 1, (("amfam", 1),))
+    found = summarise({**tables, "copy": tables["amfam"]}, "amfam", resamples=RESAMPLES)[1]
+    for metric in METRICS:
+        difference = found.differences[metric]
+        assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+        assert (difference.p, difference.p_holm) == (1, 1)
+
+
+def test_p_value_by_hand():
+    assert two_sided_p(np.array([1.0] * 99)) == pytest.approx(2 * 1 / 100)
+    assert two_sided_p(np.array([-1.0] * 4 + [1.0] * 95)) == pytest.approx(2 * 5 / 100)
+    assert two_sided_p(np.array([-1.0, 1.0])) == 1.0
+    assert np.isnan(two_sided_p(np.array([1.0, np.nan])))
+
+
+def test_order_of_the_cases_does_not_matter_and_other_cases_are_refused():
+    tables = fellows(40, 2, (("amfam", 1), ("concat", 1)))
+    shuffled = tables["concat"][0].sample(frac=1, random_state=0)
+    straight, mixed = (
+        summarise({"amfam": tables["amfam"], "concat": {0: table}}, "amfam", resamples=RESAMPLES)
+        for table in (tables["concat"][0], shuffled)
+    )
+    assert straight == mixed
+    with pytest.raises(DataError, match="not evaluated on the same cases"):
+        summarise({"amfam": tables["amfam"], "concat": {0: shuffled.iloc[1:]}})
+
+
+def test_no_reference_no_differences():
+    tables = fellows(40, 2, (("concat", 1), ("other", 1)))
+    assert all(not result.differences for result in summarise(tables, "amfam", resamples=RESAMPLES))
+
+
+def test_a_class_that_no_case_has_is_left_out_of_the_auc():
+    table = random_table(60, 4)
+    misc = table["DIAG_true"] == "MISC"
+    kept = table[~misc].reset_index(drop=True)
+    found = summarise({"one": {0: kept}}, resamples=RESAMPLES)[0].values
+    assert found[DIAGNOSIS_AUC].mean == pytest.approx(plain_metrics(kept)[DIAGNOSIS_AUC])
+    assert np.isfinite([found[DIAGNOSIS_AUC].low, found[AUC].high]).all()
