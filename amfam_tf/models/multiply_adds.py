@@ -20,11 +20,8 @@ def count_multiply_adds(model: keras.Model) -> int:
     Raises:
         TypeError: a layer with weights of another kind.
     """
-    inputs = {
-        name: keras.KerasTensor((1, *tensor.shape[1:]), dtype=tensor.dtype) for name, tensor in model.input.items()
-    }
     counts: list[int] = []
-    _walk(model, [inputs[name] for name in model.input], counts)
+    _walk(model, [keras.KerasTensor((1, *tensor.shape[1:]), dtype=tensor.dtype) for tensor in model.inputs], counts)
     return sum(counts)
 
 
