@@ -72,21 +72,22 @@ def _about(section: Section) -> str:
 def summary(section: Section) -> list[Key]:
     """Returns the numbers of a section to read first: AMFAM, and the best of the others by mean accuracy."""
     others = [result for result in section.results if result.name != REFERENCE]
-    keys = [_key(result, "the method of the paper") for result in section.results if result.name == REFERENCE]
+    keys = [_key(section, result, "the method of the paper") for result in section.results if result.name == REFERENCE]
     if others:
         best = max(others, key=lambda result: result.values[AVERAGE].mean)
         title = "the best of the others" if keys else "the best of these"
         found = best.differences.get(AVERAGE)
         beside = title if found is None else f"{title}; minus {REFERENCE}: {tables.with_ends(found)}"
-        keys.append(_key(best, beside))
+        keys.append(_key(section, best, beside))
     return keys
 
 
-def _key(result: GroupResult, beside: str) -> Key:
+def _key(section: Section, result: GroupResult, beside: str) -> Key:
     value = result.values[AVERAGE]
     interval = "" if value.low != value.low else tables.ends(value.low, value.high)
     beside = f"{_number(len(result.seeds), 'seed')}; {beside}"
-    return Key(f"Accuracy of {result.name}, mean of the 8 tasks", share(value.mean), interval, beside)
+    known = f" with {', '.join(section.metadata)}" if section.metadata else ""
+    return Key(f"Accuracy of {result.name}{known}, mean of the 8 tasks", share(value.mean), interval, beside)
 
 
 def forest_picture(outcome: Outcome) -> Picture:

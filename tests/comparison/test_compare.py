@@ -221,6 +221,7 @@ def test_methods_with_metadata_have_tables_of_their_own(two_sections):
         for table in tables.all_tables(two_sections, section):
             named = {row.cells[0] for row in table.rows}
             assert not named & {result.name for result in others.results}
+    assert page.summary(with_metadata)[0].title == "Accuracy of concat-adv with sex, location, mean of the 8 tasks"
     headings = tables.accuracy_table(two_sections, with_metadata).headings
     assert not any("amfam" in heading for heading in headings)
 

@@ -17,7 +17,8 @@ from amfam_tf.evaluation import predictions
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.run_folder import RunFolder
 
-FAST = (*SMALL, "data.image_size=32", "training.epochs=1", "training.batch_size=8")
+SMALLER = ("data.image_size=32", "model.reconstruction=false", "model.attention=none")
+FAST = (*SMALL, *SMALLER, "training.epochs=1", "training.batch_size=8")
 OPTIONS = ["--preset", "tiny", *(word for override in FAST for word in ("--set", override))]
 
 
@@ -72,7 +73,8 @@ def test_two_methods_with_two_seeds(drawn, tmp_path, monkeypatch, capsys):
         assert (runs[0] / "calibration.json").is_file()
     # The ablation is AMFAM without training-only parts: the classifiers are the same size, the networks are not.
     served, trained = (
-        [int(rows[m, n]["mean"]) for m in ("concat", "amfam")] for n in ("parameters_served", "parameters")
+        [float(rows[method, name]["mean"]) for method in ("concat", "amfam")]
+        for name in ("parameters_served", "parameters")
     )
     assert served[0] == served[1] == trained[0] < trained[1]
     model = out / "runs/amfam-seed1/model.keras"
@@ -84,28 +86,34 @@ def test_two_methods_with_two_seeds(drawn, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_sweep_in_real_processes_needs_no_test_picture(drawn, tmp_path, capsys):
-    """One point is fitted in a child process, the other one fails there; no picture of the test split can be decoded."""
+def test_a_sweep_in_a_real_process_needs_no_test_picture(drawn, tmp_path, capsys):
+    """A point is fitted in a child process; no picture of the test split can be decoded."""
     data = shutil.copytree(drawn, tmp_path / "data")
     release = read_release(data)
     for column in ("clinical", "dermoscopic"):
         for path in release.loc[release["split"] == "test", column]:
             Path(path).write_bytes(b"no picture")
     out = tmp_path / "out"
-    missing = str(tmp_path / "missing.weights.h5")
     words = ["sweep", "--data", str(data), "--out", str(out), "--method", "concat", *OPTIONS]
-    assert command_line.main([*words, "--grid", f"model.weights=none,{missing}"]) == 1
-    captured = capsys.readouterr()
-    assert "best: model.weights=none" in captured.out
-    assert "missing.weights.h5 does not exist" in captured.err.splitlines()[-1]
+    assert command_line.main([*words, "--grid", "loss.adversarial=0.5"]) == 0
+    assert "best: loss.adversarial=0.5" in capsys.readouterr().out
     with (out / "sweep.csv").open(encoding="utf-8", newline="") as stream:
-        good, failed = csv.DictReader(stream)
-    state = RunFolder(out / "runs/model.weights=none-seed0").read_state()
+        (row,) = csv.DictReader(stream)
+    state = RunFolder(out / "runs/loss.adversarial=0.5-seed0").read_state()
     # The run's own best mean validation accuracy, a float32 mean over the batches.
-    assert float(good["accuracy"]) == pytest.approx(state.best_accuracy, abs=1e-5)
-    assert (good["best"], failed["seeds"], failed["accuracy"]) == ("True", "0", "")
+    assert float(row["accuracy"]) == pytest.approx(state.best_accuracy, abs=1e-5)
+    assert (row["best"], row["seeds"]) == ("True", "1")
     assert [path.name for path in out.glob("runs/*/evaluation/*")] == ["validate"]
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "epoch 1/1" in (out / "logs/loss.adversarial=0.5-seed0.log").read_text(encoding="utf-8")
+
+
+def test_a_worker_says_a_users_error_in_one_last_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    command = worker.command("measure", run=str(tmp_path / "nothing"))
+    assert worker.main([command[-1]]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ") and "model.keras cannot be loaded" in last
 
 
 @pytest.mark.parametrize(
