@@ -21,6 +21,13 @@ from amfam_tf.cli.options import Seeds, Words, configuration_options, console
     "--methods", type=Words(), default="all", show_default=True, metavar="A,B,...", help="Methods, or all of them."
 )
 @click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, metavar="0,1,...", help="Seeds of each.")
+@click.option(
+    "--metadata",
+    type=Words(),
+    default=(),
+    metavar="A,B,...",
+    help="Fit methods that take metadata with these columns too, e.g. elevation,location,sex.",
+)
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
@@ -29,6 +36,7 @@ def compare(
     out: Path,
     methods: tuple[str, ...],
     seeds: tuple[int, ...],
+    metadata: tuple[str, ...],
     preset: str,
     overrides: tuple[str, ...],
     split: str,
@@ -46,11 +54,14 @@ def compare(
     from amfam_tf.comparison.files import RESEARCH_ONLY
     from amfam_tf.comparison.text_tables import to_rich
 
-    grid.refuse_overrides(overrides, {"method": "--methods", "seed": "--seeds"})
+    options = {"method": "--methods", "seed": "--seeds", "model.metadata": "--metadata"}
+    grid.refuse_overrides(overrides, options)
     config = configuration.load(preset, overrides)
     names = grid.method_names(methods)
     terminal = console(stderr=True)
-    outcome, written = run_comparison(data, out, config, names, seeds, split=split, console=terminal, at_once=jobs)
+    outcome, written = run_comparison(
+        data, out, config, names, seeds, split=split, console=terminal, at_once=jobs, metadata=metadata
+    )
     output = console()
     for section in outcome.sections:
         output.print(f"\n{shown.section_title(section)}", style="bold", markup=False)

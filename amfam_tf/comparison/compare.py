@@ -28,6 +28,7 @@ def compare(
     split: str,
     console: Console,
     at_once: int = 1,
+    metadata: Sequence[str] = (),
 ) -> tuple[Outcome, list[Path]]:
     """Fits and evaluates what is missing; returns the outcome and the files written.
 
@@ -40,13 +41,14 @@ def compare(
         split: to evaluate.
         console: for the progress.
         at_once: runs at the same time.
+        metadata: columns; methods that take metadata are fitted with them too, beside without.
 
     Raises:
         ConfigError: a method cannot have this configuration.
         DataError: the data cannot be used.
         RunError: the folder is for something else, or every run failed.
     """
-    cells = comparison_cells(config, methods, seeds)
+    cells = comparison_cells(config, methods, seeds, metadata)
     release = read_release(data)
     if not (release["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")

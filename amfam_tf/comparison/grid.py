@@ -155,23 +155,41 @@ def method_names(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def comparison_cells(config: Config, methods: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+def comparison_cells(
+    config: Config, methods: Sequence[str], seeds: Sequence[int], metadata: Sequence[str] = ()
+) -> list[Cell]:
     """Returns a cell for every method and seed, one seed after the other.
 
     Args:
         config: what they have in common; its method and seed do not matter.
         methods: names of the registry.
         seeds: not negative.
+        metadata: columns; a method that takes metadata is there twice then, without and with these.
 
     Raises:
-        ConfigError: a method cannot have this configuration, or a seed is named twice.
+        ConfigError: a method cannot have this configuration, no method takes metadata, or a seed is named twice.
     """
     refuse_repeated(seeds, "seed")
+    takers = [name for name in methods if models.METHODS[name].takes_metadata] if metadata else []
+    if metadata and not takers:
+        raise ConfigError(f"--metadata is for methods that take metadata; none of {', '.join(methods)} does")
+    informed = configuration.from_dict(configuration.to_dict(config) | {"model": _with_metadata(config, metadata)})
+    suffix = "".join(f"+{column}" for column in metadata)
+    variants = [(method, "", config) for method in methods]
+    variants += [(method, suffix, informed) for method in takers]
     return [
-        Cell(f"{method}-seed{seed}", method, models.resolve(dataclasses.replace(config, method=method, seed=seed)))
+        Cell(
+            f"{method}{ending}-seed{seed}",
+            f"{method}{ending}",
+            models.resolve(dataclasses.replace(common, method=method, seed=seed)),
+        )
         for seed in seeds
-        for method in methods
+        for method, ending, common in variants
     ]
+
+
+def _with_metadata(config: Config, metadata: Sequence[str]) -> dict[str, Any]:
+    return {**configuration.to_dict(config)["model"], "metadata": list(metadata)}
 
 
 def common_part(config: Config, **fixed: Any) -> Config:

@@ -50,7 +50,8 @@ class Section:
         metadata: the columns that they get beside the images.
         results: of each method, in order.
         costs: by method.
-        published: by method, what `published_metrics` returns; methods that the paper does not have are absent.
+        published: by method, what `published_metrics` returns; methods that the paper does not have are absent, and
+            so are those with metadata, as the published values are of images alone.
     """
 
     metadata: tuple[str, ...]
@@ -148,7 +149,8 @@ def _section(
 ) -> Section:
     results = summarise(read_tables(folder, cells, split, cases), REFERENCE)
     of_group = {result.name: [cell for cell in cells if cell.group == result.name] for result in results}
-    found = {name: published_metrics(name, release, split) for name in of_group}
+    # The published values are of methods that see images alone.
+    found = {} if metadata else {name: published_metrics(name, release, split) for name in of_group}
     return Section(
         metadata,
         results,

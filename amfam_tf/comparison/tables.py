@@ -42,18 +42,18 @@ def terminal_notes(outcome: Outcome) -> list[str]:
 
 def accuracy_table(outcome: Outcome, section: Section) -> Table:
     """Returns the mean accuracy over the eight tasks, the published one, and the difference to AMFAM."""
-    headings = ["method", "seeds", "accuracy ± SD", "95 %", published_heading(outcome)]
+    headings = ["method", "seeds", "accuracy ± SD", "95 %", *_published_headings(outcome, section)]
     headings += [f"minus {REFERENCE} (95 %)", "p", "p, Holm"] if section.reference else []
     rows = []
     for result in section.results:
         value = result.values[AVERAGE]
         cells = [result.name, str(len(result.seeds)), mean_and_deviation(value), ends(value.low, value.high)]
-        cells.append(share(section.published.get(result.name, {}).get(AVERAGE)))
+        cells += _published_cells(section, result, AVERAGE)
         if section.reference:
             found = result.differences.get(AVERAGE)
             cells += ["", "", ""] if found is None else [with_ends(found), p_value(found.p), p_value(found.p_holm)]
         rows.append(Row(cells, _kind(result)))
-    note = f"SD: standard deviation over the seeds (n - 1). {INTERVALS}. {published_note(outcome)}"
+    note = f"SD: standard deviation over the seeds (n - 1). {INTERVALS}.{_note(outcome, section)}"
     if section.reference:
         note += " p: from the same resamples; Holm: corrected for the number of methods held against AMFAM."
     return Table(f"Accuracy, mean of the 8 tasks, in percent of {outcome.cases} cases", headings, rows, note)
@@ -69,7 +69,7 @@ def task_table(outcome: Outcome, section: Section) -> Table:
             found = section.published[result.name]
             rows.append(Row([published_heading(outcome), *(share(found[name]) for name in names)], "quiet"))
     headings = ["method", *task_names(), "mean"]
-    note = f"Mean ± standard deviation over the seeds. {published_note(outcome)}"
+    note = f"Mean ± standard deviation over the seeds.{_note(outcome, section)}"
     return Table("Accuracy of each task in percent", headings, rows, note)
 
 
@@ -88,15 +88,14 @@ def auc_table(outcome: Outcome, section: Section, differences: bool = True) -> T
             if differences:
                 found = result.differences.get(metric)
                 cells.append("" if found is None else with_ends(found))
-        cells.append(share(section.published.get(result.name, {}).get(DIAGNOSIS_AUC)))
+        cells += _published_cells(section, result, DIAGNOSIS_AUC)
         rows.append(Row(cells, _kind(result)))
     note = (
         "AUC: mean over the 8 tasks of the mean over their classes, one against the rest; DIAG AUC: over the five "
-        f"diagnoses. {published_note(outcome)}"
+        f"diagnoses.{_note(outcome, section)}"
     )
-    return Table(
-        "Area under the ROC curve in percent", [*headings, f"DIAG AUC, {published_heading(outcome)}"], rows, note
-    )
+    headings += [f"DIAG AUC, {heading}" for heading in _published_headings(outcome, section)]
+    return Table("Area under the ROC curve in percent", headings, rows, note)
 
 
 def task_interval_table(section: Section) -> Table:
@@ -160,9 +159,22 @@ def cost_note(costs: Mapping[str, Costs]) -> str:
     return f"{text} ms per case: {how} ({machines})."
 
 
+def _published_headings(outcome: Outcome, section: Section) -> list[str]:
+    """Returns the heading of a column of published values, if the section has any."""
+    return [published_heading(outcome)] if section.published else []
+
+
+def _published_cells(section: Section, result: GroupResult, metric: str) -> list[str]:
+    return [share(section.published.get(result.name, {}).get(metric))] if section.published else []
+
+
 def published_heading(outcome: Outcome) -> str:
     """Returns the heading of the published values, which are always of Derm7pt's test cases."""
     return "published*" if outcome.comparable else "on Derm7pt*"
+
+
+def _note(outcome: Outcome, section: Section) -> str:
+    return f" {published_note(outcome)}" if section.published else ""
 
 
 def published_note(outcome: Outcome) -> str:

@@ -22,7 +22,7 @@ from amfam_tf.comparison.outcome import Costs, Outcome, Section
 from amfam_tf.comparison.results import AVERAGE, METRICS, summarise
 from amfam_tf.comparison.text_tables import to_markdown, to_rich
 from amfam_tf.data.derm7pt import data_fingerprint, read_release
-from amfam_tf.errors import DataError, RunError
+from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.evaluation.html_tables import Row, Table
 from amfam_tf.evaluation.paper import published_values
 from amfam_tf.tasks import task_names
@@ -43,10 +43,9 @@ def runner(release, monkeypatch):
     return fake
 
 
-def run(drawn, out, *overrides, methods=METHODS, seeds=(0, 1), split="test", console=None, at_once=1):
+def run(drawn, out, *overrides, methods=METHODS, seeds=(0, 1), split="test", console=None, **options):
     console = Console(quiet=True) if console is None else console
-    config = small_config(*overrides)
-    return compare(drawn, out, config, methods, seeds, split=split, console=console, at_once=at_once)
+    return compare(drawn, out, small_config(*overrides), methods, seeds, split=split, console=console, **options)
 
 
 def fits(runner):
@@ -199,7 +198,8 @@ def two_sections():
         runs = {name: {k: drawn_table(cases, 10 * p + k) for k in range(3 - p % 3)} for p, name in enumerate(names)}
         costs = {name: Costs(12.5, 1_000_000, 400_000, 0.0123, 16, "2 x Test") for name in names}
         paper = {name: published_values(name) for name in names}
-        published = {n: v["accuracy"] | {"diagnosis_auc": v["paper_diagnosis"]["auc"]} for n, v in paper.items() if v}
+        published = {name: v["accuracy"] | {"diagnosis_auc": v["paper_diagnosis"]["auc"]} for name, v in paper.items()}
+        published = {} if metadata else published
         return Section(metadata, summarise(runs, "amfam", resamples=200), costs, published)
 
     sections = [
@@ -223,7 +223,28 @@ def test_methods_with_metadata_have_tables_of_their_own(two_sections):
             assert not named & {result.name for result in others.results}
     assert page.summary(with_metadata)[0].title == "Accuracy of concat-adv with sex, location, mean of the 8 tasks"
     headings = tables.accuracy_table(two_sections, with_metadata).headings
-    assert not any("amfam" in heading for heading in headings)
+    assert headings == ["method", "seeds", "accuracy ± SD", "95 %"]
+
+
+def test_a_method_that_takes_metadata_is_fitted_with_them_too(drawn, runner, tmp_path):
+    outcome, _ = run(drawn, tmp_path, methods=("amfam", "embeddingnet"), seeds=(0,), metadata=("sex", "location"))
+    name = "embeddingnet+sex+location"
+    assert fits(runner) == ["amfam-seed0", "embeddingnet-seed0", f"{name}-seed0"]
+    alone, with_metadata = outcome.sections
+    assert [result.name for result in alone.results] == ["amfam", "embeddingnet"]
+    assert [result.name for result in with_metadata.results] == [name]
+    assert (alone.metadata, with_metadata.metadata) == ((), ("sex", "location"))
+    assert (set(alone.published), with_metadata.published) == ({"amfam", "embeddingnet"}, {})
+    run(drawn, tmp_path, methods=("amfam", "embeddingnet"), seeds=(0,), metadata=("sex",))
+    assert fits(runner) == ["embeddingnet+sex-seed0"]
+
+
+def test_metadata_that_no_method_takes_are_refused(drawn, tmp_path):
+    with pytest.raises(ConfigError, match="none of concat, amfam does"):
+        run(drawn, tmp_path / "out", metadata=("sex",))
+    with pytest.raises(ConfigError, match=r"model.metadata\[0\] must be one of elevation"):
+        run(drawn, tmp_path / "out", methods=("embeddingnet",), metadata=("age",))
+    assert not (tmp_path / "out").exists()
 
 
 def test_published_values_are_labelled_by_what_they_are_of(two_sections):

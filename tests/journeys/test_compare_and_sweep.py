@@ -17,7 +17,7 @@ from amfam_tf.evaluation import predictions
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.run_folder import RunFolder
 
-SMALLER = ("data.image_size=32", "model.reconstruction=false", "model.attention=none")
+SMALLER = ("data.image_size=32", "model.reconstruction=false", "model.attention=none", "augmentation.enabled=false")
 FAST = (*SMALL, *SMALLER, "training.epochs=1", "training.batch_size=8")
 OPTIONS = ["--preset", "tiny", *(word for override in FAST for word in ("--set", override))]
 
