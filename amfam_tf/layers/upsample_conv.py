@@ -1,50 +1,37 @@
 """Nearest upsampling followed by a 3 x 3 convolution, without the upsampled tensor.
 
-Along one axis, with 3-tap kernel (w0, w1, w2), an output pixel of a block of `scale` sees at most two source pixels:
+Multiplying a pixel by a tap of the kernel and repeating it may change places. So the small image is multiplied by all
+nine taps, in one matrix product of 9 multiply-adds per source pixel and channel pair instead of 9 scale^2, and the
+products are put together by additions. Along one axis, with the products P_0, P_1, P_2 of the three taps, the output
+pixels of source pixel i are
 
-    first of the block   w0 on the source pixel before, w1 + w2 on its own
-    inner                w0 + w1 + w2 on its own (the same for all scale - 2 of them)
-    last                 w0 + w1 on its own, w2 on the source pixel after
+    first of the block   P_0[i - 1] + P_1[i] + P_2[i]
+    inner                P_0[i] + P_1[i] + P_2[i]          the same for all scale - 2 of them
+    last                 P_0[i] + P_1[i] + P_2[i + 1]
 
-Three kinds of row times three kinds of column make nine small convolutions on the small image: 25 multiply-adds per
-source pixel and channel pair instead of 9 scale^2 (144 at scale 4). Zero padding stays zero padding.
+with zero outside the image: zero padding stays zero padding. The gradient is the same backwards: upstream gradients
+are added up to those of the nine products, then two matrix products give the gradients of image and kernel.
 
-The same operation is one transposed convolution with stride `scale` and a kernel of scale + 2 taps per axis: 16
-multiply-adds at scale 2, as many as the small convolutions, but without putting nine results together.
+The fastest of the ways that benchmarks/upsample_conv.py compares, for every block of the paper's decoders, in float32
+and in bfloat16: docs/performance.md.
 """
+
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
-FIRST, INNER, LAST = "first", "inner", "last"
-
-
-def _merge_taps(kernel: tf.Tensor, axis: int, kind: str) -> tf.Tensor:
-    """Returns the kernel with its three taps along `axis` merged to the source pixels that `kind` sees."""
-    before, own, after = tf.split(kernel, 3, axis=axis)
-    if kind == FIRST:
-        return tf.concat([before, own + after], axis=axis)
-    if kind == INNER:
-        return before + own + after
-    return tf.concat([before + own, after], axis=axis)
-
-
-def _crop(padded: tf.Tensor, row_kind: str, column_kind: str) -> tf.Tensor:
-    """Returns the part of [B, h + 2, w + 2, c] on which a VALID convolution gives [B, h, w, .]."""
-    bounds = {FIRST: slice(0, -1), INNER: slice(1, -1), LAST: slice(1, None)}
-    return padded[:, bounds[row_kind], bounds[column_kind], :]
-
-
-def _kinds(scale: int) -> list[str]:
-    return [FIRST] + [INNER] * (scale - 2) + [LAST]
+TAPS = 3
+ROWS, COLUMNS = 1, 2
+"""Axes of an image [B, h, w, c]."""
 
 
 def upsample_convolve(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
-    """Returns conv3x3(nearest_upsample(images, scale)), zero padded, by the way that is fastest at this scale.
+    """Returns conv3x3(nearest_upsample(images, scale)), zero padded.
 
     Args:
         images: [B, h, w, c].
-        kernel: [3, 3, c, d].
+        kernel: [3, 3, c, d], of the same type.
         scale: at least 1.
 
     Returns:
@@ -52,45 +39,86 @@ def upsample_convolve(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Te
     """
     if scale == 1:
         return tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
-    return _by_transposed_convolution(images, kernel, scale) if scale == 2 else _by_parts(images, kernel, scale)
+
+    # The gradient that TensorFlow derives passes over the nine products many times more.
+    @tf.custom_gradient
+    def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        return _assemble(images, kernel, scale), lambda upstream: _gradients(images, kernel, upstream, scale)
+
+    return convolve(images, kernel)
 
 
-def _spread_taps(kernel: tf.Tensor, axis: int, scale: int) -> tf.Tensor:
-    """Returns the kernel with its 3 taps along `axis` spread to scale + 2: flipped, then summed over `scale` shifts."""
-    flipped = tf.reverse(kernel, [axis])
-    paddings = [[[0, 0]] * axis + [[shift, scale - 1 - shift]] + [[0, 0]] * (3 - axis) for shift in range(scale)]
-    return tf.add_n([tf.pad(flipped, padding) for padding in paddings])
+def _assemble(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
+    batch, height, width, channels = _sizes(images)
+    filters = kernel.shape[-1]
+    products = tf.matmul(tf.reshape(images, (-1, channels)), _as_matrix(kernel))
+    # [B h w, 9 d] -> [B, h, w, 9 d] -> three of [B, h, w, 3 d], one for each row of taps
+    by_row = tf.split(tf.reshape(products, (batch, height, width, TAPS * TAPS * filters)), TAPS, axis=-1)
+    rows = [
+        tf.stack(_repeat_inner(_block(tf.split(row, TAPS, axis=-1), COLUMNS, scale), scale), axis=3)
+        for row in _block(by_row, ROWS, scale)
+    ]
+    # scale of [B, h, w, scale, d] -> [B, h, scale, w, scale, d] -> [B, h scale, w scale, d]
+    blocks = tf.stack(_repeat_inner(rows, scale), axis=2)
+    return tf.reshape(blocks, (batch, height * scale, width * scale, filters))
 
 
-def _by_transposed_convolution(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
-    spread = _spread_taps(_spread_taps(kernel, 0, scale), 1, scale)
+def _gradients(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, scale: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the gradients of images and kernel for that of the output, [B, h scale, w scale, d]."""
+    batch, height, width, channels = _sizes(images)
+    filters = kernel.shape[-1]
+    blocks = tf.reshape(upstream, (batch, height, scale, width, scale, filters))
+    by_row = _block_gradient(tf.unstack(blocks, axis=2), ROWS)
+    products = [part for row in by_row for part in _block_gradient(tf.unstack(row, axis=3), COLUMNS)]
+    products = tf.reshape(tf.concat(products, axis=-1), (-1, TAPS * TAPS * filters))
+    of_images = tf.matmul(products, _as_matrix(kernel), transpose_b=True)
+    of_matrix = tf.matmul(tf.reshape(images, (-1, channels)), products, transpose_a=True)
+    of_kernel = tf.transpose(tf.reshape(of_matrix, (channels, TAPS, TAPS, filters)), (1, 2, 0, 3))
+    return tf.reshape(of_images, (batch, height, width, channels)), of_kernel
+
+
+def _block(products: Sequence[tf.Tensor], axis: int, scale: int) -> list[tf.Tensor]:
+    """Returns the first, inner (if scale > 2) and last output pixels along `axis` for the products of three taps."""
+    before, own, after = products
+    first = tf.add_n([_shift(before, axis, 1), own, after])
+    last = tf.add_n([before, own, _shift(after, axis, -1)])
+    return [first, last] if scale == 2 else [first, tf.add_n([before, own, after]), last]
+
+
+def _repeat_inner(kinds: list[tf.Tensor], scale: int) -> list[tf.Tensor]:
+    """Returns a block's `scale` pixels for its kinds."""
+    return [kinds[0], *kinds[1:-1] * (scale - 2), kinds[-1]]
+
+
+def _block_gradient(pixels: Sequence[tf.Tensor], axis: int) -> list[tf.Tensor]:
+    """Returns the gradients of three taps' products for those of a block's pixels along `axis`; undoes `_block`."""
+    first, *inner, last = pixels
+    # Added once for all three.
+    inner = [tf.add_n(inner)] if inner else []
+    return [
+        tf.add_n([_shift(first, axis, -1), *inner, last]),
+        tf.add_n([first, *inner, last]),
+        tf.add_n([first, *inner, _shift(last, axis, 1)]),
+    ]
+
+
+def _shift(values: tf.Tensor, axis: int, by: int) -> tf.Tensor:
+    """Returns the values moved one place up (`by` 1) or down (-1) along `axis`, 0 where nothing moves to."""
+    kept = [slice(None)] * axis + [slice(None, -1) if by == 1 else slice(1, None)]
+    paddings = [[0, 0] for _ in values.shape]
+    paddings[axis] = [1, 0] if by == 1 else [0, 1]
+    return tf.pad(values[tuple(kept)], paddings)
+
+
+def _as_matrix(kernel: tf.Tensor) -> tf.Tensor:
+    """Returns [3, 3, c, d] as [c, 9 d]."""
+    return tf.reshape(tf.transpose(kernel, (2, 0, 1, 3)), (kernel.shape[2], TAPS * TAPS * kernel.shape[3]))
+
+
+def _sizes(images: tf.Tensor) -> tuple:
+    """Returns the sizes of all axes, a number where it is known."""
     shape = tf.shape(images)
-    height, width = (images.shape[axis] or shape[axis] for axis in (1, 2))
-    return tf.nn.conv2d_transpose(
-        images,
-        tf.transpose(spread, [0, 1, 3, 2]),
-        output_shape=[shape[0], height * scale, width * scale, kernel.shape[-1]],
-        strides=scale,
-        padding=[[0, 0], [1, 1], [1, 1], [0, 0]],
-    )
-
-
-def _by_parts(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
-    """As `upsample_convolve`, by small convolutions for each kind of row and column; scale at least 2."""
-    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    parts = {}
-    for row_kind in dict.fromkeys(_kinds(scale)):
-        row_kernel = _merge_taps(kernel, 0, row_kind)
-        for column_kind in dict.fromkeys(_kinds(scale)):
-            merged = _merge_taps(row_kernel, 1, column_kind)
-            source = _crop(padded, row_kind, column_kind)
-            parts[row_kind, column_kind] = tf.nn.conv2d(source, merged, strides=1, padding="VALID")
-    # Row by row of a block: [B, h, w, scale, d] each; then [B, h, scale, w, scale, d] -> [B, h * scale, w * scale, d].
-    rows = [tf.stack([parts[row, column] for column in _kinds(scale)], axis=3) for row in _kinds(scale)]
-    blocks = tf.stack(rows, axis=2)
-    shape = tf.shape(images)
-    height, width = (images.shape[axis] or shape[axis] for axis in (1, 2))
-    return tf.reshape(blocks, [-1, height * scale, width * scale, kernel.shape[-1]])
+    return tuple(size or shape[axis] for axis, size in enumerate(images.shape))
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from amfam_tf.layers import UpsampleConv2D
+from amfam_tf.layers.upsample_conv import upsample_convolve
 
 
 def plain(images, kernel, bias, scale):
@@ -25,9 +26,46 @@ def test_equals_upsampling_then_convolution_with_gradients(scale, size):
         ours = layer(images)
         theirs = plain(images, kernel, layer.bias.value, scale)
         losses = [tf.reduce_sum(outputs * upstream) for outputs in (ours, theirs)]
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    for ours, theirs in zip(*(tape.gradient(loss, [images, kernel]) for loss in losses), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-5)
+    gradients = [tape.gradient(loss, [images, kernel]) for loss in losses]
+    for value, expected in zip([ours, *gradients[0]], [theirs, *gradients[1]], strict=True):
+        # 1e-5 of the largest value: sums of many terms, in another order.
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-5 * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_compiled_is_the_same(scale):
+    random = np.random.default_rng(scale)
+    images = tf.constant(random.normal(size=(2, 3, 5, 3)), tf.float32)
+    kernel = tf.constant(random.normal(size=(3, 3, 3, 4)), tf.float32)
+
+    def with_gradients(images, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch([images, kernel])
+            outputs = upsample_convolve(images, kernel, scale)
+            loss = tf.reduce_sum(tf.sin(outputs))
+        return [outputs, *tape.gradient(loss, [images, kernel])]
+
+    compiled = tf.function(with_gradients, jit_compile=True)(images, kernel)
+    for ours, theirs in zip(compiled, with_gradients(images, kernel), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_no_tensor_is_as_large_as_the_upsampled_image(scale):
+    # Far more channels in than out: an upsampled image would be the largest tensor by far.
+    images, kernel = tf.TensorSpec((2, 6, 5, 64)), tf.TensorSpec((3, 3, 64, 1))
+
+    @tf.function(input_signature=[images, kernel])
+    def with_gradients(images, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch([images, kernel])
+            outputs = upsample_convolve(images, kernel, scale)
+        return tape.gradient(outputs, [images, kernel])
+
+    graph = with_gradients.get_concrete_function().graph
+    sizes = [output.shape.num_elements() or 0 for op in graph.get_operations() for output in op.outputs]
+    assert max(sizes) < images.shape.num_elements() * scale**2
+    assert max(sizes) <= images.shape.num_elements()
 
 
 def test_unknown_height_and_width():
