@@ -237,6 +237,9 @@ def test_a_method_that_takes_metadata_is_fitted_with_them_too(drawn, runner, tmp
     assert (set(alone.published), with_metadata.published) == ({"amfam", "embeddingnet"}, {})
     run(drawn, tmp_path, methods=("amfam", "embeddingnet"), seeds=(0,), metadata=("sex",))
     assert fits(runner) == ["embeddingnet+sex-seed0"]
+    # Metadata that the preset names are metadata all the same.
+    (section,) = run(drawn, tmp_path / "b", "model.metadata=[sex]", methods=("embeddingnet",), seeds=(0,))[0].sections
+    assert (section.metadata, section.published) == (("sex",), {})
 
 
 def test_metadata_that_no_method_takes_are_refused(drawn, tmp_path):
