@@ -1,0 +1,1 @@
+"""What a user would pick instead, written for its own environment (`benchmarks.peers.environment`)."""
