@@ -85,9 +85,10 @@ def _inception_v3(image_size: int, title: str) -> keras.Model:
     # Keras numbers unnamed layers through the whole process: the second network would have other names than the first.
     original = keras.applications.InceptionV3(include_top=False, weights=None, input_tensor=scaled, name=title)
     names = _names_from_zero(original)
-    return keras.models.clone_model(
+    renamed = keras.models.clone_model(
         original, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"name": names[layer.name]})
     )
+    return keras.Model(renamed.inputs[0], renamed.outputs[0], name=title)
 
 
 def _names_from_zero(model: keras.Model) -> dict[str, str]:

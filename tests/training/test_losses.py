@@ -62,6 +62,33 @@ def test_equation_3_by_hand():
     assert float(classification_loss(labels, logits)) == pytest.approx(changed, rel=1e-6)
 
 
+def test_class_weights_of_a_batch_by_hand():
+    """Three cases of class 0, one of class 1: the last one counts three times, the mean is over four cases."""
+    logits = {"BWV": tf.constant([[math.log(3.0), 0.0]] * 4)}
+    labels = {"BWV": tf.constant([0, 0, 0, 1])}
+    plain = -(3 * math.log(3 / 4) + math.log(1 / 4)) / 4
+    weighted = -(3 * math.log(3 / 4) + 3 * math.log(1 / 4)) / 4
+    assert float(classification_loss(labels, logits)) == pytest.approx(plain, rel=1e-6)
+    assert float(classification_loss(labels, logits, "batch")) == pytest.approx(weighted, rel=1e-6)
+    with pytest.raises(ValueError, match="one of none, batch. Received: 'inverse'"):
+        classification_loss(labels, logits, "inverse")
+
+
+def test_each_branch_has_a_loss_of_its_own():
+    names = [f"{branch}{task.name}" for branch in ("", "joint_") for task in TASKS]
+    logits = {name: tf.zeros((1, len(task.classes))) for name, task in zip(names, TASKS * 2, strict=True)}
+    logits["joint_BWV"] = tf.constant([[math.log(3.0), 0.0]])
+    labels = {task.name: tf.constant([0]) for task in TASKS}
+    losses = {
+        loss.name: float(loss(labels, logits)) for loss in build_losses(names, LossConfig(), "none", ("", "joint"))
+    }
+    assert list(losses) == ["classification", "classification_joint"]
+    assert losses["classification_joint"] - losses["classification"] == pytest.approx(
+        math.log(4 / 3) - math.log(2), rel=1e-5
+    )
+    assert [loss.name for loss in build_losses(names, LossConfig(), "none", ("joint",))] == ["classification_joint"]
+
+
 def test_equation_3_needs_a_shared_task():
     with pytest.raises(ValueError, match="share no task"):
         classification_loss({"DIAG": tf.constant([0])}, {"PN": tf.zeros((1, 3))})
