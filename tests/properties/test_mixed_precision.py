@@ -7,7 +7,9 @@ import tensorflow as tf
 from everything import LAYERS, METHOD_NAMES, layer_input
 from small import random_batch, small_config
 
-from amfam_tf.tasks import TASKS
+from amfam_tf import models
+from amfam_tf.models.lesion_model import FINAL, output_name
+from amfam_tf.tasks import MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
 
@@ -25,6 +27,23 @@ def test_layer(name, policy):
     outputs = mixed(x)
     assert outputs.dtype in (tf.float32, keras.DTypePolicy(policy).compute_dtype)
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, atol=0.1)
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_method(name):
+    """Features in 16 bits, every set of logits and every variable in 32, answers near those of 32 bits."""
+    plain, mixed = (
+        models.create(name, small_config(f"training.precision={precision}", method=name))
+        for precision in ("float32", "mixed_bfloat16")
+    )
+    assert {variable.dtype for variable in mixed.trainable_variables} == {"float32"}
+    pair = {key: tf.constant(value) for key, value in random_batch(2).items() if key in MODALITIES}
+    expected, found = plain(pair), mixed(pair)
+    logits = [output_name(branch, task.name) for branch in {*mixed.branches, FINAL} for task in TASKS]
+    assert {found[key].dtype for key in logits} == {tf.float32}
+    assert {value.dtype for key, value in found.items() if key.startswith("features_")} == {tf.bfloat16}
+    for key in logits:
+        np.testing.assert_allclose(found[key], expected[key], atol=0.05 * max(1.0, float(np.abs(expected[key]).max())))
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
