@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 MODALITIES = ("clinical", "dermoscopic")
 BACKBONE_EPSILON, DECODER_EPSILON = 1.001e-5, 1e-3
@@ -60,7 +61,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         images, padding = pad_same(images, 7, 2)
-        values = self.conv1_bn(functional.conv2d(images, self.conv1_conv.weight, None, 2, padding))
+        values = self.conv1_bn(functional.conv2d(images, self.conv1_conv.weight, self.conv1_conv.bias, 2, padding))
         values, padding = pad_same(functional.relu(values, inplace=True), 3, 2, -torch.inf)
         values = functional.max_pool2d(values, 3, 2, padding)
         for stack, count in enumerate(self.blocks):
@@ -71,6 +72,14 @@ class Backbone(nn.Module):
                 values = functional.relu(self._convolve(name, 2, values), inplace=True)
                 values = functional.relu(self._convolve(name, 3, values).add_(shortcut), inplace=True)
         return values
+
+    def fold(self) -> None:
+        """Puts the batch norms into the convolutions before them; for inference only."""
+        for name, convolution in list(self.named_children()):
+            if name.endswith("_conv"):
+                norm = f"{name.removesuffix('_conv')}_bn"
+                setattr(self, name, fuse_conv_bn_eval(convolution, getattr(self, norm)))
+                setattr(self, norm, nn.Identity())
 
 
 class Reverse(torch.autograd.Function):
