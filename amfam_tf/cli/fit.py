@@ -1,10 +1,20 @@
 """`amfam-tf fit`: fit a method into a run folder, or go on with an interrupted one."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from amfam_tf.cli.options import configuration_options, console
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from amfam_tf.phases import Recorder
+
+PROFILE_FILE = "profile.json"
 
 
 @click.command(short_help="Fit a method; the same run folder again resumes.")
@@ -17,8 +27,15 @@ from amfam_tf.cli.options import configuration_options, console
 @click.option(
     "--dry-run", is_flag=True, help="Build everything, run one batch, print shapes and memory; train nothing."
 )
+@click.option("--profile", is_flag=True, help="Tell what takes the time; also written to RUN/profile.json.")
 def fit(
-    data: Path, run: Path | None, preset: str, overrides: tuple[str, ...], method: str | None, dry_run: bool
+    data: Path,
+    run: Path | None,
+    preset: str,
+    overrides: tuple[str, ...],
+    method: str | None,
+    dry_run: bool,
+    profile: bool,
 ) -> None:
     """Fit a method on a data set.
 
@@ -26,35 +43,60 @@ def fit(
     epoch and ends with the result of an unbroken run. At the end, temperatures are fitted on the validation split.
     """
     from amfam_tf import config as configuration
+    from amfam_tf import phases
 
     if run is None and not dry_run:
         raise click.UsageError("Missing option '--run' (only --dry-run does without).")
+    if profile and dry_run:
+        raise click.UsageError("--profile tells about a training; --dry-run trains nothing.")
+    recorder = phases.Recorder() if profile else phases.OFF
+    with recorder.phase("importing TensorFlow and the rest"):
+        from amfam_tf.training import run as training
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
-
-    from amfam_tf.training import run as training
-
     terminal = console()
     if dry_run:
         training.dry_run(data, chosen, terminal)
         return
-    result = training.fit(data, run, chosen, terminal)
+    result = training.fit(data, run, chosen, terminal, recorder)
     terminal.print(_describe(result, run), soft_wrap=True, markup=False)
-    for line in _calibrate(run, data):
+    with recorder.phase("fitting the temperatures"):
+        told = _calibrate(run, data, result.cases)
+    for line in told:
         terminal.print(line, soft_wrap=True, markup=False)
+    if profile:
+        _write_profile(recorder, run, terminal)
 
 
-def _calibrate(run: Path, data: Path) -> list[str]:
+def _calibrate(run: Path, data: Path, cases: "pd.DataFrame") -> list[str]:
     """Fits the temperatures on the validation split, unless the run has them; returns what to tell."""
     from amfam_tf.evaluation.calibration import CALIBRATION_FILE
     from amfam_tf.evaluation.run import calibrate_run
 
     if (run / CALIBRATION_FILE).is_file():
         return []
-    fitted, notes = calibrate_run(run, data)
+    fitted, notes = calibrate_run(run, data, trained_on=cases)
     done = (
         [] if fitted is None else [f"temperatures fitted on {fitted.cases} validation cases: {run / CALIBRATION_FILE}"]
     )
     return [*done, *(f"note: {note}" for note in notes)]
+
+
+def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None:
+    """Writes profile.json and prints it as a table."""
+    from rich.table import Table
+
+    from amfam_tf import phases
+    from amfam_tf.training.run_folder import write_text
+
+    content = recorder.to_dict()
+    write_text(run / PROFILE_FILE, json.dumps(content, indent=2) + "\n")
+    table = Table("phase", title="What took the time")
+    table.add_column("seconds", justify="right")
+    table.add_column("times", justify="right")
+    for row in phases.lines(content):
+        table.add_row(*row)
+    terminal.print(table)
+    terminal.print(f"written: {run / PROFILE_FILE}", soft_wrap=True, markup=False)
 
 
 def _describe(result, run: Path) -> str:

@@ -241,16 +241,28 @@ def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track 
         return predict(model, batches)
 
 
-def calibrate_run(run: Path, data: Path, track: Track | None = None) -> tuple[Calibration | None, list[str]]:
+def calibrate_run(
+    run: Path, data: Path, track: Track | None = None, trained_on: pd.DataFrame | None = None
+) -> tuple[Calibration | None, list[str]]:
     """Returns the temperatures of a run, fitted now if it has none, and notes about them.
 
     None if the data are not those that the run was trained on and it has no calibration.json.
+
+    Args:
+        run: a run folder that `amfam-tf fit` has finished.
+        data: a release in the Derm7pt layout.
+        track: shows progress.
+        trained_on: the cases in `data` that the run is known to be trained on, all splits; they are then neither read
+            nor compared with the run again.
 
     Raises:
         RunError: no run folder, or training has not finished.
         DataError: the release cannot be used, or has no validation split.
     """
-    source, notes = _open(run, data, "validate", track)
+    if trained_on is None:
+        source, notes = _open(run, data, "validate", track)
+    else:
+        source, notes = _Source(run, data, read_config(run), trained_on, None, track, same_data=True), []
     fitted = calibration.read(run, calibration.file_digest(run / MODEL_FILE))
     if fitted is not None:
         return fitted, [*notes, *fitted.notes]

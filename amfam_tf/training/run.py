@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +22,9 @@ from amfam_tf.config import Config
 from amfam_tf.data import derm7pt, pipeline
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.phases import OFF, Recorder
 from amfam_tf.tasks import metadata_warning
-from amfam_tf.training import callbacks
+from amfam_tf.training import callbacks, profile
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import create_optimizer
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
@@ -42,12 +43,14 @@ class FitResult:
         best_epoch: 0-based.
         best_accuracy: mean validation accuracy over the eight tasks after it, in [0, 1].
         already_finished: there was nothing left to do.
+        cases: of the data, all splits; their pictures are those that the run was trained on.
     """
 
     epochs: int
     best_epoch: int
     best_accuracy: float
     already_finished: bool = False
+    cases: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
 
 def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
@@ -78,7 +81,7 @@ def use_xla(config: Config) -> bool:
     return config.training.jit_compile == "on"
 
 
-def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
+def fit(data: Path, run: Path, config: Config, console: Console, recorder: Recorder = OFF) -> FitResult:
     """Fits a method, or goes on with a run that was interrupted.
 
     Args:
@@ -86,6 +89,7 @@ def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
         run: the run folder; new, or one that this function began with the same configuration and data.
         config: the run's configuration.
         console: for the progress display.
+        recorder: of what takes the time.
 
     Raises:
         DataError: the data cannot be used.
@@ -95,14 +99,17 @@ def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
     config = models.resolve(config)
     folder = RunFolder(run)
     with folder.lock():
-        cases = read_cases(data, config)
-        description = _describe_environment(config, cases)
+        with recorder.phase("reading the tables"):
+            cases = read_cases(data, config)
+        with recorder.phase("hashing the pictures"):
+            description = _describe_environment(config, cases)
         state = folder.open(config, description["data_fingerprint"])
         if state.finished:
-            return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True)
+            return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, cases=cases)
         splits = split_cases(cases, ("train", "validate"))
         pipeline.check_training_cases(splits["train"], config)
-        trainer = create_trainer(config, pipeline.steps_per_epoch(len(splits["train"]), config))
+        with recorder.phase("building the network"):
+            trainer = create_trainer(config, pipeline.steps_per_epoch(len(splits["train"]), config))
         plan = plan_stages(trainer.network.stages, config.training)
         # Only now: what cannot be built must not claim the folder.
         folder.begin(config, description)
@@ -112,8 +119,9 @@ def fit(data: Path, run: Path, config: Config, console: Console) -> FitResult:
             console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
             trainer.load_weights(folder.checkpoints / state.weights)
         if not state.stopped and state.epochs < config.training.epochs:
-            state = _train(trainer, plan, splits, folder, state, config, console)
-        return _finish(trainer.network, folder, state)
+            state = _train(trainer, plan, splits, folder, state, config, console, recorder)
+        with recorder.phase("writing the model"):
+            return dataclasses.replace(_finish(trainer.network, folder, state), cases=cases)
 
 
 def _train(
@@ -124,30 +132,35 @@ def _train(
     state: RunState,
     config: Config,
     console: Console,
+    recorder: Recorder,
 ) -> RunState:
     """Trains from the state to the end and returns the last state."""
     steps = pipeline.steps_per_epoch(len(splits["train"]), config)
-    validation = pipeline.evaluation_dataset(splits["validate"], config, use_cache=True)
     checkpoint = callbacks.Checkpoint(folder, state, config.training.patience, plan)
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
+        with recorder.phase("making the input"):
+            validation = pipeline.evaluation_dataset(splits["validate"], config, use_cache=True)
+            training = pipeline.training_dataset(splits["train"], config, first_epoch=state.epochs)
+            optional = _optional_callbacks(trainer, splits["validate"], folder, steps, config)
         watchers = [
             callbacks.Stages(plan, steps),
             callbacks.EpochSeeds(trainer.network, config.seed),
             checkpoint,
             callbacks.Curves(folder),
-            *_optional_callbacks(trainer, splits["validate"], folder, steps, config),
+            *optional,
             callbacks.ProgressDisplay(console, config.training.epochs, steps, tuple(trainer.losses_by_name), plan),
         ]
-        trainer.fit(
-            pipeline.training_dataset(splits["train"], config, first_epoch=state.epochs),
-            initial_epoch=state.epochs,
-            epochs=config.training.epochs,
-            steps_per_epoch=steps,
-            validation_data=validation,
-            callbacks=watchers,
-            shuffle=False,
-            verbose=0,
-        )
+        with recorder.phase(profile.STEPS):
+            trainer.fit(
+                training,
+                initial_epoch=state.epochs,
+                epochs=config.training.epochs,
+                steps_per_epoch=steps,
+                validation_data=validation,
+                callbacks=profile.watch(recorder, trainer, watchers),
+                shuffle=False,
+                verbose=0,
+            )
     return checkpoint.state
 
 
