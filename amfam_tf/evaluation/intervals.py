@@ -5,7 +5,7 @@ so that 2,000 resamples are a few matrix products and cumulative sums, not 2,000
 `amfam_tf.evaluation.metrics`; with all counts 1 they are equal.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,38 @@ def weighted_confusion(y_true: np.ndarray, y_pred: np.ndarray, classes: int, cou
     return (counts @ cells).reshape(len(counts), classes, classes)
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Cases in the order of a score; made once, for any number of resamples.
+
+    Attributes:
+        order: of the cases by score, ascending, int [N].
+        starts: where in it each distinct score begins, int [scores].
+        truth: of the cases in this order, bool [N].
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+    truth: np.ndarray
+
+    @classmethod
+    def of(cls, truth: np.ndarray, scores: np.ndarray) -> "Ranking":
+        """Returns the ranking of cases by scores [N], higher for true; truth is bool [N]."""
+        order = np.argsort(scores, kind="stable")
+        ordered = np.asarray(scores)[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        return cls(order, starts, np.asarray(truth, bool)[order])
+
+    def totals(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the counts, of [R, N], of true and of other cases at each distinct score, each [R, scores]."""
+        drawn = counts[:, self.order]
+        positives = drawn * self.truth
+        drawn -= positives
+        if len(self.starts) == len(self.order):
+            return positives, drawn
+        return np.add.reduceat(positives, self.starts, axis=1), np.add.reduceat(drawn, self.starts, axis=1)
+
+
 def weighted_auc(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Returns the area under the ROC curve in each resample, [R]; a tie counts half; NaN without both kinds of case.
 
@@ -83,27 +115,36 @@ def weighted_auc(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> n
         scores: [N], higher for true.
         counts: [R, N].
     """
-    positives, negatives = totals_per_score(truth, scores, counts)
-    below = np.cumsum(negatives, axis=1) - negatives
+    return _auc(*totals_per_score(truth, scores, counts))
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """Returns the area, [R], from the counts of both kinds at each score, ascending, [R, scores]."""
+    below = np.cumsum(negatives, axis=1)
+    below -= negatives / 2
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    return divide((positives * (below + negatives / 2)).sum(axis=1), pairs)
+    return divide(np.einsum("rs,rs->r", positives, below), pairs)
 
 
 def weighted_average_precision(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Returns the sum of recall steps times precision in each resample, [R]; NaN without a true case."""
-    positives, negatives = totals_per_score(truth, -np.asarray(scores), counts)
-    found, all_found = np.cumsum(positives, axis=1), np.cumsum(positives + negatives, axis=1)
-    precision = np.divide(found, all_found, out=np.zeros_like(found), where=all_found > 0)
-    return divide((positives * precision).sum(axis=1), positives.sum(axis=1))
+    return _average_precision(*totals_per_score(truth, scores, counts))
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """Returns the average precision, [R], from the counts of both kinds at each score, ascending, [R, scores]."""
+    positives, negatives = positives[:, ::-1], negatives[:, ::-1]
+    found, others = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    others += found
+    # Where nothing is drawn yet nothing is found either, and 0 / 1 is the 0 that it has to be.
+    np.maximum(others, 1, out=others)
+    precision = np.divide(found, others, out=others)
+    return divide(np.einsum("rs,rs->r", positives, precision), found[:, -1])
 
 
 def totals_per_score(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the counts of true and of other cases at each distinct score, ascending, each [R, scores]."""
-    order = np.argsort(scores, kind="stable")
-    ordered = np.asarray(scores)[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    drawn, true = counts[:, order], np.asarray(truth, bool)[order]
-    return np.add.reduceat(drawn * true, starts, axis=1), np.add.reduceat(drawn * ~true, starts, axis=1)
+    return Ranking.of(truth, scores).totals(counts)
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -118,25 +159,29 @@ def _mean_of_defined(columns: np.ndarray) -> np.ndarray:
     return divide(np.where(defined, columns, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
-def class_replicates(
-    y_true: np.ndarray, probabilities: np.ndarray, counts: np.ndarray, confusion: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Returns each of `metrics.CLASS_METRICS`, [R, classes]."""
+def class_replicates(rankings: Sequence[Ranking], counts: np.ndarray, confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each of `metrics.CLASS_METRICS`, [R, classes].
+
+    Args:
+        rankings: of the cases by the probability of each class.
+        counts: [R, N].
+        confusion: of the same counts, [R, classes, classes].
+    """
     right = np.diagonal(confusion, axis1=1, axis2=2)
     support, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     negatives = confusion.sum(axis=(1, 2))[:, None] - support
-    classes = range(probabilities.shape[1])
-
-    def ranking(measure) -> np.ndarray:
-        return np.stack([measure(y_true == number, probabilities[:, number], counts) for number in classes], axis=1)
-
+    areas, precisions = [], []
+    for ranking in rankings:
+        totals = ranking.totals(counts)
+        areas.append(_auc(*totals))
+        precisions.append(_average_precision(*totals))
     return {
         "sensitivity": divide(right, support),
         "specificity": divide(negatives - (predicted - right), negatives),
         "precision": divide(right, predicted),
-        "auc": ranking(weighted_auc),
+        "auc": np.stack(areas, axis=1),
         "f1": divide(2 * right, support + predicted),
-        "average_precision": ranking(weighted_average_precision),
+        "average_precision": np.stack(precisions, axis=1),
     }
 
 
@@ -147,22 +192,56 @@ def _kappa(confusion: np.ndarray) -> np.ndarray:
     return divide(observed - expected, 1 - expected)
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """What a predictions table says about a task: labels and predictions [N], the ranking by each class."""
+
+    task: Task
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    rankings: tuple[Ranking, ...]
+
+
+def _answers(table: pd.DataFrame, task: Task) -> _Answers:
+    y_true, probabilities = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
+    rankings = tuple(Ranking.of(y_true == number, scores) for number, scores in enumerate(probabilities.T))
+    return _Answers(task, y_true, probabilities.argmax(axis=1), rankings)
+
+
+def measure_of(table: pd.DataFrame) -> Callable[[np.ndarray], dict[Path, np.ndarray]]:
+    """Returns the function from counts [R, N] to every metric of a table, [R], by its place in metrics.json.
+
+    What does not depend on the counts is done here, once: resamples of a large table come in many blocks.
+    """
+    answers = [_answers(table, task) for task in TASKS]
+
+    def measure(counts: np.ndarray) -> dict[Path, np.ndarray]:
+        values: dict[Path, np.ndarray] = {}
+        by_class: dict[str, dict[str, np.ndarray]] = {}
+        for one in answers:
+            confusion = weighted_confusion(one.y_true, one.y_pred, len(one.task.classes), counts)
+            by_class[one.task.name] = class_replicates(one.rankings, counts, confusion)
+            values |= _task_replicates(one.task, by_class[one.task.name], confusion)
+        return values | _average_replicates(values, by_class)
+
+    return measure
+
+
+def _task_replicates(task: Task, rates: Mapping[str, np.ndarray], confusion: np.ndarray) -> dict[Path, np.ndarray]:
+    place = ("tasks", task.name)
+    values: dict[Path, np.ndarray] = {
+        (*place, "accuracy"): np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2)),
+        (*place, "balanced_accuracy"): _mean_of_defined(rates["sensitivity"]),
+        (*place, "kappa"): _kappa(confusion),
+    }
+    for metric, columns in rates.items():
+        values |= {(*place, "classes", name, metric): columns[:, i] for i, name in enumerate(task.classes)}
+    return values
+
+
 def table_replicates(table: pd.DataFrame, counts: np.ndarray) -> dict[Path, np.ndarray]:
     """Returns every metric of a predictions table in each resample, [R], by its place in metrics.json."""
-    values: dict[Path, np.ndarray] = {}
-    by_class: dict[str, dict[str, np.ndarray]] = {}
-    for task in TASKS:
-        y_true, probabilities = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
-        size = len(task.classes)
-        confusion = weighted_confusion(y_true, probabilities.argmax(axis=1), size, counts)
-        rates = by_class[task.name] = class_replicates(y_true, probabilities, counts, confusion)
-        place = ("tasks", task.name)
-        values[*place, "accuracy"] = np.trace(confusion, axis1=1, axis2=2) / counts.sum(axis=1)
-        values[*place, "balanced_accuracy"] = _mean_of_defined(rates["sensitivity"])
-        values[*place, "kappa"] = _kappa(confusion)
-        for metric, columns in rates.items():
-            values |= {(*place, "classes", name, metric): columns[:, i] for i, name in enumerate(task.classes)}
-    return values | _average_replicates(values, by_class)
+    return measure_of(table)(counts)
 
 
 def _average_replicates(
@@ -202,7 +281,7 @@ class Bootstrap:
 def bootstrap(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> Bootstrap:
     """Returns all metrics of a predictions table in each resample of its cases, stratified by diagnosis."""
     strata = predictions.true_labels(table, DIAGNOSIS)
-    return Bootstrap(replicates_of(lambda counts: table_replicates(table, counts), strata, resamples, seed))
+    return Bootstrap(replicates_of(measure_of(table), strata, resamples, seed))
 
 
 def replicates_of(measure, strata: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> dict:
