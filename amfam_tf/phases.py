@@ -57,6 +57,7 @@ class Recorder:
         self._part = 0
         self.first_step: float | None = None
         """Seconds from the start of the process to the end of the first training step."""
+        self._first_step_processor: float | None = None
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -95,6 +96,7 @@ class Recorder:
         self._count()
         self._part = 1
         self.first_step = self._since - self._began
+        self._first_step_processor = time.process_time()
 
     def rows(self) -> list[Row]:
         """Returns the phases up to the first step, then those after it, each in the order of its first opening."""
@@ -112,6 +114,7 @@ class Recorder:
         parts = {"until_first_step": True, "after_first_step": False}
         return {
             "first_step_seconds": self.first_step,
+            "first_step_processor_seconds": self._first_step_processor,
             "total_seconds": self._since - self._began,
             **{key: _plain([row for row in rows if row.first_step == before]) for key, before in parts.items()},
         }

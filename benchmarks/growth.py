@@ -195,7 +195,7 @@ def rows_of(results: Mapping[int, Mapping[str, Mapping[str, float]]]) -> list[li
             values = {size: one[key] for size, one in found.items()}
             cells = [f"{values[size]:.{digits}f}" if size in values else "not measured" for size in results]
             exponents = [
-                f"{slope(pair, [values[size] for size in pair]):.2f}"
+                f"{round(slope(pair, [values[size] for size in pair]), 2) + 0.0:.2f}"
                 for pair in zip(list(found)[:-1], list(found)[1:], strict=True)
             ]
             rows.append([part, unit, *cells, ", ".join(exponents)])
