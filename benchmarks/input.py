@@ -21,29 +21,30 @@ from benchmarks.peers.environment import create_peer
 from benchmarks.wire import Side
 
 OURS, PEER = "TensorFlow", "PyTorch"
-CASES, DRAWN_SIZE = 64, (768, 512)
+DRAWN_SIZE = (768, 512)
 SAMPLE_TOLERANCE = 1.5 / 255
 """Each side rounds once to whole numbers."""
 
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Default: drawn cases.")
+@click.option("--cases", default=64, show_default=True, help="Drawn cases.")
 @click.option("--turns", "count", default=5, show_default=True)
 @click.option("--seconds", default=4.0, show_default=True, help="Length of one turn.")
 @click.option("--fit-steps", default=0, show_default=True, help="Training steps of preset paper to watch.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change the configuration.")
-def main(data: Path | None, count: int, seconds: float, fit_steps: int, overrides: tuple[str, ...]) -> None:
+def main(data: Path | None, cases: int, count: int, seconds: float, fit_steps: int, overrides: tuple[str, ...]) -> None:
     """Print images per second of both sides, uncached and from cache."""
     click.echo(turns.machine())
     with tempfile.TemporaryDirectory() as folder:
-        measure(data or draw(Path(folder) / "release"), list(overrides), count, seconds, fit_steps, Path(folder))
+        measure(data or draw(Path(folder) / "release", cases), list(overrides), count, seconds, fit_steps, Path(folder))
 
 
-def draw(release: Path) -> Path:
+def draw(release: Path, cases: int) -> Path:
     """Writes a small release and returns it."""
     from amfam_tf.data import synthetic
 
-    synthetic.write_release(release, cases=CASES, seed=0, size=DRAWN_SIZE, workers=2)
+    synthetic.write_release(release, cases=cases, seed=0, size=DRAWN_SIZE, workers=2)
     return release
 
 

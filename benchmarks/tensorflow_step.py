@@ -17,6 +17,8 @@ from benchmarks.work import step_gflop
 
 STEPS_PER_EPOCH = 100
 MATRIX_SIDE = 2048
+PATCHES = 6
+"""Random colours along each side of an image."""
 
 
 class TrainStep:
@@ -84,10 +86,18 @@ class TrainStep:
 
 
 def random_batch(config: Config) -> dict[str, np.ndarray]:
-    """Returns random images in [0, 1] and random labels, of the configuration's sizes."""
+    """Returns random images in [0, 1] and random labels, of the configuration's sizes.
+
+    Images are smooth and of different colours: those of noise are all alike to a deep network, whose gradients are then
+    small differences of large numbers.
+    """
     random = np.random.default_rng(0)
     cases, size = config.training.batch_size, config.data.image_size
-    batch = {name: random.random((cases, size, size, 3), np.float32) for name in MODALITIES}
+    batch = {}
+    for name in MODALITIES:
+        coarse = random.random((cases, PATCHES, PATCHES, 3), np.float32) * random.random((cases, 1, 1, 3), np.float32)
+        smooth = tf.image.resize(coarse, (size, size), method="bilinear").numpy()
+        batch[name] = np.clip(smooth + random.normal(0.0, 0.02, smooth.shape), 0.0, 1.0).astype(np.float32)
     return batch | {task.name: random.integers(len(task.classes), size=cases).astype(np.int32) for task in TASKS}
 
 

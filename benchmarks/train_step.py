@@ -95,7 +95,7 @@ def prepare(preset: str, overrides: Sequence[str], folder: Path, check: bool) ->
             return setting
         our_losses = ours.ask("gradients", to=str(files[OURS]))
     with Side(PEER, peer, "benchmarks.peers.train_step") as theirs:
-        theirs.ask("start", config=setting.peer_config, bfloat16=False, compiled=False, arrays=arrays)
+        theirs.ask("start", config=setting.peer_config, arrays=arrays)
         their_losses = theirs.ask("gradients", to=str(files[PEER]))
     with np.load(files[OURS]) as our_gradients, np.load(files[PEER]) as their_gradients:
         errors = gradient_errors(our_gradients, their_gradients)

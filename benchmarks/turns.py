@@ -3,6 +3,7 @@
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ def take_turns(sides: Mapping[str, Measure], turns: int) -> dict[str, list[float
     for _ in range(turns):
         for name, measure in sides.items():
             results[name].append(measure())
+            # Not among the results: for whoever waits, and for what an interrupted run has seen.
+            print(f"{name}: {results[name][-1]:.4g}", file=sys.stderr, flush=True)
     return results
 
 

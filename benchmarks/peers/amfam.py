@@ -32,6 +32,11 @@ def pad_same(images: torch.Tensor, kernel: int, stride: int, value: float = 0.0)
     return functional.pad(images, (before, after, before, after), value=value), 0
 
 
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Returns bfloat16 as float32, and what is wider as it is."""
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
 class Backbone(nn.Module):
     """ResNet of bottlenecks, stride in the first 1 x 1 convolution and in the shortcut, no biases."""
 
@@ -125,7 +130,7 @@ class Decoder(nn.Module):
             values = functional.interpolate(values, scale_factor=scale, mode="nearest")
             values = getattr(self, f"norm_{number}")(getattr(self, f"upsample_conv_{number}")(values))
             values = functional.leaky_relu(values, self.slope, inplace=True)
-        return functional.interpolate(self.to_rgb(values).float(), (self.size, self.size), mode="bilinear")
+        return functional.interpolate(at_least_float32(self.to_rgb(values)), (self.size, self.size), mode="bilinear")
 
 
 class Attention(nn.Module):
@@ -141,7 +146,8 @@ class Attention(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         vector = torch.einsum("bchw,chw->bc", features, self.pooling.weight[:, 0]) + self.pooling.bias
         vector = functional.relu(self.dense_2(functional.relu(self.dense_1(vector))))
-        maps = torch.einsum("bchw,bc->bhw", features, torch.sigmoid(self.dense_3(vector))).float()
+        maps = torch.einsum("bchw,bc->bhw", features, torch.sigmoid(self.dense_3(vector)))
+        maps = at_least_float32(maps)
         # With antialiasing PyTorch takes Keys' coefficient -0.5, as TensorFlow does; enlarging, nothing is smoothed.
         maps = functional.interpolate(maps[:, None], (self.size, self.size), mode="bicubic", antialias=True)[:, 0]
         low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
@@ -196,9 +202,9 @@ class AMFAM(nn.Module):
         """Returns {"loss": Eq. 4, and each of its terms by name}."""
         features = dict(zip(MODALITIES, self.features(batch), strict=True))
         logits = self.classify(list(features.values()))
-        entropies = [functional.cross_entropy(logits[name].float(), batch[name]) for name in self.tasks]
+        entropies = [functional.cross_entropy(at_least_float32(logits[name]), batch[name]) for name in self.tasks]
         terms = {"classification": sum(entropies)}
-        domains = [self.discriminator(features[key]).float() for key in MODALITIES]
+        domains = [at_least_float32(self.discriminator(features[key])) for key in MODALITIES]
         terms["adversarial"] = sum(
             functional.cross_entropy(values, torch.full(values.shape[:1], label))
             for label, values in enumerate(domains)

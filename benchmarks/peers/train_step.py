@@ -14,7 +14,14 @@ from benchmarks.peers.amfam import AMFAM, load_keras_weights, to_keras_layout, t
 class TrainStep:
     """A model, its optimiser and one batch, on which steps are made."""
 
-    def start(self, config: Mapping[str, Any], bfloat16: bool, compiled: bool, arrays: str) -> None:
+    def start(
+        self,
+        config: Mapping[str, Any],
+        arrays: str,
+        bfloat16: bool = False,
+        compiled: bool = False,
+        float64: bool = False,
+    ) -> None:
         """Makes the model and loads weights ("weights/<path>") and batch ("batch/<key>") from an .npz file."""
         with np.load(arrays) as stored:
             groups = {name: stored[name] for name in stored.files}
@@ -25,6 +32,11 @@ class TrainStep:
             name.removeprefix("batch/"): to_tensor(array) for name, array in groups.items() if name.startswith("batch/")
         }
         self.bfloat16 = bfloat16
+        if float64:
+            self.model.double()
+            self.batch = {
+                key: value.double() if value.is_floating_point() else value for key, value in self.batch.items()
+            }
         settings = config["optimizer"]
         # fused: PyTorch's fastest; weight_decay of Adam (not AdamW) is L2 in the gradient.
         self.optimizer = torch.optim.Adam(
