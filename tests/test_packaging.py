@@ -49,6 +49,7 @@ def flat(tree: dict, prefix: str = "") -> dict:
 
 def command_lines(text: str) -> list[list[str]]:
     """Returns the words after `amfam-tf` of each command in a document."""
+    text = text.replace("\\\n", " ")  # a command may go on in the next line
     found = re.findall(r"^    amfam-tf ([^#\n]*)", text, re.MULTILINE) + re.findall(r"`amfam-tf ([^`]*)`", text)
     return [shlex.split(line) for line in found]
 
