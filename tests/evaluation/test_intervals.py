@@ -156,3 +156,19 @@ def test_all_metrics_of_395_cases_take_at_most_20_seconds():
     assert len(resampled.replicates[("average", "accuracy")]) == 2000
     assert len(predictions.true_labels(table, DIAGNOSIS)) == 395
     assert seconds < 20
+
+
+def test_measure_made_once_holds_for_any_number_of_blocks():
+    """What is prepared for all blocks is left as it is by each, and so are the counts."""
+    table = random_table(60, 4)
+    random = np.random.default_rng(3)
+    measure = intervals.measure_of(table)
+    for rows in (1, 5):
+        counts = random.integers(0, 4, (rows, 60)).astype(float)
+        before = counts.copy()
+        expected = intervals.table_replicates(table, counts)
+        found = measure(counts)
+        assert found.keys() == expected.keys()
+        for path, values in found.items():
+            np.testing.assert_array_equal(values, expected[path], err_msg=str(path))
+        np.testing.assert_array_equal(counts, before)
