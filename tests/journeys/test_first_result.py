@@ -142,7 +142,7 @@ ERRORS = {
     "missing weights": (("--set=model.weights=no.weights.h5",), "error: weight file no.weights.h5 does not exist"),
     "no ImageNet weights": (
         ("--set=model.backbone=resnet18", "--set=model.weights=imagenet"),
-        "error: keras-cv has no ImageNet weights for resnet18, only for resnet50",
+        "error: there are no ImageNet weights for resnet18, only for resnet50",
     ),
     "another configuration": (("--set=seed=9",), "was begun with another configuration (seed: 0 -> 9)"),
 }
