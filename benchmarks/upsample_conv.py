@@ -14,19 +14,15 @@ Ways that take longer than --patience times the plain one are left out after the
 with the plain one first.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
 import numpy as np
+import tensorflow as tf
 
+from amfam_tf.layers.upsample_conv import upsample_convolve
 from benchmarks import turns
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import tensorflow as tf  # noqa: E402  (after the setting that it reads)
-
-from amfam_tf.layers.upsample_conv import upsample_convolve  # noqa: E402
 
 PLAIN = "plain"
 TOLERANCE = {"float32": 1e-5, "bfloat16": 0.1}

@@ -29,7 +29,14 @@ def command(*words: object) -> list[str]:
 
 
 def amfam_tf(*words: object) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    return subprocess.run(
+        command(*words), capture_output=True, text=True, timeout=PATIENCE_SECONDS, env=newcomers_environment()
+    )
+
+
+def newcomers_environment() -> dict[str, str]:
+    """Returns this environment without a log level, which a newcomer has not set; other tests of this process may."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 def fit_words(data: Path, run: Path, *more: str) -> tuple[object, ...]:
