@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -94,16 +94,23 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
     return frame
 
 
-def scan_release(root: str | Path) -> tuple[pd.DataFrame, list[Problem]]:
+def scan_release(
+    root: str | Path, resolve: Callable[[str], str | Path] | None = None
+) -> tuple[pd.DataFrame, list[Problem]]:
     """Returns the table of `read_release` and all problems of tables and paths; opens no picture.
 
     What could not be read is `UNKNOWN` in a column of numbers and "" in a column of strings.
+
+    Args:
+        root: as for `read_release`.
+        resolve: gives the place of a picture by its path in meta.csv, or raises a PathError; by default the pictures
+            are in images/.
     """
     release = find_release(root)
     problems: list[Problem] = []
     meta = _read_table(release, META_FILE, META_COLUMNS, problems)
     frame = pd.DataFrame({"case_num": _case_numbers(meta, problems)})
-    for modality, paths in _resolve_paths(meta, release / IMAGES, problems).items():
+    for modality, paths in _resolve_paths(meta, release / IMAGES, resolve, problems).items():
         frame[modality] = paths
     frame["split"] = _read_splits(release, len(meta), problems)
     for task in TASKS:
@@ -155,7 +162,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _to_integer(raw: str) -> int | None:
+def to_integer(raw: str) -> int | None:
     """Returns the number that `raw` spells, or None."""
     return int(raw) if re.fullmatch(r"[+-]?[0-9]{1,18}", raw.strip()) else None
 
@@ -164,7 +171,7 @@ def _integers(meta: pd.DataFrame, column: str, problems: list[Problem]) -> list[
     """Returns a column of whole numbers, `UNKNOWN` where it holds anything else."""
     numbers = []
     for row, raw in enumerate(meta[column]):
-        number = None if raw is None else _to_integer(raw)
+        number = None if raw is None else to_integer(raw)
         if number is None and raw is not None:
             message = f"column {column!r}: value {raw!r} is not a whole number"
             problems.append(Problem(META_FILE, row, "not_an_integer", message))
@@ -188,6 +195,10 @@ def _encode_column(meta: pd.DataFrame, task: Task, problems: list[Problem]) -> p
     """Returns the class numbers of one task."""
 
     def encode(row: int, raw: str | None) -> int:
+        if raw == "":
+            message = f"column {task.column!r}: no label; a case needs all {len(TASKS)}"
+            problems.append(Problem(META_FILE, row, "missing_label", message))
+            return UNKNOWN
         try:
             return UNKNOWN if raw is None else task.encode(raw)
         except DataError as error:
@@ -210,7 +221,7 @@ def _scores(meta: pd.DataFrame, frame: pd.DataFrame, problems: list[Problem]) ->
     """Returns the stored 7-point scores; each has to follow from the labels of its row."""
     stored = _integers(meta, SCORE, problems)
     for row, labels in enumerate(frame[list(task_names(CRITERIA))].to_dict("records")):
-        if UNKNOWN in labels.values() or meta[SCORE][row] is None or _to_integer(meta[SCORE][row]) is None:
+        if UNKNOWN in labels.values() or meta[SCORE][row] is None or to_integer(meta[SCORE][row]) is None:
             continue
         computed = seven_point_score(labels)
         if stored[row] != computed:
@@ -246,7 +257,7 @@ def _index_rows(table: pd.DataFrame, file: str, cases: int, problems: list[Probl
     for place, raw in enumerate(table[INDEX_COLUMN]):
         if raw is None:
             continue
-        row = _to_integer(raw)
+        row = to_integer(raw)
         if row is None:
             problems.append(Problem(file, place, "not_an_integer", f"value {raw!r} is not a whole number"))
         elif cases and not 0 <= row < cases:  # without meta.csv there is no range to be in
@@ -316,20 +327,22 @@ class PathResolver:
         return self._listings[folder]
 
 
-def _resolve_paths(meta: pd.DataFrame, images: Path, problems: list[Problem]) -> dict[str, pd.Series]:
+def _resolve_paths(
+    meta: pd.DataFrame, images: Path, find: Callable[[str], str | Path] | None, problems: list[Problem]
+) -> dict[str, pd.Series]:
     """Returns the absolute paths of each modality, "" where there is none."""
-    resolver = PathResolver(images)
+    if find is None and not images.is_dir():  # one problem, not one for each picture
+        problems.append(Problem(IMAGES, None, "missing_file", f"no such folder; {LAYOUT_HINT}"))
+        return {modality: pd.Series([""] * len(meta), dtype=str) for modality in PATH_COLUMNS}
+    find = PathResolver(images).resolve if find is None else find
 
     def resolve(row: int, column: str, raw: str | None) -> str:
         try:
-            return "" if raw is None else str(resolver.resolve(raw))
+            return "" if raw is None else str(find(raw))
         except PathError as error:
             problems.append(Problem(META_FILE, row, error.kind, f"column {column!r}: value {raw!r} {error}"))
             return ""
 
-    if not images.is_dir():  # one problem, not one for each picture
-        problems.append(Problem(IMAGES, None, "missing_file", f"no such folder; {LAYOUT_HINT}"))
-        return {modality: pd.Series([""] * len(meta), dtype=str) for modality in PATH_COLUMNS}
     return {
         modality: pd.Series([resolve(row, column, raw) for row, raw in enumerate(meta[column])], dtype=str)
         for modality, column in PATH_COLUMNS.items()

@@ -23,12 +23,11 @@ import pandas as pd
 import tensorflow as tf
 
 from amfam_tf.data import images
+from amfam_tf.data.shards import find_shards, shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
 
 COMPRESSION = "GZIP"
-SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
-SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
 SHARD_COLUMN = "shard"
 RECORD_COLUMN = "record"
 TEXT_FEATURES = ("split", *METADATA)
@@ -73,7 +72,7 @@ def write_records(cases: pd.DataFrame, out: str | Path, shards: int = 8) -> list
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
-        names = [SHARD_NAME.format(number=number, shards=shards) for number in range(shards)]
+        names = shard_names(shards)
         for name, rows in zip(names, np.array_split(np.arange(len(cases)), shards), strict=True):
             _write_shard(cases.iloc[rows], partial / name)
         partial.rename(out)
@@ -96,7 +95,7 @@ def read_records(folder: str | Path) -> pd.DataFrame:
     Raises:
         DataError: no shards, an incomplete set of them, or a damaged one; names it.
     """
-    rows = [row for shard in _find_shards(Path(folder)) for row in _read_shard(shard)]
+    rows = [row for shard in find_shards(folder) for row in _read_shard(shard)]
     return pd.DataFrame(rows)
 
 
@@ -143,18 +142,29 @@ def _selected_pairs(shard: tf.Tensor, wanted: tf.Tensor) -> tf.data.Dataset:
 
 
 def _write_shard(cases: pd.DataFrame, path: Path) -> None:
-    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=COMPRESSION)) as writer:
+    with shard_writer(path) as writer:
         for row in cases.to_dict("records"):
-            # Deterministic: a protobuf map has no order of its own.
-            writer.write(_example(row).SerializeToString(deterministic=True))
+            writer.write(serialise(row, {name: _read_picture(row, name) for name in MODALITIES}))
 
 
-def _example(row: Mapping[str, Any]) -> tf.train.Example:
-    content = {name: _read_picture(row, name) for name in MODALITIES}
-    content |= {name: "" if pd.isna(row[name]) else str(row[name]) for name in TEXT_FEATURES}
+def shard_writer(path: str | Path) -> tf.io.TFRecordWriter:
+    """Returns a writer of one compressed shard, to be used with `with`; it takes what `serialise` returns."""
+    return tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=COMPRESSION))
+
+
+def serialise(case: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+    """Returns the record of one case, a serialised tf.Example; same case, same bytes.
+
+    Args:
+        case: case_num, split, class number of each task, metadata (None or NaN if missing); more is ignored.
+        pictures: the image file of each modality, byte for byte.
+    """
+    content = {name: pictures[name] for name in MODALITIES}
+    content |= {name: "" if pd.isna(case[name]) else str(case[name]) for name in TEXT_FEATURES}
     features = {name: _bytes_feature(value) for name, value in content.items()}
-    features |= {name: _integer_feature(int(row[name])) for name in ("case_num", *task_names())}
-    return tf.train.Example(features=tf.train.Features(feature=features))
+    features |= {name: _integer_feature(int(case[name])) for name in ("case_num", *task_names())}
+    # Deterministic: a protobuf map has no order of its own.
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
 def _read_picture(row: Mapping[str, Any], modality: str) -> bytes:
@@ -171,18 +181,6 @@ def _bytes_feature(value: bytes | str) -> tf.train.Feature:
 
 def _integer_feature(value: int) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-
-def _find_shards(folder: Path) -> list[Path]:
-    found = sorted(folder.glob(SHARD_PATTERN))
-    if not found:
-        raise DataError(f"{folder} has no records: there is no file {SHARD_PATTERN} in it")
-    total = found[0].name.removesuffix(".tfrecord.gz").rpartition("-")[2]
-    expected = [SHARD_NAME.format(number=number, shards=int(total)) for number in range(int(total))]
-    wrong = sorted(set(expected) ^ {path.name for path in found})
-    if wrong:
-        raise DataError(f"the records in {folder} are not one complete set of {int(total)} shards: see {wrong[0]}")
-    return found
 
 
 def _read_shard(shard: Path) -> Iterator[dict[str, Any]]:

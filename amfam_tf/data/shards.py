@@ -1,0 +1,36 @@
+"""Names of the files of a folder of records; knows nothing of what is in them, and does without TensorFlow."""
+
+import re
+from pathlib import Path
+
+from amfam_tf.errors import DataError
+
+SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
+SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
+
+
+def shard_names(shards: int) -> list[str]:
+    """Returns the file names of a complete set, in order."""
+    return [SHARD_NAME.format(number=number, shards=shards) for number in range(shards)]
+
+
+def has_shards(folder: str | Path) -> bool:
+    """Returns whether there is any shard in the folder, be the set complete or not."""
+    return any(Path(folder).glob(SHARD_PATTERN))
+
+
+def find_shards(folder: str | Path) -> list[Path]:
+    """Returns the shards of a folder, in order.
+
+    Raises:
+        DataError: there is none, or not one complete set; names the first that is missing or too many.
+    """
+    found = sorted(Path(folder).glob(SHARD_PATTERN))
+    if not found:
+        raise DataError(f"{folder} has no records: there is no file {SHARD_PATTERN} in it")
+    total = re.search(r"(\d*)\.tfrecord\.gz$", found[0].name)
+    expected = shard_names(int(total.group(1) or 0))
+    wrong = sorted(set(expected) ^ {path.name for path in found})
+    if wrong:
+        raise DataError(f"the records in {folder} are not one complete set of {len(expected)} shards: see {wrong[0]}")
+    return found

@@ -1,0 +1,93 @@
+"""Files of this machine and of object stores (gs://, s3://, ...), read through Apache Beam's filesystems.
+
+Which stores can be read depends on what is installed beside Beam, e.g. apache-beam[gcp] for gs://.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from amfam_tf import beam_engine
+from amfam_tf.errors import DataError
+
+URL_MARK = "://"
+
+
+def filesystems() -> Any:
+    """Returns Beam's class FileSystems.
+
+    Raises:
+        EngineError: Beam is not installed; names the extra.
+    """
+    beam_engine.find_beam()
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+def is_url(path: str) -> bool:
+    """Returns whether the path is in an object store and not on this machine."""
+    return URL_MARK in path
+
+
+def join(folder: str, path: str) -> str:
+    """Returns a path as seen from a folder; an absolute one and a URL stay as they are."""
+    if is_url(path) or Path(path).is_absolute():
+        return path
+    return filesystems().join(folder, *path.split("/")) if is_url(folder) else str(Path(folder, path))
+
+
+def parent(path: str) -> str:
+    """Returns the folder that a file is in."""
+    return filesystems().split(path)[0]
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the content of a file.
+
+    Raises:
+        DataError: it cannot be read; the message says why and does not name the file.
+    """
+    try:
+        with filesystems().open(path, compression_type=_uncompressed()) as file:
+            return file.read()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or one_line(error)}") from error
+    except Exception as error:  # each store's client has errors of its own
+        raise DataError(f"cannot be read: {one_line(error)}") from error
+
+
+def exists(path: str) -> bool:
+    """Returns whether there is such a file.
+
+    Raises:
+        DataError: the store cannot be asked; names the path.
+    """
+    try:
+        return filesystems().exists(path)
+    except Exception as error:  # as above
+        raise DataError(f"{path}: cannot be looked up: {one_line(error)}") from error
+
+
+def list_files(folder: str) -> list[str]:
+    """Returns the paths of all files below a folder.
+
+    Raises:
+        DataError: the folder cannot be listed; names it.
+    """
+    pattern = folder.rstrip("/") + "/**"
+    try:
+        return [found.path for match in filesystems().match([pattern]) for found in match.metadata_list]
+    except Exception as error:  # as above
+        raise DataError(f"{folder}: cannot be listed: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """Returns the message of an error in one line, its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _uncompressed() -> str:
+    """Returns the name by which Beam leaves bytes as they are, whatever the file is called."""
+    from apache_beam.io.filesystem import CompressionTypes
+
+    return CompressionTypes.UNCOMPRESSED

@@ -1,0 +1,90 @@
+"""The folder of records: under its own name only when it is complete, and never mixed with what is there already."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.ingest.source import DeadLetter
+
+DEAD_LETTER_FILE = "dead_letter.jsonl"
+
+
+def check_out(out: str) -> Path:
+    """Returns the path of the folder to make.
+
+    Raises:
+        DataError: it is in an object store, where no folder can be renamed, or it exists.
+    """
+    if files.is_url(out):
+        raise DataError(
+            f"{out}: records are written to a folder that this machine and all workers see, and not to an object "
+            "store: name such a folder, and copy it when it is complete"
+        )
+    # Workers need not have this process's working directory.
+    path = Path(out).absolute()
+    if path.exists() or path.is_symlink():
+        raise DataError(f"{out} exists already: name a new folder for the records, or remove it first")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Gives an empty folder that gets the name `out` when the body ends; an error removes it.
+
+    What a process that was killed has left behind is removed first.
+
+    Raises:
+        DataError: another process is writing there, or the folder cannot be made.
+    """
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        with _locked(partial):
+            try:
+                _empty(partial)
+                yield partial
+                if out.exists():
+                    raise DataError(f"{out} has been made by another process in the meantime: it is left as it is")
+                partial.rename(out)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"cannot write records to {out}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Makes a folder and locks it; the system releases the lock with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Renamed or removed by its owner between our two steps: then we hold something else.
+        if not folder.exists() or folder.stat().st_ino != os.fstat(descriptor).st_ino:
+            raise BlockingIOError
+        yield
+    except BlockingIOError as error:
+        raise DataError(f"{folder} is in use: another process is writing these records") from error
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def write_dead_letters(dead: Iterable[DeadLetter], path: Path) -> None:
+    """Writes a line of JSON per row: row, case_num, kind, reason; the file appears when it is complete."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(letter.to_dict(), ensure_ascii=False) + "\n" for letter in dead)
+    partial.replace(path)

@@ -1,0 +1,137 @@
+"""A CSV of pairs: one row per case, raw labels as Derm7pt writes them.
+
+| column | content |
+| --- | --- |
+| case_num | whole number, each once |
+| clinical, dermoscopic | path of the picture, relative to the images folder; or absolute, or a URL |
+| split | train, validate or test |
+| diagnosis, pigment_network, ... (`tasks.TASKS`) | raw string of a class; empty: the row becomes no record |
+| level_of_diagnostic_difficulty, elevation, location, sex, management | optional column, empty if missing |
+
+Other columns are not used.
+"""
+
+import io
+from collections.abc import Mapping
+
+import pandas as pd
+
+from amfam_tf.data.derm7pt import to_integer
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.ingest.anomaly import Anomaly
+from amfam_tf.ingest.source import Case, DeadLetter, Source
+from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
+
+REQUIRED = ("case_num", *MODALITIES, "split", *(task.column for task in TASKS))
+
+
+class _RowError(DataError):
+    """A row that cannot be used; `kind` is that of the dead letter."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def read_pair_table(path: str, images: str) -> Source:
+    """Reads a CSV of pairs.
+
+    Args:
+        path: of the CSV, or its URL.
+        images: folder or URL that relative paths start from.
+
+    Raises:
+        DataError: it cannot be read, a column is missing, or it has no rows; names the file.
+    """
+    table = _read_csv(path)
+    cases: list[Case] = []
+    dead: list[DeadLetter] = []
+    first_rows: dict[int, int] = {}
+    for row, raw in enumerate(table.to_dict("records")):
+        number = to_integer(raw["case_num"])
+        try:
+            case = {"row": row, **_parse(raw, images)}
+            first = first_rows.setdefault(number, row)
+            if first != row:
+                raise _RowError("duplicate_case", f"column 'case_num': value {number} is that of row {first} already")
+        except _RowError as error:
+            dead.append(DeadLetter(row, number, error.kind, str(error)))
+        else:
+            cases.append(case)
+    return Source(path, cases, dead, _unused_columns(table))
+
+
+def _read_csv(path: str) -> pd.DataFrame:
+    """Returns the table as raw strings, with an empty column for metadata that it does not have."""
+    try:
+        content = io.BytesIO(files.read_bytes(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    try:
+        # keep_default_na: "None" or "NA" are strings like any other. utf-8-sig: spreadsheets write a mark first.
+        table = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as CSV: {files.one_line(error)}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path}: rows have more fields than the header has names")
+    missing = [column for column in REQUIRED if column not in table]
+    if missing:
+        found = ", ".join(map(repr, table.columns))
+        raise DataError(
+            f"{path}: no column {missing[0]!r}; a CSV of pairs needs {', '.join(REQUIRED)}; it has: {found}"
+        )
+    if table.empty:
+        raise DataError(f"{path}: has no rows")
+    # A row with too few fields has no strings at its end.
+    return table.reindex(columns=[*table.columns, *(name for name in METADATA if name not in table)]).fillna("")
+
+
+def _parse(raw: Mapping[str, str], images: str) -> Case:
+    """Returns the case of a row, without its number in the table."""
+    number = to_integer(raw["case_num"])
+    if number is None:
+        raise _RowError("not_an_integer", f"column 'case_num': value {raw['case_num']!r} is not a whole number")
+    return {
+        "case_num": number,
+        **{name: _picture(raw, name, images) for name in MODALITIES},
+        "split": _split(raw["split"]),
+        **_labels(raw),
+        **{name: _metadata(raw, name) for name in METADATA},
+    }
+
+
+def _picture(raw: Mapping[str, str], modality: str, images: str) -> str:
+    if not raw[modality]:
+        raise _RowError("missing_path", f"column {modality!r} is empty")
+    return files.join(images, raw[modality])
+
+
+def _split(raw: str) -> str:
+    if raw not in SPLITS:
+        raise _RowError("unknown_split", f"column 'split': value {raw!r} is none of: {', '.join(SPLITS)}")
+    return raw
+
+
+def _labels(raw: Mapping[str, str]) -> dict[str, int]:
+    missing = [task.column for task in TASKS if not raw[task.column]]
+    if missing:
+        raise _RowError("missing_label", f"no label in {', '.join(missing)}: a record needs all {len(TASKS)}")
+    try:
+        return {task.name: task.encode(raw[task.column]) for task in TASKS}
+    except DataError as error:
+        raise _RowError("unknown_label", str(error)) from error
+
+
+def _metadata(raw: Mapping[str, str], column: str) -> str:
+    if raw[column] and raw[column] not in METADATA[column]:
+        allowed = ", ".join(METADATA[column])
+        raise _RowError("unknown_metadata", f"column {column!r}: value {raw[column]!r} is none of: {allowed}")
+    return raw[column]
+
+
+def _unused_columns(table: pd.DataFrame) -> list[Anomaly]:
+    unused = [column for column in table.columns if column not in (*REQUIRED, *METADATA)]
+    if not unused:
+        return []
+    return [Anomaly("unused_column", f"not used: {', '.join(map(repr, unused))}", "note")]

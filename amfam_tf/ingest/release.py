@@ -1,0 +1,116 @@
+"""A release in the Derm7pt layout as a source, here or in an object store: its rows are those of meta.csv."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from amfam_tf.data.derm7pt import (
+    IMAGES,
+    INDEX_FILES,
+    META_FILE,
+    UNKNOWN,
+    PathError,
+    PathResolver,
+    Problem,
+    scan_release,
+)
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.ingest.source import Case, DeadLetter, Source
+from amfam_tf.tasks import METADATA, MODALITIES, task_names
+
+CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA)
+
+
+def read_release_cases(root: str, images: str | None = None) -> Source:
+    """Reads the tables of a release.
+
+    A row of meta.csv with a problem becomes a dead letter; any other problem is one of the release as a whole.
+
+    Args:
+        root: folder or URL that holds images/ and meta/, or the one around its release_v0/.
+        images: folder or URL of the pictures, if they are not in images/.
+
+    Raises:
+        DataError: a table is missing or cannot be used, or an object store cannot be read.
+    """
+    frame, problems = _scan_store(root, images) if files.is_url(root) else _scan_folder(root, images)
+    for problem in problems:
+        if problem.file != META_FILE or problem.row is None:
+            raise DataError(f"{root}: {problem}")
+    dead: dict[int, DeadLetter] = {}
+    for problem in problems:
+        dead.setdefault(problem.row, _dead_letter(problem, int(frame["case_num"][problem.row])))
+    cases = [_case(row, raw) for row, raw in enumerate(frame[list(CASE_COLUMNS)].to_dict("records")) if row not in dead]
+    return Source(META_FILE, cases, [dead[row] for row in sorted(dead)])
+
+
+class StoreResolver:
+    """Finds files of an object store whatever the letter case of the path: `PathResolver` for a listing.
+
+    Args:
+        folder: URL.
+        paths: URLs of all files below it.
+    """
+
+    def __init__(self, folder: str, paths: Iterable[str]) -> None:
+        self._found: dict[str, list[str]] = defaultdict(list)
+        self._start = folder.rstrip("/") + "/"
+        for path in paths:
+            self._found[path.removeprefix(self._start).casefold()].append(path)
+
+    def resolve(self, relative: str) -> str:
+        """Returns the URL of the one file that `relative` names; a match in letter case comes first.
+
+        Raises:
+            PathError: no file or several files match it.
+        """
+        wanted = PurePosixPath(relative).as_posix()
+        matches = self._found.get(wanted.casefold(), [])
+        if self._start + wanted in matches:
+            return self._start + wanted
+        if len(matches) > 1:
+            raise PathError(
+                "ambiguous_path", f"is ambiguous, it differs in letter case only from: {', '.join(matches)}"
+            )
+        if not matches:
+            raise PathError("missing_image", f"names no file in {self._start}")
+        return matches[0]
+
+
+def _scan_folder(root: str, images: str | None) -> tuple[pd.DataFrame, list[Problem]]:
+    return scan_release(root, None if images is None else _resolver(images).resolve)
+
+
+def _scan_store(root: str, images: str | None) -> tuple[pd.DataFrame, list[Problem]]:
+    """Returns what `scan_release` does, from copies of the tables."""
+    inner = files.join(root, "release_v0")
+    start = root if files.exists(files.join(root, META_FILE)) else inner
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (META_FILE, *INDEX_FILES.values()):
+            if files.exists(files.join(start, name)):
+                path = Path(folder, name)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(files.read_bytes(files.join(start, name)))
+        return scan_release(folder, _resolver(files.join(start, IMAGES) if images is None else images).resolve)
+
+
+def _resolver(images: str) -> PathResolver | StoreResolver:
+    if files.is_url(images):
+        return StoreResolver(images, files.list_files(images))
+    if not Path(images).is_dir():
+        raise DataError(f"{images}: no such folder of pictures")
+    return PathResolver(Path(images))
+
+
+def _dead_letter(problem: Problem, number: int) -> DeadLetter:
+    return DeadLetter(problem.row, None if number == UNKNOWN else number, problem.kind, problem.message)
+
+
+def _case(row: int, raw: dict[str, Any]) -> Case:
+    numbers = {name: int(raw[name]) for name in ("case_num", *task_names())}
+    return {"row": row, **raw, **numbers}

@@ -1,0 +1,140 @@
+"""One shard, written in one place and in the order of its rows, a pair at a time: memory does not grow with the pairs.
+
+Rows come from a file with a line per row, and what is found goes to another one: neither passes through the engine,
+so neither the order nor the place of the work can change a byte.
+"""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amfam_tf.data.shards import shard_names
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.ingest.source import Case
+from amfam_tf.tasks import MODALITIES
+
+WORK_FOLDER = "_work"
+"""Of the rows and findings of the shards, in the unfinished folder of records; gone when that is complete."""
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The piece of work that an engine hands to a worker.
+
+    Attributes:
+        shard: file to write.
+        rows: file with the cases to read, a line of JSON each.
+        findings: file to write, a line of JSON per case: `row`, and either `kind` and `reason` why it becomes no
+            record, or `clinical` and `dermoscopic`, the facts of its pictures.
+    """
+
+    shard: str
+    rows: str
+    findings: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many pairs of a shard became records and how many did not."""
+
+    cases: int
+    bad: int
+
+
+def plan_shards(cases: Sequence[Case], folder: Path, shards: int) -> list[ShardTask]:
+    """Writes the rows of each shard to a file and returns the tasks, in order; consecutive cases stay together.
+
+    Raises:
+        DataError: fewer cases than shards.
+        OSError: a file cannot be written.
+    """
+    if not 1 <= shards <= len(cases):
+        raise DataError(f"{len(cases)} cases cannot be spread over {shards} shards: each needs at least one case")
+    work = folder / WORK_FOLDER
+    work.mkdir()
+    tasks = []
+    for name, numbers in zip(shard_names(shards), np.array_split(np.arange(len(cases)), shards), strict=True):
+        rows = work / f"{name}.rows.jsonl"
+        with rows.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(cases[number]) + "\n" for number in numbers)
+        tasks.append(ShardTask(str(folder / name), str(rows), str(work / f"{name}.findings.jsonl")))
+    return tasks
+
+
+def write_shard(task: ShardTask) -> Written:
+    """Writes the records of a shard and what was found about its pairs; again gives the same bytes.
+
+    Raises:
+        DataError: a file cannot be written.
+    """
+    import tensorflow as tf
+
+    from amfam_tf.data.records import shard_writer
+
+    written = bad = 0
+    try:
+        with (
+            _appearing(task.shard) as shard,
+            _appearing(task.findings) as findings,
+            shard_writer(shard) as writer,
+            Path(findings).open("w", encoding="utf-8") as file,
+        ):
+            for case in _read_lines(task.rows):
+                finding = _write_pair(case, writer)
+                file.write(json.dumps(finding) + "\n")
+                written, bad = (written, bad + 1) if "reason" in finding else (written + 1, bad)
+    except OSError as error:
+        raise DataError(f"cannot write {task.shard}: {error.strerror}") from error
+    except tf.errors.OpError as error:
+        raise DataError(f"cannot write {task.shard}: {files.one_line(error)}") from error
+    return Written(written, bad)
+
+
+def read_findings(tasks: Sequence[ShardTask]) -> Iterator[dict[str, Any]]:
+    """Gives the findings of all shards, in the order of the rows, one in memory at a time."""
+    for task in tasks:
+        yield from _read_lines(task.findings)
+
+
+def _write_pair(case: Case, writer: Any) -> dict[str, Any]:
+    """Writes the record of a pair, if both pictures can be used; returns the finding."""
+    from amfam_tf.data.records import serialise
+    from amfam_tf.ingest.picture import inspect_picture
+
+    contents, facts = {}, {}
+    for name in MODALITIES:
+        try:
+            contents[name] = files.read_bytes(case[name])
+            facts[name] = inspect_picture(contents[name]).to_dict()
+        except DataError as error:
+            return {"row": case["row"], "kind": "unusable_picture", "reason": f"{name} picture {case[name]} {error}"}
+    writer.write(serialise(case, contents))
+    return {"row": case["row"], **facts}
+
+
+@contextlib.contextmanager
+def _appearing(path: str) -> Iterator[str]:
+    """Gives a name to write to that becomes `path` at the end.
+
+    Engines repeat work and do it twice at a time: each attempt has a file of its own, and all have the same bytes.
+    """
+    partial = Path(f"{path}.{uuid.uuid4().hex}.partial")
+    try:
+        yield str(partial)
+        os.replace(partial, path)  # noqa: PTH105
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_lines(path: str) -> Iterator[dict[str, Any]]:
+    with Path(path).open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
