@@ -27,3 +27,7 @@ class ExportError(UserError):
 
 class QueryError(UserError):
     """A server that cannot be reached or refuses the request; the message is the server's own."""
+
+
+class EngineError(UserError):
+    """An engine that runs a pipeline is not installed or has failed; the message says which step and why."""

@@ -1,0 +1,77 @@
+"""Running Beam pipelines: quietly, with any number of processes, and with the user's errors coming through."""
+
+import sys
+
+import pytest
+
+from amfam_tf import beam_engine
+from amfam_tf.errors import ConfigError, DataError, EngineError
+
+
+def fail_on(number: int, error: Exception):
+    """Returns the function of a step that raises for one element."""
+
+    def step(value: int) -> int:
+        if value == number:
+            raise error
+        return value
+
+    return step
+
+
+def build(step):
+    import apache_beam as beam
+
+    return lambda pipeline: pipeline | beam.Create(range(4)) | beam.Reshuffle() | beam.Map(step)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (DataError("case 3: bad file x"), DataError, "case 3: bad file x"),
+        (ValueError("first\nlast"), EngineError, "the pipeline failed: last"),
+        (ValueError(), EngineError, "the pipeline failed: ValueError"),
+    ],
+)
+def test_an_error_of_a_step_is_one_line_without_beams_words(raised, expected, message, capfd):
+    beam_engine.find_beam()
+    with pytest.raises(expected) as caught:
+        beam_engine.run_pipeline(build(fail_on(3, raised)))
+    assert str(caught.value) == message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_in_another_process_is_the_same_error(capfd):
+    beam_engine.find_beam()
+    step = fail_on(3, DataError("case 3: bad file x"))
+    with pytest.raises(DataError) as caught:
+        beam_engine.run_pipeline(build(step), ["--direct_num_workers=2"])
+    assert str(caught.value) == "case 3: bad file x"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--direct_num_workers=two"], "argument --direct_num_workers: invalid int value: 'two'"),
+        (["--no_such_option=3"], "there is none named 'no_such_option'"),
+        (["word"], "there is none named 'word'"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_one_line(arguments, message):
+    with pytest.raises(ConfigError) as caught:
+        beam_engine.run_pipeline(lambda _: pytest.fail("built all the same"), arguments)
+    assert str(caught.value) == f"Beam's options: {message}"
+
+
+def test_the_number_of_processes_is_known_unless_another_engine_counts_them():
+    assert beam_engine.worker_count([]) == 1
+    assert beam_engine.worker_count(["--direct_num_workers=3"]) == 3
+    assert beam_engine.worker_count(["--direct_num_workers=0"]) == beam_engine.usable_cores()
+    assert beam_engine.worker_count(["--runner=FlinkRunner", "--flink_master=here"]) is None
+
+
+def test_without_beam_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(EngineError, match=r"pip install amfam-tf\[beam\]"):
+        beam_engine.find_beam()
