@@ -23,6 +23,7 @@ from amfam_tf.serving.samples import write_samples
 from amfam_tf.serving.signatures import ServingModule
 from amfam_tf.serving.source import Source, read_source
 from amfam_tf.serving.verify import verify
+from amfam_tf.serving.version_files import METADATA_FILE
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -73,7 +74,7 @@ def export_run(
         check_variables(folder, source.network)
         write_samples(folder, name, module.functions)
         content = metadata.describe(source, name, version, precision, folder)
-        report_json.write(folder / metadata.METADATA_FILE, content)
+        report_json.write(folder / METADATA_FILE, content)
         verify(folder)
     return Exported(base / str(version), content)
 

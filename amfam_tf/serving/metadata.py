@@ -1,7 +1,6 @@
 """assets.extra/metadata.json of an exported version: what it is, what it takes and gives, and what it is not for."""
 
 import datetime
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,8 @@ from amfam_tf.evaluation import calibration
 from amfam_tf.models.registry import METHODS
 from amfam_tf.serving.signatures import SIGNATURES
 from amfam_tf.serving.source import Source
+from amfam_tf.serving.version_files import FORMAT, file_digests
 from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS, Task
-
-METADATA_FILE = Path("assets.extra") / "metadata.json"
-FORMAT = 1
 
 INTENDED_USE = (
     "Research on multimodal fusion: reproducing and comparing methods, teaching, building on the code. Not a medical "
@@ -141,17 +138,3 @@ def _describe_training(source: Source) -> dict[str, Any]:
         "best_epoch": state.best_epoch,
         "best_validation_accuracy": state.best_accuracy,
     }
-
-
-def file_digests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns bytes and SHA-256 of every file below a version's folder but metadata.json, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / METADATA_FILE)
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
-    }
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -41,7 +41,7 @@ def publishing(base: Path) -> Iterator[tuple[Path, int]]:
             partial.mkdir()
             try:
                 yield partial, version
-                _rename(partial, base / str(version))
+                put_in_place(partial, base / str(version))
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
@@ -56,12 +56,18 @@ def _lock(file: object, base: Path) -> None:
         raise ExportError(f"another process exports to {base}: wait for it or stop it") from error
 
 
-def _rename(partial: Path, target: Path) -> None:
+def put_in_place(partial: Path, target: Path) -> None:
+    """Gives a complete folder its name, in one step and for good.
+
+    Raises:
+        ExportError: there is something of that name.
+        OSError: it cannot be.
+    """
     # First the content, then the name: after a power cut there must be no version with half of its bytes.
     for path in [*partial.rglob("*"), partial]:
         _flush(path)
     if target.exists():  # an empty folder would be replaced without a word
-        raise ExportError(f"{target} appeared while exporting: export again")
+        raise ExportError(f"{target} appeared in the meantime: try again")
     partial.rename(target)
     _flush(target.parent)
 

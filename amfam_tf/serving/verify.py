@@ -1,6 +1,5 @@
 """Checks an exported version: every file as it was written, metadata that fit the signatures, answers as stored."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ from google.protobuf.message import DecodeError
 
 from amfam_tf.data.images import reason
 from amfam_tf.errors import ExportError
-from amfam_tf.serving import metadata, publish, samples, signatures
+from amfam_tf.serving import metadata, publish, samples, signatures, version_files
 from amfam_tf.tasks import TASKS
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest difference of a probability on another machine, by precision."""
 MAP_TOLERANCES = {"float32": 1e-2, "bfloat16": 2e-1}
 """Of a Grad-CAM value: maps are divided by their largest value, which enlarges what rounding has changed."""
-KEYS = ("format", "name", "version", "tasks", "signatures", "preprocessing", "precision", "files")
 
 
 def find_version(folder: Path) -> Path:
@@ -27,7 +25,7 @@ def find_version(folder: Path) -> Path:
     Raises:
         ExportError: neither.
     """
-    if (folder / "saved_model.pb").is_file() or (folder / metadata.METADATA_FILE).is_file():
+    if (folder / "saved_model.pb").is_file() or (folder / version_files.METADATA_FILE).is_file():
         return folder
     found = publish.versions(folder)
     if not found:
@@ -44,8 +42,8 @@ def verify(folder: Path) -> dict[str, Any]:
     Raises:
         ExportError: what is wrong, in one line; the first thing that is.
     """
-    content = _read_metadata(folder)
-    _check_files(folder, content["files"])
+    content = version_files.read_metadata(folder)
+    version_files.check_files(folder, content["files"])
     try:
         model = tf.saved_model.load(str(folder))
         _check_signatures(folder, content)
@@ -54,38 +52,6 @@ def verify(folder: Path) -> dict[str, Any]:
         text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
         raise ExportError(f"{folder} is damaged: {text[:300]}") from error
     return content
-
-
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    path = folder / metadata.METADATA_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExportError(f"{folder} is damaged or not from amfam-tf export: it has no {path.name}") from error
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{folder} is damaged: {path.name} cannot be read") from error
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ExportError(f"{folder} is damaged: {path.name} has no {missing[0]}")
-    if content["format"] != metadata.FORMAT:
-        raise ExportError(f"{path} has format {content['format']}, this program reads {metadata.FORMAT}")
-    return content
-
-
-def _check_files(folder: Path, expected: Mapping[str, Any]) -> None:
-    for name, stated in expected.items():
-        path = folder / name
-        if not path.is_file():
-            raise ExportError(f"{folder} is damaged: {name} is missing")
-        if path.stat().st_size != stated["bytes"]:
-            raise ExportError(
-                f"{folder} is damaged: {name} has {path.stat().st_size} bytes, exported were {stated['bytes']}"
-            )
-        if metadata.sha256(path) != stated["sha256"]:
-            raise ExportError(f"{folder} is damaged: the content of {name} is not what was exported")
-    found = metadata.file_digests(folder).keys() - expected.keys()
-    if found:
-        raise ExportError(f"{folder} is damaged: {min(found)} was not exported")
 
 
 def _check_signatures(folder: Path, content: Mapping[str, Any]) -> None:

@@ -20,10 +20,10 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.errors import ExportError, RunError
 from amfam_tf.serving import samples, signatures
 from amfam_tf.serving.export import check_variables, export_run
-from amfam_tf.serving.metadata import file_digests
 from amfam_tf.serving.publish import LOCK, publishing, versions
 from amfam_tf.serving.source import read_source
 from amfam_tf.serving.verify import verify
+from amfam_tf.serving.version_files import file_digests
 from amfam_tf.tasks import TASKS
 
 DATA = "variables/variables.data-00000-of-00001"
@@ -134,7 +134,7 @@ def test_versions_count_up_over_what_is_there(tmp_path):
 
 
 def test_a_version_that_appears_meanwhile_is_not_overwritten(tmp_path):
-    with pytest.raises(ExportError, match="appeared while exporting"), publishing(tmp_path) as (folder, version):
+    with pytest.raises(ExportError, match="appeared in the meantime"), publishing(tmp_path) as (folder, version):
         (folder / "content").touch()
         (tmp_path / str(version)).mkdir()
     assert versions(tmp_path) == [1]

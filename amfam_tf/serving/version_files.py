@@ -1,0 +1,72 @@
+"""The files of an exported version: their digests, its metadata.json, and whether all is as it was written.
+
+Imports no TensorFlow: what only moves versions around is quick.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amfam_tf.errors import ExportError
+
+METADATA_FILE = Path("assets.extra") / "metadata.json"
+FORMAT = 1
+KEYS = ("format", "name", "version", "tasks", "signatures", "preprocessing", "precision", "files")
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_digests(folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns bytes and SHA-256 of every file below a version's folder but metadata.json, by relative path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / METADATA_FILE)
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
+    }
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Returns the content of a version's metadata.json.
+
+    Raises:
+        ExportError: it is missing, damaged or of another format.
+    """
+    path = folder / METADATA_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExportError(f"{folder} is damaged or not from amfam-tf export: it has no {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{folder} is damaged: {path.name} cannot be read") from error
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ExportError(f"{folder} is damaged: {path.name} has no {missing[0]}")
+    if content["format"] != FORMAT:
+        raise ExportError(f"{path} has format {content['format']}, this program reads {FORMAT}")
+    return content
+
+
+def check_files(folder: Path, expected: Mapping[str, Any]) -> None:
+    """Checks that a version has exactly the files that its metadata.json lists, each as it was written.
+
+    Raises:
+        ExportError: names the first file that is not so.
+    """
+    for name, stated in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise ExportError(f"{folder} is damaged: {name} is missing")
+        if path.stat().st_size != stated["bytes"]:
+            raise ExportError(
+                f"{folder} is damaged: {name} has {path.stat().st_size} bytes, exported were {stated['bytes']}"
+            )
+        if sha256(path) != stated["sha256"]:
+            raise ExportError(f"{folder} is damaged: the content of {name} is not what was exported")
+    found = file_digests(folder).keys() - expected.keys()
+    if found:
+        raise ExportError(f"{folder} is damaged: {min(found)} was not exported")
