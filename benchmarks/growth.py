@@ -103,14 +103,15 @@ def _check(data: Path, _: Path) -> Callable[[], object]:
 
 def _input(data: Path, scratch: Path, cache: str) -> Callable[[], object]:
     from amfam_tf import config as configuration
-    from amfam_tf.data import derm7pt, pipeline
+    from amfam_tf.data import cases as stored_cases
+    from amfam_tf.data import pipeline
 
     overrides = (f"data.cache={cache}", f"data.cache_directory={scratch / 'cache'}", "training.epochs=1")
     config = configuration.load("tiny", overrides)
 
     def run() -> None:
-        cases = derm7pt.read_release(data)
-        derm7pt.data_fingerprint(cases)
+        cases = stored_cases.read_cases(data)
+        stored_cases.data_fingerprint(cases)
         training = cases[cases["split"] == "train"].reset_index(drop=True)
         seen = sum(len(batch["case_num"]) for batch in pipeline.training_dataset(training, config))
         if seen != len(training):

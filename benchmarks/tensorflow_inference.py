@@ -12,6 +12,7 @@ import tensorflow as tf
 from amfam_tf import config as configuration
 from amfam_tf import models
 from amfam_tf.data import derm7pt, pipeline, synthetic
+from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.serving.export import export_run
 from amfam_tf.serving.source import read_source
@@ -38,7 +39,7 @@ class Inference:
         network({name: batch[name] for name in MODALITIES}, training=True)
         run.mkdir(parents=True)
         (run / "config.yaml").write_text(configuration.dump(config), encoding="utf-8")
-        fingerprint = derm7pt.data_fingerprint(frame)
+        fingerprint = data_fingerprint(frame)
         (run / "environment.json").write_text(json.dumps({"data_fingerprint": fingerprint}), encoding="utf-8")
         network.save(run / "model.keras")
 

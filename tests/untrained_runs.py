@@ -7,7 +7,8 @@ from small import make_weights_all_different, small_config
 
 from amfam_tf import config as configuration
 from amfam_tf import models
-from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.data.cases import data_fingerprint
+from amfam_tf.data.derm7pt import read_release
 
 
 def write_run(run: Path, release: Path, method: str = "amfam", seed: int = 0) -> Path:

@@ -9,7 +9,7 @@ from amfam_tf.comparison import files, fill, page
 from amfam_tf.comparison.grid import GridFolder, Purpose, common_part, comparison_cells
 from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect
 from amfam_tf.config import Config
-from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.data.cases import data_fingerprint, read_cases
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import report_json
 from amfam_tf.evaluation.figures.write import Picture
@@ -49,7 +49,7 @@ def compare(
         RunError: the folder is for something else, or every run failed.
     """
     cells = comparison_cells(config, methods, seeds, metadata)
-    release = read_release(data)
+    release = read_cases(data)
     if not (release["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
     config, fingerprint, folder = common_part(config, method=REFERENCE), data_fingerprint(release), GridFolder(out)

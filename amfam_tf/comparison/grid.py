@@ -45,7 +45,7 @@ class Purpose:
 
     Attributes:
         kind: "comparison" or "sweep".
-        fingerprint: of the data, see `amfam_tf.data.derm7pt.data_fingerprint`.
+        fingerprint: of the data, see `amfam_tf.data.cases.data_fingerprint`.
         config: what all cells have in common.
         axes: the keys that a sweep varies.
     """

@@ -21,7 +21,7 @@ from amfam_tf.comparison.grid import Cell, GridFolder, Purpose, common_part, ref
 from amfam_tf.comparison.outcome import read_tables
 from amfam_tf.comparison.results import AVERAGE, GroupResult, summarise
 from amfam_tf.config import Config
-from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.data.cases import data_fingerprint, read_cases
 from amfam_tf.errors import ConfigError, DataError, RunError
 
 KIND = "sweep"
@@ -216,7 +216,7 @@ def sweep(
     check_axes(axes, overrides)
     points, cells = sweep_cells(preset, overrides, axes, seeds, method)
     common = common_part(configuration.load(preset, overrides, {"method": method}))
-    release = read_release(data)
+    release = read_cases(data)
     cases = release[release["split"] == SPLIT]
     if cases.empty:
         raise DataError(f"{data} has no cases in the split {SPLIT}")

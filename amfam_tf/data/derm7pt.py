@@ -5,13 +5,10 @@ if there are any, `amfam_tf.data.check` lists them. Rows are counted from 0, as 
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -19,7 +16,7 @@ from typing import Literal
 import pandas as pd
 
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import CRITERIA, METADATA, MODALITIES, TASKS, Task, seven_point_score, task_names
+from amfam_tf.tasks import CRITERIA, METADATA, TASKS, Task, seven_point_score, task_names
 
 IMAGES = "images"
 META_FILE = "meta/meta.csv"
@@ -347,37 +344,6 @@ def _resolve_paths(
         modality: pd.Series([resolve(row, column, raw) for row, raw in enumerate(meta[column])], dtype=str)
         for modality, column in PATH_COLUMNS.items()
     }
-
-
-def data_fingerprint(frame: pd.DataFrame) -> str:
-    """Returns the SHA-256 (64 hex digits) of what a run learns from: labels, splits, image paths and image bytes.
-
-    The same release at another place, or with its rows in another order, has the same fingerprint.
-
-    Args:
-        frame: what `read_release` returns.
-
-    Raises:
-        DataError: a picture cannot be read.
-    """
-    paths = sorted({path for modality in MODALITIES for path in frame[modality]})
-    with ThreadPoolExecutor(max_workers=worker_count()) as pool:
-        digests = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
-    common = os.path.commonpath(paths) if paths else ""
-    identities = {path: [Path(path).relative_to(common).as_posix().casefold(), digests[path]] for path in paths}
-    records = [
-        [int(case["case_num"]), case["split"], *(int(case[name]) for name in task_names())]
-        + [identities[case[modality]] for modality in MODALITIES]
-        for case in frame.to_dict("records")
-    ]
-    return hashlib.sha256(json.dumps(sorted(records, key=lambda record: record[0])).encode()).hexdigest()
-
-
-def _file_digest(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def worker_count() -> int:

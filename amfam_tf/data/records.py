@@ -7,6 +7,7 @@
 | split | bytes | train, validate or test |
 | DIAG, PN, ... (all tasks) | int64 | class number |
 | level_of_diagnostic_difficulty, elevation, location, sex, management | bytes | raw string, empty if missing |
+| case_id | bytes | of the source, empty if it has none; may be absent |
 
 `read_records` gives a frame with the columns of `derm7pt.read_release` that matter here, so whatever takes cases takes
 both. Beside them it has `shard` (path) and `record` (position in the shard), by which `encoded_pairs` finds the bytes.
@@ -23,14 +24,13 @@ import pandas as pd
 import tensorflow as tf
 
 from amfam_tf.data import images
-from amfam_tf.data.shards import find_shards, shard_names
+from amfam_tf.data.shards import RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
 
 COMPRESSION = "GZIP"
-SHARD_COLUMN = "shard"
-RECORD_COLUMN = "record"
 TEXT_FEATURES = ("split", *METADATA)
+CASE_ID = "case_id"
 
 
 def feature_spec(labels: bool = True) -> dict[str, tf.io.FixedLenFeature]:
@@ -44,7 +44,8 @@ def feature_spec(labels: bool = True) -> dict[str, tf.io.FixedLenFeature]:
     if not labels:
         return spec
     spec |= {name: tf.io.FixedLenFeature((), tf.int64) for name in ("case_num", *task_names())}
-    return spec | {name: tf.io.FixedLenFeature((), tf.string) for name in TEXT_FEATURES}
+    spec |= {name: tf.io.FixedLenFeature((), tf.string) for name in TEXT_FEATURES}
+    return spec | {CASE_ID: tf.io.FixedLenFeature((), tf.string, default_value="")}
 
 
 def write_records(cases: pd.DataFrame, out: str | Path, shards: int = 8) -> list[Path]:
@@ -90,7 +91,8 @@ def read_records(folder: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per case: case_num, clinical and dermoscopic (where the bytes are, for messages), split, the metadata
-        columns, one column per task, seven_point_score, shared_file (both pictures are the same bytes), shard, record.
+        columns, case_id, one column per task, seven_point_score, shared_file (both pictures are the same bytes), shard,
+        record.
 
     Raises:
         DataError: no shards, an incomplete set of them, or a damaged one; names it.
@@ -156,11 +158,13 @@ def serialise(case: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
     """Returns the record of one case, a serialised tf.Example; same case, same bytes.
 
     Args:
-        case: case_num, split, class number of each task, metadata (None or NaN if missing); more is ignored.
+        case: case_num, split, class number of each task, metadata (None or NaN if missing), perhaps case_id; more is
+            ignored.
         pictures: the image file of each modality, byte for byte.
     """
     content = {name: pictures[name] for name in MODALITIES}
-    content |= {name: "" if pd.isna(case[name]) else str(case[name]) for name in TEXT_FEATURES}
+    texts = {name: case[name] for name in TEXT_FEATURES} | {CASE_ID: case.get(CASE_ID)}
+    content |= {name: "" if pd.isna(value) else str(value) for name, value in texts.items()}
     features = {name: _bytes_feature(value) for name, value in content.items()}
     features |= {name: _integer_feature(int(case[name])) for name in ("case_num", *task_names())}
     # Deterministic: a protobuf map has no order of its own.
@@ -197,7 +201,7 @@ def _row(example: Mapping[str, tf.Tensor], shard: Path, record: int) -> dict[str
     return {
         "case_num": int(example["case_num"]),
         **{name: f"{shard}, record {record}, {name}" for name in MODALITIES},
-        **{name: example[name].numpy().decode() for name in TEXT_FEATURES},
+        **{name: example[name].numpy().decode() for name in (*TEXT_FEATURES, CASE_ID)},
         **labels,
         "seven_point_score": seven_point_score(labels),
         "shared_file": bool(example["clinical"] == example["dermoscopic"]),

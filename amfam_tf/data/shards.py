@@ -7,6 +7,8 @@ from amfam_tf.errors import DataError
 
 SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
 SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
+SHARD_COLUMN, RECORD_COLUMN = "shard", "record"
+"""Columns of a table of cases from records: path of the shard, position in it."""
 
 
 def shard_names(shards: int) -> list[str]:

@@ -164,12 +164,12 @@ def _open(
     run: Path, data: Path, split: str, track: Track | None, modalities: tuple[str, ...] = MODALITIES
 ) -> tuple[_Source, list[str]]:
     """Returns the run and its data, which have cases in the split, and notes about them."""
-    from amfam_tf.data.derm7pt import read_release
+    from amfam_tf.data.cases import read_cases
 
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
     config = read_config(run)
-    everything = read_release(data)
+    everything = read_cases(data)
     release = everything
     if config.data.drop_shared_files:
         release = everything[~everything["shared_file"]].reset_index(drop=True)
@@ -295,7 +295,7 @@ def _calibration(
 
 def fingerprint_notes(run: Path, release: pd.DataFrame) -> list[str]:
     """Returns a note if the data are not those that the run was trained on."""
-    from amfam_tf.data.derm7pt import data_fingerprint
+    from amfam_tf.data.cases import data_fingerprint
 
     try:
         trained = json.loads((run / ENVIRONMENT_FILE).read_text(encoding="utf-8"))["data_fingerprint"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.data import pipeline
-from amfam_tf.data.derm7pt import read_release
+from amfam_tf.data.cases import in_stored_order, read_cases
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration
 from amfam_tf.evaluation import run as evaluation_run
@@ -60,7 +60,7 @@ def choose_cases(data: Path, split: str, numbers: Sequence[int], first: int) -> 
     Raises:
         DataError: the release cannot be used, the split has no cases or not this one.
     """
-    release = read_release(data)
+    release = read_cases(data)
     cases = release[release["split"] == split].reset_index(drop=True)
     if cases.empty:
         raise DataError(f"{data} has no cases in the split {split}")
@@ -83,7 +83,7 @@ def explain_run(
 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
-        cases: rows of a release.
+        cases: rows of a data set, in the order wanted.
         task: the question.
         class_number: of the class to explain; PREDICTED for each case's predicted one.
         name: to show for the run; by default that of its folder.
@@ -100,10 +100,12 @@ def explain_run(
     fitted = calibration.read(run, calibration.file_digest(run / evaluation_run.MODEL_FILE))
     temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
     found: list[Explanation] = []
-    with pipeline.naming_bad_files(cases, config):
-        for batch in pipeline.evaluation_dataset(cases, config):
+    stored = in_stored_order(cases)
+    with pipeline.naming_bad_files(stored, config):
+        for batch in pipeline.evaluation_dataset(stored, config):
             found += _explain_batch(model, batch, task, class_number, temperature, name or run.resolve().name)
-    return found
+    by_number = {explanation.case_num: explanation for explanation in found}
+    return [by_number[number] for number in cases["case_num"]]
 
 
 def _explain_batch(

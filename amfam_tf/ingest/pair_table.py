@@ -7,6 +7,7 @@
 | split | train, validate or test |
 | diagnosis, pigment_network, ... (`tasks.TASKS`) | raw string of a class; empty: the row becomes no record |
 | level_of_diagnostic_difficulty, elevation, location, sex, management | optional column, empty if missing |
+| case_id | optional column, any text |
 
 Other columns are not used.
 """
@@ -23,6 +24,7 @@ from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.source import Case, DeadLetter, Source
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
+OPTIONAL = (*METADATA, "case_id")
 REQUIRED = ("case_num", *MODALITIES, "split", *(task.column for task in TASKS))
 
 
@@ -63,7 +65,7 @@ def read_pair_table(path: str, images: str) -> Source:
 
 
 def _read_csv(path: str) -> pd.DataFrame:
-    """Returns the table as raw strings, with an empty column for metadata that it does not have."""
+    """Returns the table as raw strings, with an empty column for each optional one that it does not have."""
     try:
         content = io.BytesIO(files.read_bytes(path))
     except DataError as error:
@@ -84,7 +86,7 @@ def _read_csv(path: str) -> pd.DataFrame:
     if table.empty:
         raise DataError(f"{path}: has no rows")
     # A row with too few fields has no strings at its end.
-    return table.reindex(columns=[*table.columns, *(name for name in METADATA if name not in table)]).fillna("")
+    return table.reindex(columns=[*table.columns, *(name for name in OPTIONAL if name not in table)]).fillna("")
 
 
 def _parse(raw: Mapping[str, str], images: str) -> Case:
@@ -98,6 +100,7 @@ def _parse(raw: Mapping[str, str], images: str) -> Case:
         "split": _split(raw["split"]),
         **_labels(raw),
         **{name: _metadata(raw, name) for name in METADATA},
+        "case_id": raw["case_id"],
     }
 
 
@@ -131,7 +134,7 @@ def _metadata(raw: Mapping[str, str], column: str) -> str:
 
 
 def _unused_columns(table: pd.DataFrame) -> list[Anomaly]:
-    unused = [column for column in table.columns if column not in (*REQUIRED, *METADATA)]
+    unused = [column for column in table.columns if column not in (*REQUIRED, *OPTIONAL)]
     if not unused:
         return []
     return [Anomaly("unused_column", f"not used: {', '.join(map(repr, unused))}", "note")]

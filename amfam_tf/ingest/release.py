@@ -23,7 +23,7 @@ from amfam_tf.ingest import files
 from amfam_tf.ingest.source import Case, DeadLetter, Source
 from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
-CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA)
+CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA, "case_id")
 
 
 def read_release_cases(root: str, images: str | None = None) -> Source:

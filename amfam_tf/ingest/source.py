@@ -1,7 +1,8 @@
 """Where pairs come from: a release or a CSV of pairs, both to the same rows, with what is wrong with each left out.
 
 A case is a plain dict, ready for JSON and for `records.serialise`: `row` (number in the source's table, from 0),
-`case_num`, `clinical` and `dermoscopic` (paths or URLs), `split`, the class number of each task, the metadata columns.
+`case_num`, `clinical` and `dermoscopic` (paths or URLs), `split`, the class number of each task, the metadata columns,
+`case_id`.
 """
 
 from collections.abc import Mapping

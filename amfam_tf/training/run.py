@@ -4,6 +4,7 @@ The folder holds config.yaml, environment.json (versions, data fingerprint, seed
 tensorboard/, pictures/, checkpoints/ and, when finished, model.keras with the best weights.
 """
 
+import contextlib
 import dataclasses
 import resource
 import sys
@@ -12,19 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import keras
 import pandas as pd
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+from amfam_tf import config as configuration
 from amfam_tf import environment, models
 from amfam_tf.config import Config
-from amfam_tf.data import derm7pt, pipeline
+from amfam_tf.data import cases as stored_cases
+from amfam_tf.data import pipeline
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.tasks import metadata_warning
 from amfam_tf.training import callbacks, profile
+from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import create_optimizer
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
@@ -56,11 +61,15 @@ class FitResult:
 def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
     """Returns the compiled trainer of a configuration, weights drawn from its seed, in its first stage.
 
+    Within the scope of a tf.distribute strategy, it trains on all of the strategy's replicas.
+
     Args:
         config: of the run.
         steps_per_epoch: for the learning-rate schedule.
     """
     network = models.create(config.method, config)
+    if config.model.batch_norm == "synchronised":
+        synchronise_batch_norm(network)
     losses = build_losses(list(network.output), config.loss, network.model_config.attention, network.branches)
     trainer = Trainer(network, losses, dtype=config.training.precision)
     trainer.compile(
@@ -75,13 +84,34 @@ def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
 
 
 def use_xla(config: Config) -> bool:
-    """Returns whether the train step is compiled with XLA; "auto" means on a GPU."""
+    """Returns whether the train step is compiled with XLA; "auto" means on a GPU, if it is the only replica's."""
     if config.training.jit_compile == "auto":
-        return bool(tf.config.list_logical_devices("GPU"))
+        return bool(tf.config.list_logical_devices("GPU")) and not _several_replicas()
     return config.training.jit_compile == "on"
 
 
-def fit(data: Path, run: Path, config: Config, console: Console, recorder: Recorder = OFF) -> FitResult:
+def synchronise_batch_norm(network: LesionModel) -> None:
+    """Makes batch norm in training use the statistics of the whole batch, if several replicas share it.
+
+    A single replica computes them as ever, so that its numbers do not depend on the value.
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = _several_replicas()
+
+
+def _several_replicas() -> bool:
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+def fit(
+    data: Path,
+    run: Path,
+    config: Config,
+    console: Console,
+    recorder: Recorder = OFF,
+    distribution: Distribution = SINGLE,
+) -> FitResult:
     """Fits a method, or goes on with a run that was interrupted.
 
     Args:
@@ -90,101 +120,177 @@ def fit(data: Path, run: Path, config: Config, console: Console, recorder: Recor
         config: the run's configuration.
         console: for the progress display.
         recorder: of what takes the time.
+        distribution: where to train; the run folder is the chief's, other workers neither read nor write it.
 
     Raises:
+        ConfigError: the configuration does not go with the replicas.
         DataError: the data cannot be used.
-        RunError: the folder is in use, or was begun with another configuration or other data.
+        RunError: the folder is in use, or was begun with another configuration or other data; the workers do not have
+            the same, or have lost each other.
         WeightsError: the backbone's weights cannot be had.
     """
-    config = models.resolve(config)
-    folder = RunFolder(run)
-    with folder.lock():
-        with recorder.phase("reading the tables"):
-            cases = read_cases(data, config)
-        with recorder.phase("hashing the pictures"):
-            description = _describe_environment(config, cases)
-        state = folder.open(config, description["data_fingerprint"])
+    session = _Session(models.resolve(config), RunFolder(run), console, recorder, distribution)
+    with contextlib.ExitStack() as held, distribution.naming_lost_workers():
+        cases, description, state = _open(session, data, held)
         if state.finished:
             return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, cases=cases)
         splits = split_cases(cases, ("train", "validate"))
-        pipeline.check_training_cases(splits["train"], config)
-        with recorder.phase("building the network"):
-            trainer = create_trainer(config, pipeline.steps_per_epoch(len(splits["train"]), config))
-        plan = plan_stages(trainer.network.stages, config.training)
+        pipeline.check_training_cases(splits["train"], session.config)
+        check_replicas(distribution, session.config, *map(len, splits.values()))
+        steps = pipeline.steps_per_epoch(len(splits["train"]), session.config)
+        with recorder.phase("building the network"), distribution.scope():
+            trainer = create_trainer(session.config, steps)
+        plan = plan_stages(trainer.network.stages, session.config.training)
         # Only now: what cannot be built must not claim the folder.
-        folder.begin(config, description)
-        folder.tidy(state)
-        _warn_of_metadata(config, console)
-        if state.weights is not None:
-            console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
-            trainer.load_weights(folder.checkpoints / state.weights)
-        if not state.stopped and state.epochs < config.training.epochs:
-            state = _train(trainer, plan, splits, folder, state, config, console, recorder)
+        _begin(session, trainer, description, state)
+        if not state.stopped and state.epochs < session.config.training.epochs:
+            state = _train(session, trainer, plan, splits, state)
         with recorder.phase("writing the model"):
-            return dataclasses.replace(_finish(trainer.network, folder, state), cases=cases)
+            return dataclasses.replace(_finish(session, trainer.network, state), cases=cases)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What stays the same while a process fits."""
+
+    config: Config
+    folder: RunFolder
+    console: Console
+    recorder: Recorder
+    distribution: Distribution
+
+
+def _open(session: _Session, data: Path, held: contextlib.ExitStack) -> tuple[pd.DataFrame, dict, RunState]:
+    """Returns the cases, the description of the environment, and what to resume from; `held` gets the folder's lock."""
+    distribution = session.distribution
+    with distribution.agreement():
+        if distribution.chief:
+            held.enter_context(session.folder.lock())
+        with session.recorder.phase("reading the tables"):
+            cases = read_cases(data, session.config)
+        with session.recorder.phase("hashing the pictures"):
+            description = _describe_environment(session.config, cases)
+        fingerprint = description["data_fingerprint"]
+        state = session.folder.open(session.config, fingerprint) if distribution.chief else RunState()
+    message = {"config": configuration.to_dict(session.config), "data": fingerprint, "state": dataclasses.asdict(state)}
+    return cases, description, _state_of_chief(distribution.exchange(message))
+
+
+def _state_of_chief(messages: list[dict]) -> RunState:
+    """Returns what all workers resume from.
+
+    Raises:
+        RunError: a worker has another configuration or other data than the chief; shows the difference.
+    """
+    chief, *others = messages
+    for worker, message in enumerate(others, start=1):
+        configs = (configuration.from_dict(one["config"]) for one in (chief, message))
+        differences = configuration.differences(*configs)
+        if differences:
+            raise RunError(f"worker {worker} has another configuration than the chief ({'; '.join(differences)})")
+        if message["data"] != chief["data"]:
+            raise RunError(
+                f"worker {worker} has other data than the chief (fingerprint {chief['data'][:12]} -> "
+                f"{message['data'][:12]})"
+            )
+    return RunState(**chief["state"])
+
+
+def _begin(session: _Session, trainer: Trainer, description: dict, state: RunState) -> None:
+    """Claims the folder and gives the trainer of every worker the chief's weights, those of the state if there are."""
+    config, folder, distribution = session.config, session.folder, session.distribution
+    if distribution.chief:
+        folder.begin(config, description)
+        folder.note_distribution(state.epochs, distribution.describe())
+        folder.tidy(state)
+        _warn_of_metadata(config, session.console)
+        if state.weights is not None:
+            session.console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
+            trainer.load_weights(folder.checkpoints / state.weights)
+    distribution.copy_from_chief([*trainer.network.variables, *trainer.optimizer.variables])
 
 
 def _train(
-    trainer: Trainer,
-    plan: StagePlan,
-    splits: Mapping[str, pd.DataFrame],
-    folder: RunFolder,
-    state: RunState,
-    config: Config,
-    console: Console,
-    recorder: Recorder,
+    session: _Session, trainer: Trainer, plan: StagePlan, splits: Mapping[str, pd.DataFrame], state: RunState
 ) -> RunState:
     """Trains from the state to the end and returns the last state."""
-    steps = pipeline.steps_per_epoch(len(splits["train"]), config)
-    checkpoint = callbacks.Checkpoint(folder, state, config.training.patience, plan)
+    config, distribution = session.config, session.distribution
+    checkpoint = callbacks.Checkpoint(
+        session.folder if distribution.chief else None, state, config.training.patience, plan
+    )
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
-        with recorder.phase("making the input"):
-            validation = pipeline.evaluation_dataset(splits["validate"], config, use_cache=True)
-            training = pipeline.training_dataset(splits["train"], config, first_epoch=state.epochs)
-            optional = _optional_callbacks(trainer, splits["validate"], folder, steps, config)
-        watchers = [
-            callbacks.Stages(plan, steps),
-            callbacks.EpochSeeds(trainer.network, config.seed),
-            checkpoint,
-            callbacks.Curves(folder),
-            *optional,
-            callbacks.ProgressDisplay(console, config.training.epochs, steps, tuple(trainer.losses_by_name), plan),
-        ]
-        with recorder.phase(profile.STEPS):
+        with session.recorder.phase("making the input"):
+            training, validation = _make_input(session, splits, state)
+            watchers = _callbacks(session, trainer, plan, splits, checkpoint)
+        with session.recorder.phase(profile.STEPS):
             trainer.fit(
                 training,
                 initial_epoch=state.epochs,
                 epochs=config.training.epochs,
-                steps_per_epoch=steps,
+                steps_per_epoch=pipeline.steps_per_epoch(len(splits["train"]), config),
                 validation_data=validation,
-                callbacks=profile.watch(recorder, trainer, watchers),
+                # Batches for several replicas are endless.
+                validation_steps=pipeline.evaluation_steps(len(splits["validate"]), config)
+                if distribution.replicas > 1
+                else None,
+                callbacks=profile.watch(session.recorder, trainer, watchers),
                 shuffle=False,
                 verbose=0,
             )
     return checkpoint.state
 
 
-def _optional_callbacks(trainer, validation: pd.DataFrame, folder: RunFolder, steps: int, config: Config) -> list:
-    chosen = []
+def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: RunState) -> tuple:
+    """Returns the batches for training and for validation, of this worker's replicas."""
+    train, validate = splits["train"], splits["validate"]
+    return (
+        session.distribution.distribute(
+            lambda share: pipeline.training_dataset(train, session.config, state.epochs, share)
+        ),
+        session.distribution.distribute(
+            lambda share: pipeline.evaluation_dataset(validate, session.config, use_cache=True, share=share)
+        ),
+    )
+
+
+def _callbacks(
+    session: _Session,
+    trainer: Trainer,
+    plan: StagePlan,
+    splits: Mapping[str, pd.DataFrame],
+    checkpoint: callbacks.Checkpoint,
+) -> list:
+    """Returns the callbacks in their order; whatever writes or shows is the chief's."""
+    config, distribution = session.config, session.distribution
+    steps, epochs = pipeline.steps_per_epoch(len(splits["train"]), config), config.training.epochs
+    chosen = [callbacks.Stages(plan, steps), callbacks.EpochSeeds(trainer.network, config.seed, distribution)]
+    if config.model.batch_norm == "per_replica":
+        chosen.append(callbacks.MovingAverages(trainer.network, distribution))
     if config.model.adversarial and config.model.reversal_schedule == "ramp":
-        chosen.append(callbacks.ReversalRamp(trainer.network, steps * config.training.epochs))
+        chosen.append(callbacks.ReversalRamp(trainer.network, steps * epochs))
+    chosen.append(checkpoint)
+    if not distribution.chief:
+        return chosen
+    chosen.append(callbacks.Curves(session.folder))
     if config.training.picture_every:
-        batch = next(iter(pipeline.evaluation_dataset(validation.head(PICTURE_CASES), config)))
-        chosen.append(callbacks.Pictures(folder, batch, config.training.picture_every))
-    return chosen
+        batch = next(iter(pipeline.evaluation_dataset(splits["validate"].head(PICTURE_CASES), config)))
+        chosen.append(callbacks.Pictures(session.folder, batch, config.training.picture_every))
+    names = tuple(trainer.losses_by_name)
+    return [*chosen, callbacks.ProgressDisplay(session.console, epochs, steps, names, plan)]
 
 
-def _finish(network: LesionModel, folder: RunFolder, state: RunState) -> FitResult:
+def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResult:
     """Writes model.keras with the best weights."""
-    network.load_weights(folder.checkpoints / state.best_weights)
-    write_file(folder.model_file, network.save)
-    folder.write_state(dataclasses.replace(state, finished=True))
+    if session.distribution.chief:
+        network.load_weights(session.folder.checkpoints / state.best_weights)
+        write_file(session.folder.model_file, network.save)
+        session.folder.write_state(dataclasses.replace(state, finished=True))
     return FitResult(state.epochs, state.best_epoch, state.best_accuracy)
 
 
 def read_cases(data: Path, config: Config) -> pd.DataFrame:
-    """Returns the cases of a release that a configuration uses, all splits."""
-    return derm7pt.read_release(data, drop_shared_files=config.data.drop_shared_files)
+    """Returns the cases of a data set that a configuration uses, all splits."""
+    return stored_cases.read_cases(data, drop_shared_files=config.data.drop_shared_files)
 
 
 def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.DataFrame]:
@@ -211,7 +317,7 @@ def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
     return {
         **environment.describe(),
         "seed": config.seed,
-        "data_fingerprint": derm7pt.data_fingerprint(cases),
+        "data_fingerprint": stored_cases.data_fingerprint(cases),
         "data_counts": cases["split"].value_counts().to_dict(),
         "cases_with_shared_file": shared,
     }

@@ -21,7 +21,8 @@ from amfam_tf.comparison.compare import compare
 from amfam_tf.comparison.outcome import Costs, Outcome, Section
 from amfam_tf.comparison.results import AVERAGE, METRICS, summarise
 from amfam_tf.comparison.text_tables import to_markdown, to_rich
-from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.data.cases import data_fingerprint
+from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.evaluation.html_tables import Row, Table
 from amfam_tf.evaluation.paper import published_values

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from releases import META, TABLE_FAULTS, Fault, TinyRelease, broken, missing_expectations, picture_names, set_value
 
-from amfam_tf.data.derm7pt import INDEX_FILES, META_COLUMNS, data_fingerprint, read_release, scan_release
+from amfam_tf.data.cases import data_fingerprint
+from amfam_tf.data.derm7pt import INDEX_FILES, META_COLUMNS, read_release, scan_release
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import METADATA, TASKS, seven_point_score, task_names
 

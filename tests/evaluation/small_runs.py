@@ -6,7 +6,8 @@ from pathlib import Path
 import keras
 
 from amfam_tf import config as configuration
-from amfam_tf.data.derm7pt import data_fingerprint, read_release
+from amfam_tf.data.cases import data_fingerprint
+from amfam_tf.data.derm7pt import read_release
 from amfam_tf.tasks import TASKS
 
 SIZE = 32

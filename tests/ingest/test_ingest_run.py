@@ -1,6 +1,7 @@
 """The pipeline as a whole: the bytes that come out, what is left out and why, what is never touched."""
 
 import json
+from pathlib import Path
 
 import pytest
 from releases import TinyRelease
@@ -38,8 +39,7 @@ def test_bad_rows_go_to_the_dead_letters_with_their_reasons(release, tmp_path):
     broken.meta.loc[2, "streaks"] = ""
     root = broken.write(tmp_path / "release")
     picture = read_release(release)["clinical"][4].replace(str(release), str(root))
-    with open(picture, "wb") as file:
-        file.write(b"\xff\xd8\xff no more")
+    Path(picture).write_bytes(b"\xff\xd8\xff no more")
     with pytest.raises(DataError, match=r"^2 of 10 rows \(20\.0%\) become no record, and at most 0\.0% may: "):
         ingest.run(str(root), str(tmp_path / "out"), shards=SHARDS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.dead_letter.jsonl", "release"]

@@ -6,7 +6,7 @@ import numpy as np
 from click.testing import CliRunner
 from small import SMALL
 
-import amfam_tf.data.derm7pt as derm7pt
+import amfam_tf.data.cases as cases
 from amfam_tf.cli.fit import fit
 from amfam_tf.training import profile
 
@@ -23,8 +23,8 @@ def run_fit(release, run, *options):
 def test_profile_of_a_fit(drawn, tmp_path, monkeypatch):
     plain, profiled = tmp_path / "plain", tmp_path / "profiled"
     hashed = []
-    fingerprint = derm7pt.data_fingerprint
-    monkeypatch.setattr(derm7pt, "data_fingerprint", lambda cases: hashed.append(len(cases)) or fingerprint(cases))
+    fingerprint = cases.data_fingerprint
+    monkeypatch.setattr(cases, "data_fingerprint", lambda frame: hashed.append(len(frame)) or fingerprint(frame))
     run_fit(drawn, plain)
     assert hashed == [40], "the pictures are hashed once, also for the temperatures"
     assert (plain / "calibration.json").is_file()

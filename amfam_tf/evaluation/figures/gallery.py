@@ -3,16 +3,16 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from amfam_tf.data.cases import encoded_pair
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MODALITIES, Task
+from amfam_tf.tasks import CRITERIA, DIAGNOSIS, Task
 
 OF_DIAGNOSIS, OF_CRITERION = 8, 1
 SIDE = 220
@@ -69,7 +69,7 @@ def choose_mistakes(table: pd.DataFrame) -> list[Mistake]:
 def pair_of(cases: pd.DataFrame, case_num: int, side: int = SIDE) -> np.ndarray:
     """Returns both pictures of a case beside each other on white, uint8 RGB [at most side, 2 * side + gap, 3]."""
     row = cases[cases[predictions.CASE] == case_num].iloc[0]
-    small = [_thumbnail(row[name], side) for name in MODALITIES]
+    small = [_thumbnail(content, side) for content in encoded_pair(row).values()]
     height = max(picture.height for picture in small)
     canvas = Image.new("RGB", (2 * side + GAP, height), "white")
     for place, picture in enumerate(small):
@@ -78,8 +78,8 @@ def pair_of(cases: pd.DataFrame, case_num: int, side: int = SIDE) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _thumbnail(path: Path, side: int) -> Image.Image:
-    with Image.open(path) as picture:
+def _thumbnail(content: bytes, side: int) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as picture:
         picture.draft("RGB", (side, side))
         small = picture.convert("RGB")
     small.thumbnail((side, side))
@@ -98,7 +98,7 @@ def draw_gallery(mistakes: Sequence[Mistake], cases: pd.DataFrame) -> Figure:
 
     Args:
         mistakes: to show, possibly none.
-        cases: rows of the release, with the paths of the pictures.
+        cases: rows of the data set, which say where the pictures are.
     """
     rows = max(1, -(-len(mistakes) // PAIRS_IN_A_ROW))
     with style.style():
