@@ -52,6 +52,10 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "amfam_tf.cli.query",
             "Ask a served model about one pair of pictures, or about PAIRS.",
         ),
+        "batch-predict": (
+            "amfam_tf.cli.batch_predict",
+            "Predict many pairs with an exported version into Parquet files, on Apache Beam.",
+        ),
         "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
         "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),
     }

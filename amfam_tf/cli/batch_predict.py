@@ -1,0 +1,82 @@
+"""`amfam-tf batch-predict`: an exported version over many pairs, to Parquet files, on Apache Beam."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from amfam_tf.serving.batch.report import BatchReport
+
+
+@click.command(name="batch-predict")
+@click.argument("source")
+@click.argument("beam_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS...]")
+@click.option(
+    "--version",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="An exported version, or the folder of a model, e.g. saved_models/amfam: its latest version.",
+)
+@click.option("--out", required=True, metavar="DIR", help="Folder of the results: new, or that of the same command.")
+@click.option("--images", metavar="DIR", help="Where the paths of a CSV start.  [default: the CSV's folder]")
+@click.option(
+    "--shards",
+    type=click.IntRange(min=1),
+    help="Number of files.  [default: one per 256 pairs, from 16 to 1000; of records, one per file]",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Pairs of one call of the model."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes on this machine; not with --runner.",
+)
+def batch_predict(
+    source: str,
+    beam_arguments: tuple[str, ...],
+    version: Path,
+    out: str,
+    images: str | None,
+    shards: int | None,
+    batch_size: int,
+    workers: int,
+) -> None:
+    """Predict all pairs of SOURCE with an exported version, into Parquet files in a folder.
+
+    SOURCE is a CSV with the columns case_num, clinical and dermoscopic, a release, or a folder of records. A picture
+    that cannot be used costs its own row, whose column error says why. The same command again does what is missing.
+    Words after -- go to Apache Beam, e.g. -- --runner=FlinkRunner.
+    """
+    from amfam_tf.pipelines.batch_predict import run
+
+    arguments = (f"--direct_num_workers={workers}", *beam_arguments) if workers > 1 else beam_arguments
+    report = run(
+        source,
+        str(version),
+        out,
+        images=images,
+        shards=shards,
+        batch_size=batch_size,
+        beam_arguments=arguments,
+    )
+    _print(report)
+
+
+def _print(report: "BatchReport") -> None:
+    from amfam_tf.serving.batch.shard_file import RESEARCH_ONLY
+
+    if report.done_before:
+        click.echo(f"done before: {report.done_before} of {report.shards} shards")
+    click.echo(
+        f"{report.model} version {report.version}: {report.predicted:,} pairs in {report.seconds:.1f} s, "
+        f"{report.pairs_per_second:.2f} pairs/s with loading"
+    )
+    click.echo(f"written: {report.out}: {report.pairs:,} pairs, {report.errors:,} errors, {report.shards} files")
+    if report.first_error is not None:
+        click.echo(f"note: pairs without an answer have the reason in the column error, e.g. {report.first_error}")
+    click.echo(RESEARCH_ONLY)

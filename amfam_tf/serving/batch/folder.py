@@ -1,0 +1,71 @@
+"""The folder of results: new, or the same batch prediction again; one process at a time."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.serving.batch import plan
+from amfam_tf.serving.batch.source import Source
+from amfam_tf.serving.publish import put_in_place
+
+
+@contextlib.contextmanager
+def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterator[Path]:
+    """Gives the folder of results, with its manifest in it, for this process alone.
+
+    It appears under its name when manifest and rows are complete; one that is there must be of the same manifest.
+
+    Raises:
+        DataError: it is of something else, in use, in an object store, or cannot be made.
+    """
+    if files.is_url(out):
+        raise DataError(
+            f"{out}: results are written to a folder that this machine and all workers see, and not to an object "
+            "store: name such a folder, and copy it when it is complete"
+        )
+    # Workers need not have this process's working directory.
+    path = Path(out).absolute()
+    try:
+        if not path.exists():
+            _make(path, manifest, source)
+        plan.check_same(plan.read(path), manifest, path)
+        with _locked(path):
+            for leftover in path.glob(".*.partial"):
+                leftover.unlink(missing_ok=True)
+            yield path
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _make(path: Path, manifest: plan.Manifest, source: Source) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    with _locked(partial):
+        for entry in partial.iterdir():  # of a process that was killed
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        try:
+            plan.write(manifest, source, partial)
+            put_in_place(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process; the system releases the lock with the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Renamed or removed by its owner between our two steps: then we hold something else.
+        if not folder.exists() or folder.stat().st_ino != os.fstat(descriptor).st_ino:
+            raise BlockingIOError
+        yield
+    except BlockingIOError as error:
+        raise DataError(f"{folder} is in use: another process predicts into it") from error
+    finally:
+        os.close(descriptor)

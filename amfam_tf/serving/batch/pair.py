@@ -1,0 +1,71 @@
+"""A pair on its way through batch prediction: row of a source, squares, answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Row:
+    """A pair as a source has it.
+
+    Attributes:
+        case_num: its number.
+        clinical: path or URL of the picture; for records, where it is, for messages.
+        dermoscopic: likewise.
+        error: why it cannot be predicted, as far as the source's table tells; else None.
+        contents: bytes of both files by modality, if the source holds them.
+    """
+
+    case_num: int
+    clinical: str
+    dermoscopic: str
+    error: str | None = None
+    contents: Mapping[str, bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair that the model can be asked about, or the reason why not.
+
+    Attributes:
+        shard: number of its shard.
+        position: within the shard, from 0.
+        case_num: its number.
+        squares: uint8 [S, S, 3] in [0, 255] by modality; None if there is an error.
+        error: one line that names file and reason, or None.
+    """
+
+    shard: int
+    position: int
+    case_num: int
+    squares: Mapping[str, np.ndarray] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about a pair, or the reason why it says nothing.
+
+    Attributes:
+        shard: number of its shard.
+        position: within the shard, from 0.
+        case_num: its number.
+        outputs: the model's outputs by name: float32 [classes] per task, and scalars; None if there is an error.
+        error: one line that names file and reason, or None.
+    """
+
+    shard: int
+    position: int
+    case_num: int
+    outputs: Mapping[str, np.ndarray] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class End:
+    """Follows the pairs of a shard: how many there were."""
+
+    shard: int
+    pairs: int
