@@ -58,11 +58,22 @@ class AttentionMap(layers.Layer):
 
     def channel_weights(self, feature_maps):
         """Returns a [B, c] for feature maps [B, h, w, c]."""
-        # [B, 1, 1, c] -> [B, c]
-        vector = tf.squeeze(self.pooling(feature_maps), axis=(1, 2))
+        vector = self._convolve(feature_maps)
         for layer in self.dense:
             vector = layer(vector)
         return vector
+
+    def _convolve(self, feature_maps):
+        """Returns what `pooling` gives, [B, c]: there is one place for its kernel, so its convolution is one sum.
+
+        TensorFlow's depthwise convolution with a kernel of that size takes gigabytes for its gradient.
+        """
+        # [h, w, c, 1] -> [h, w, c]
+        kernel = tf.squeeze(tf.convert_to_tensor(self.pooling.kernel), axis=-1)
+        # Sums in float32, as those of a convolution are.
+        products = tf.cast(feature_maps, tf.float32) * tf.cast(kernel, tf.float32)
+        sums = tf.reduce_sum(products, axis=(1, 2)) + tf.cast(tf.convert_to_tensor(self.pooling.bias), tf.float32)
+        return tf.cast(sums, feature_maps.dtype)
 
     def call(self, inputs):
         weights = self.channel_weights(inputs)

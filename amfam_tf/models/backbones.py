@@ -15,6 +15,7 @@ import keras
 from keras import layers
 
 from amfam_tf.errors import ConfigError, WeightsError
+from amfam_tf.layers import fuse_batch_norms
 from amfam_tf.models.backbone_weights import load_weight_file
 from amfam_tf.models.narrow_inception import narrow_inception
 
@@ -186,6 +187,7 @@ def create_backbone(
     if image_size < spec.smallest_image:
         raise ConfigError(f"data.image_size must be at least {spec.smallest_image} for {name}. Received: {image_size}")
     backbone = spec.build(image_size, title)
+    fuse_batch_norms(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = batch_norm_momentum  # not all of them take it as an argument

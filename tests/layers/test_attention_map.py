@@ -50,6 +50,15 @@ def test_channel_weights_by_hand():
     assert [dense.units for dense in layer.dense] == [4, 2, 4]
 
 
+def test_the_sum_over_places_is_the_convolution():
+    layer = AttentionMap((8, 8))
+    features = feature_maps()
+    layer(features)
+    random = np.random.default_rng(3)
+    layer.pooling.set_weights([random.normal(size=weight.shape) for weight in layer.pooling.weights])
+    np.testing.assert_allclose(layer._convolve(features), layer.pooling(features)[:, 0, 0], rtol=1e-5, atol=1e-5)
+
+
 def relu(x):
     return np.maximum(x, 0.0)
 

@@ -1,0 +1,52 @@
+"""Batch normalisation by TensorFlow's fused kernel in training: one pass, where Keras' layer makes many."""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+FUSED_TYPES = ("float32", "bfloat16", "float16")
+
+
+@keras.saving.register_keras_serializable(package="amfam_tf")
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Keras' BatchNormalization, to rounding, with less time and memory per training step.
+
+    Images [B, h, w, c] with the channels last go through the fused kernel, which keeps nothing but its input for the
+    gradient. Whatever that kernel cannot do (other axes, statistics over several devices, masks, float64) and all of
+    inference are left to Keras. Statistics are float32 under any policy; the moving variance is, as Keras', that of the
+    batch without Bessel's correction.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not (training and self.trainable) or mask is not None or not self._can_be_fused(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        channels = (inputs.shape[-1],)
+        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
+        beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=self.epsilon)
+        self._update(self.moving_mean, mean)
+        self._update(self.moving_variance, variance * _without_bessel(inputs))
+        return outputs
+
+    def _can_be_fused(self, inputs) -> bool:
+        last = self.axis in (-1, 3) and inputs.shape.rank == 4
+        return last and not (self.synchronized or self.renorm) and inputs.dtype.name in FUSED_TYPES
+
+    def _update(self, average: keras.Variable, value: tf.Tensor) -> None:
+        average.assign(average * self.momentum + tf.cast(value, average.dtype) * (1.0 - self.momentum))
+
+
+def _without_bessel(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns (n - 1) / n for the n values of a channel: the kernel divides by n - 1."""
+    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+    return (count - 1.0) / count
+
+
+def fuse_batch_norms(model: keras.Model) -> None:
+    """Makes the batch normalisations of a model, directly in it, fused ones; weights, names and graph stay.
+
+    For networks that a library builds: a copy of the graph would lose what the library's class knows about it.
+    """
+    for layer in model.layers:
+        if type(layer) is layers.BatchNormalization:
+            layer.__class__ = FusedBatchNormalization
