@@ -1,10 +1,25 @@
 """Batch normalisation by TensorFlow's fused kernel in training: one pass, where Keras' layer makes many."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 from keras import layers
 
 FUSED_TYPES = ("float32", "bfloat16", "float16")
+_averages_move = contextvars.ContextVar("averages_move", default=True)
+
+
+@contextlib.contextmanager
+def keeping_averages() -> Iterator[None]:
+    """Within it, no moving average moves: for a part that is computed a second time."""
+    token = _averages_move.set(False)
+    try:
+        yield
+    finally:
+        _averages_move.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -19,18 +34,28 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable) or mask is not None or not self._can_be_fused(inputs):
-            return super().call(inputs, training=training, mask=mask)
+            return self._call_of_keras(inputs, training, mask)
         channels = (inputs.shape[-1],)
         gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
         beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=self.epsilon)
-        self._update(self.moving_mean, mean)
-        self._update(self.moving_variance, variance * _without_bessel(inputs))
+        if _averages_move.get():
+            self._update(self.moving_mean, mean)
+            self._update(self.moving_variance, variance * _without_bessel(inputs))
+        return outputs
+
+    def _call_of_keras(self, inputs, training, mask):
+        moves = training and self.trainable and not _averages_move.get()
+        kept = [(average, tf.convert_to_tensor(average)) for average in self.non_trainable_variables] if moves else []
+        outputs = super().call(inputs, training=training, mask=mask)
+        for average, value in kept:
+            average.assign(value)
         return outputs
 
     def _can_be_fused(self, inputs) -> bool:
         last = self.axis in (-1, 3) and inputs.shape.rank == 4
-        return last and not (self.synchronized or self.renorm) and inputs.dtype.name in FUSED_TYPES
+        together = self.synchronized and tf.distribute.get_strategy().num_replicas_in_sync > 1
+        return last and not (together or self.renorm) and inputs.dtype.name in FUSED_TYPES
 
     def _update(self, average: keras.Variable, value: tf.Tensor) -> None:
         average.assign(average * self.momentum + tf.cast(value, average.dtype) * (1.0 - self.momentum))

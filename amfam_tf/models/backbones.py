@@ -231,6 +231,16 @@ def stage_features(resnet: keras.Model, stages: Sequence[int]) -> keras.Model:
     return keras.Model(resnet.input, [outputs[stage] for stage in stages], name=resnet.name)
 
 
+def stage_segments(resnet: keras.Model, ends: Sequence[int]) -> list[keras.Model]:
+    """Returns the network cut after each of these stages, in order; with the same layers and weights."""
+    outputs = _stage_outputs(resnet)
+    cuts = [resnet.input, *(outputs[stage] for stage in ends), resnet.output]
+    return [
+        keras.Model(before, after, name=f"{resnet.name}_segment_{number}")
+        for number, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False))
+    ]
+
+
 def last_stage(resnet: keras.Model, title: str) -> keras.Model:
     """Returns a copy of the last stage, weights included: maps after the stage before it -> last feature maps."""
     *_, before, last = _stage_outputs(resnet)
