@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.errors import ConfigError
+
 if TYPE_CHECKING:
     from amfam_tf.serving.batch.report import BatchReport
 
@@ -52,9 +54,16 @@ def batch_predict(
     that cannot be used costs its own row, whose column error says why. The same command again does what is missing.
     Words after -- go to Apache Beam, e.g. -- --runner=FlinkRunner.
     """
+    from amfam_tf.beam_engine import worker_count
     from amfam_tf.pipelines.batch_predict import run
 
-    arguments = (f"--direct_num_workers={workers}", *beam_arguments) if workers > 1 else beam_arguments
+    arguments = beam_arguments
+    if workers > 1:
+        if worker_count(beam_arguments) is None:
+            raise ConfigError(
+                "--workers counts processes of this machine: with --runner, use the options of that engine"
+            )
+        arguments = (f"--direct_num_workers={workers}", *beam_arguments)
     report = run(
         source,
         str(version),
@@ -78,5 +87,5 @@ def _print(report: "BatchReport") -> None:
     )
     click.echo(f"written: {report.out}: {report.pairs:,} pairs, {report.errors:,} errors, {report.shards} files")
     if report.first_error is not None:
-        click.echo(f"note: pairs without an answer have the reason in the column error, e.g. {report.first_error}")
+        click.echo(f"note: a pair without an answer has the reason in the column error, e.g. {report.first_error}")
     click.echo(RESEARCH_ONLY)
