@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from amfam_tf import beam_engine
+from amfam_tf.errors import ConfigError
 from amfam_tf.ingest import output, shard, summary
+from amfam_tf.ingest.metadata_protos import schema_protos
 from amfam_tf.ingest.report import IngestReport
 from amfam_tf.ingest.shard import ShardTask
 from amfam_tf.ingest.source import read_source
@@ -38,15 +40,27 @@ def run(
     Raises:
         DataError: the source cannot be used, too many of its rows are bad (they are listed in OUT.dead_letter.jsonl
             then), or `out` exists or cannot be written.
-        ConfigError, EngineError: see `beam_engine.run_pipeline`.
+        ConfigError: a number that cannot be, or an option that Beam does not have.
+        EngineError: Beam or tensorflow-metadata is not installed, or the pipeline failed.
     """
+    _check_arguments(shards, max_bad_share)
     beam_engine.find_beam()
+    schema_protos()
     path = output.check_out(out)
     table = read_source(str(source), images)
     with output.new_folder(path) as folder:
+        # What the table alone tells, before any picture is read.
+        summary.check_share(table.dead, table, path, max_bad_share)
         tasks = shard.plan_shards(table.cases, folder, shards)
         beam_engine.run_pipeline(lambda pipeline: define(pipeline, tasks), beam_arguments)
         return summary.finish(table, tasks, folder, path, max_bad_share)
+
+
+def _check_arguments(shards: int, max_bad_share: float) -> None:
+    if shards < 1:
+        raise ConfigError(f"shards must be at least 1. Received: {shards}")
+    if not 0 <= max_bad_share <= 1:
+        raise ConfigError(f"max_bad_share must be in [0, 1]. Received: {max_bad_share}")
 
 
 def define(pipeline: Any, tasks: Sequence[ShardTask]) -> None:

@@ -8,7 +8,6 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from amfam_tf.data.check import CheckReport
 
@@ -37,11 +36,13 @@ def check(data: Path, min_side: int, as_json: bool) -> None:
 
 def _print_report(report: "CheckReport", console: "Console") -> None:
     """Prints counts, pictures, notes and problems, one line for each."""
+    from amfam_tf.cli.counts_table import counts_table
 
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
-    console.print(_counts_table(report))
+    title = f"{report.cases} cases of {report.release}"
+    console.print(counts_table(title, report.cases, report.splits, report.counts.to_dict("records")))
     line(f"cases whose clinical picture is the dermoscopic file: {report.shared_files}")
     for modality, share in report.black_corners.items():
         line(f"{modality} pictures with black corners: {share:.1%}")
@@ -53,23 +54,3 @@ def _print_report(report: "CheckReport", console: "Console") -> None:
             line(f"  {finding}", style="red" if kind == "problem" else "")
     if report.notes or report.problems:
         line("Rows are counted from 0, as in the index files: row 0 is the first case.")
-
-
-def _counts_table(report: "CheckReport") -> "Table":
-    """Returns the counts in the layout of the paper's Table 1."""
-    from rich.table import Table
-
-    splits = list(report.splits)
-    table = Table("task", "class", title=f"{report.cases} cases of {report.release}")
-    for heading in (*splits, "total"):
-        table.add_column(heading, justify="right")
-    previous = None
-    for row in report.counts.to_dict("records"):
-        if previous not in (None, row["task"]):
-            table.add_section()
-        numbers = [str(row[heading]) for heading in (*splits, "total")]
-        table.add_row("" if row["task"] == previous else row["task"], row["class"], *numbers)
-        previous = row["task"]
-    table.add_section()
-    table.add_row("cases", "", *(str(report.splits[split]) for split in splits), str(report.cases))
-    return table

@@ -24,6 +24,10 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.",
         ),
         "check": ("amfam_tf.cli.check", "Check a release in DATA: count its cases and list every problem."),
+        "ingest": (
+            "amfam_tf.cli.ingest",
+            "Turn a release or a CSV of pairs into records, with schema, statistics and anomalies.",
+        ),
         "methods": (
             "amfam_tf.cli.methods",
             "List the methods: a sentence, source, parameters and multiply-adds of each.",

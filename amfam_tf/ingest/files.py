@@ -10,6 +10,7 @@ from amfam_tf import beam_engine
 from amfam_tf.errors import DataError
 
 URL_MARK = "://"
+EXTRAS = " (gs:// needs apache-beam[gcp], s3:// apache-beam[aws], and so on)"
 
 
 def filesystems() -> Any:
@@ -53,7 +54,7 @@ def read_bytes(path: str) -> bytes:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or one_line(error)}") from error
     except Exception as error:  # each store's client has errors of its own
-        raise DataError(f"cannot be read: {one_line(error)}") from error
+        raise DataError(f"cannot be read: {_reason(error)}") from error
 
 
 def exists(path: str) -> bool:
@@ -65,7 +66,19 @@ def exists(path: str) -> bool:
     try:
         return filesystems().exists(path)
     except Exception as error:  # as above
-        raise DataError(f"{path}: cannot be looked up: {one_line(error)}") from error
+        raise DataError(f"{path}: cannot be looked up: {_reason(error)}") from error
+
+
+def checksum(path: str) -> str:
+    """Returns what the store tells of a file's content without sending it; equal contents, equal checksums.
+
+    Raises:
+        DataError: the store cannot be asked; the message says why and does not name the file.
+    """
+    try:
+        return str(filesystems().checksum(path))
+    except Exception as error:  # as above
+        raise DataError(f"cannot be looked up: {_reason(error)}") from error
 
 
 def list_files(folder: str) -> list[str]:
@@ -78,12 +91,18 @@ def list_files(folder: str) -> list[str]:
     try:
         return [found.path for match in filesystems().match([pattern]) for found in match.metadata_list]
     except Exception as error:  # as above
-        raise DataError(f"{folder}: cannot be listed: {one_line(error)}") from error
+        raise DataError(f"{folder}: cannot be listed: {_reason(error)}") from error
 
 
 def one_line(error: Exception) -> str:
     """Returns the message of an error in one line, its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a store cannot be read; Beam itself does not name what has to be installed for it."""
+    missing = isinstance(error, (ImportError, AssertionError, ValueError))
+    return f"{one_line(error)}{EXTRAS if missing else ''}"
 
 
 def _uncompressed() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
 from amfam_tf.ingest.source import DeadLetter
+from amfam_tf.serving.publish import put_in_place
 
 DEAD_LETTER_FILE = "dead_letter.jsonl"
 
@@ -48,9 +49,7 @@ def new_folder(out: Path) -> Iterator[Path]:
             try:
                 _empty(partial)
                 yield partial
-                if out.exists():
-                    raise DataError(f"{out} has been made by another process in the meantime: it is left as it is")
-                partial.rename(out)
+                put_in_place(partial, out)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:

@@ -86,7 +86,7 @@ def _read_csv(path: str) -> pd.DataFrame:
     if table.empty:
         raise DataError(f"{path}: has no rows")
     # A row with too few fields has no strings at its end.
-    return table.reindex(columns=[*table.columns, *(name for name in OPTIONAL if name not in table)]).fillna("")
+    return table.fillna("").assign(**{name: "" for name in OPTIONAL if name not in table})
 
 
 def _parse(raw: Mapping[str, str], images: str) -> Case:

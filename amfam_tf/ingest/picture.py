@@ -58,17 +58,24 @@ def inspect_picture(content: bytes) -> PictureFacts:
     except tf.errors.OpError as error:
         raise DataError(f"cannot be decoded: {images.reason(error)}") from error
     grey = Image.fromarray(pixels).convert("L")
-    values = np.asarray(grey)
-    height, width = values.shape
+    brightness, contrast = _moments(grey)
     return PictureFacts(
         digest=hashlib.sha256(content).hexdigest(),
         size=len(content),
-        width=width,
-        height=height,
-        brightness=round(float(values.mean()), 3),
-        contrast=round(float(values.std()), 3),
+        width=grey.width,
+        height=grey.height,
+        brightness=brightness,
+        contrast=contrast,
         hash=perceptual_hash(grey),
     )
+
+
+def _moments(grey: Image.Image) -> tuple[float, float]:
+    """Returns mean and standard deviation of the grey values, to three digits."""
+    counts, values = np.array(grey.histogram()), np.arange(256)
+    total = int(counts.sum())
+    mean = float(counts @ values) / total
+    return round(mean, 3), round(float(np.sqrt(counts @ (values - mean) ** 2 / total)), 3)
 
 
 @cache

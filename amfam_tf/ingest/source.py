@@ -7,6 +7,7 @@ A case is a plain dict, ready for JSON and for `records.serialise`: `row` (numbe
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from amfam_tf.ingest import files
@@ -73,5 +74,6 @@ def read_source(source: str, images: str | None = None) -> Source:
     from amfam_tf.ingest import pair_table, release
 
     if source.lower().endswith(TABLE_SUFFIX):
-        return pair_table.read_pair_table(source, files.parent(source) if images is None else images)
+        start = files.parent(source) if images is None else images
+        return pair_table.read_pair_table(source, start if files.is_url(start) else str(Path(start).absolute()))
     return release.read_release_cases(source, images)

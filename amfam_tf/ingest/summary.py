@@ -1,64 +1,75 @@
-"""The end of an ingest: what all shards have found, judged, told and written beside them."""
+"""The end of an ingest: what all shards have found, judged, and told in files beside them."""
 
+import json
 import shutil
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import output, shard
-from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly
+from amfam_tf.ingest.anomalies import ANOMALIES_FILE, find_anomalies
+from amfam_tf.ingest.duplicates import find_duplicates
+from amfam_tf.ingest.findings import split_findings
 from amfam_tf.ingest.report import IngestReport
+from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, to_text
 from amfam_tf.ingest.shard import ShardTask
 from amfam_tf.ingest.source import DeadLetter, Source
+from amfam_tf.ingest.statistics import STATISTICS_FILE, statistics
+from amfam_tf.ingest.statistics_proto import STATISTICS_PROTO_FILE, statistics_proto
 
 
 def finish(source: Source, tasks: Sequence[ShardTask], folder: Path, out: Path, max_bad_share: float) -> IngestReport:
     """Judges what was found and completes the folder, which still has another name.
 
+    Args:
+        source: what was to be read.
+        tasks: of the shards, all done.
+        folder: that they are in.
+        out: name that it will get.
+        max_bad_share: share of the rows, in [0, 1], that may become no record.
+
     Raises:
         DataError: too many rows are bad; they are listed in a file beside `out`.
         OSError: a file cannot be written.
     """
-    numbers = {case["row"]: case["case_num"] for case in source.cases}
-    dead = list(source.dead)
-    for finding in shard.read_findings(tasks):
-        if "reason" in finding:
-            row = finding["row"]
-            dead.append(DeadLetter(row, numbers[row], finding["kind"], finding["reason"]))
-    dead.sort(key=lambda letter: letter.row)
-    _check_share(dead, source, out, max_bad_share)
+    table, unusable = split_findings(source.cases, shard.read_findings(tasks))
+    dead = sorted([*source.dead, *unusable], key=lambda letter: letter.row)
+    check_share(dead, source, out, max_bad_share)
+    groups = find_duplicates(table)
+    anomalies = [*find_anomalies(table, dead, groups), *source.notes]
     output.write_dead_letters(dead, folder / output.DEAD_LETTER_FILE)
+    listed = {"anomalies": [one.to_dict() for one in anomalies], "duplicates": [group.to_dict() for group in groups]}
+    for name, text in {
+        STATISTICS_FILE: _to_json(statistics(table, dead)),
+        STATISTICS_PROTO_FILE: to_text(statistics_proto(table)),
+        SCHEMA_FILE: to_text(build_schema()),
+        ANOMALIES_FILE: _to_json(listed),
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
     shutil.rmtree(folder / shard.WORK_FOLDER)
-    return IngestReport(source.total - len(dead), len(dead), [*bad_rows(dead), *source.notes], out)
+    return IngestReport(len(table), len(dead), anomalies, out)
 
 
-def bad_rows(dead: Sequence[DeadLetter]) -> list[Anomaly]:
-    """Returns an anomaly per kind of dead letter."""
-    rows: dict[str, list[DeadLetter]] = defaultdict(list)
-    for letter in dead:
-        rows[letter.kind].append(letter)
-    return [
-        Anomaly(
-            kind,
-            f"{len(letters)} left out, the first one: {letters[0].reason}",
-            "problem",
-            len(letters),
-            tuple(letter.row for letter in letters[:SHOWN_ROWS]),
-        )
-        for kind, letters in sorted(rows.items())
-    ]
+def _to_json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _check_share(dead: Sequence[DeadLetter], source: Source, out: Path, max_bad_share: float) -> None:
+def check_share(dead: Sequence[DeadLetter], source: Source, out: Path, max_bad_share: float) -> None:
+    """Ends an ingest that leaves out too much; its dead letters are then in a file beside `out`.
+
+    Raises:
+        DataError: more than the share `max_bad_share` of the rows become no record, or all of them.
+        OSError: the file cannot be written.
+    """
     beside = out.with_name(f"{out.name}.{output.DEAD_LETTER_FILE}")
     if len(dead) <= max_bad_share * source.total and len(dead) < source.total:
         # Of an earlier attempt, which ended badly.
         beside.unlink(missing_ok=True)
         return
     output.write_dead_letters(dead, beside)
-    share = len(dead) / source.total
+    limit = f"at most {max_bad_share:.1%} may" if len(dead) < source.total else "not all may"
     raise DataError(
-        f"{len(dead)} of {source.total} rows ({share:.1%}) become no record, and at most {max_bad_share:.1%} may: "
-        f"all are in {beside}; the first: {source.table} row {dead[0].row}: {dead[0].reason}"
+        f"{len(dead)} of {source.total} rows ({len(dead) / source.total:.1%}) become no record, {limit} "
+        f"(--max-bad-share): all are in {beside}; the first: {source.table} row {dead[0].row}: {dead[0].reason}"
     )

@@ -8,6 +8,7 @@ from PIL import Image
 from untrained_runs import write_run
 
 from amfam_tf.cli import main
+from amfam_tf.data import records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import calibration
 from amfam_tf.evaluation import run as evaluation_run
@@ -53,6 +54,18 @@ def test_chosen_case_task_class_and_second_run(finished, other, drawn, cases):
     assert main.main([*words, "--against", str(other)]) == 0
     (path,) = (finished / "explain").iterdir()  # the default place
     assert path.name == f"case-{number:04d}-PN-ATP-against-second.png"
+
+
+def test_cases_from_records_are_explained_in_the_order_asked_for(finished, drawn, tmp_path):
+    records.write_records(read_release(drawn), tmp_path / "records", shards=2)
+    numbers = choose_cases(drawn, "test", (), 2)["case_num"].tolist()[::-1]
+    first, second = (
+        explain_run(finished, choose_cases(data, "test", numbers, 2), DIAGNOSIS)
+        for data in (drawn, tmp_path / "records")
+    )
+    assert [one.case_num for one in first] == [one.case_num for one in second] == numbers
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_what_is_explained_is_what_is_evaluated(finished, cases):

@@ -1,0 +1,101 @@
+"""`amfam-tf ingest`: a release or a CSV of pairs to a folder of records, on Apache Beam."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from amfam_tf.ingest.report import IngestReport
+
+MOST_SIZES = 5
+
+
+@click.command(short_help="Turn a release or a CSV of pairs into records, with schema, statistics and anomalies.")
+@click.argument("source")
+@click.argument("out")
+@click.option("--images", metavar="DIR", help="Folder or URL that the pictures' paths start from.")
+@click.option("--shards", type=click.IntRange(min=1), default=8, show_default=True, help="Number of files.")
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the rows that may become no record.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes of this machine; by default one per core.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
+def ingest(
+    source: str,
+    out: str,
+    images: str | None,
+    shards: int,
+    max_bad_share: float,
+    workers: int | None,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Turn a release or a CSV of pairs (SOURCE) into a new folder of records (OUT), which takes its place as --data.
+
+    SOURCE and the pictures may be here or in an object store (gs://, s3://, ...). Beside the records are their schema,
+    statistics, anomalies, and the rows that became no record, each with the reason. The number of workers changes no
+    byte. Apache Beam's own options follow two dashes, e.g. -- --runner=FlinkRunner.
+    """
+    from amfam_tf.cli.options import console
+    from amfam_tf.pipelines.ingest import run
+
+    arguments = [*_worker_arguments(workers, shards, beam_options), *beam_options]
+    with console(stderr=True).status(f"Reading every picture of {source}"):
+        report = run(source, out, images=images, shards=shards, max_bad_share=max_bad_share, beam_arguments=arguments)
+    _print_report(report, console())
+
+
+def _worker_arguments(workers: int | None, shards: int, beam_options: Sequence[str]) -> list[str]:
+    """Returns Beam's arguments for the processes of this machine; none if Beam is told by its own options."""
+    from amfam_tf.beam_engine import usable_cores
+
+    told = [option for option in beam_options if option.startswith(("--runner", "--direct_"))]
+    if told and workers is not None:
+        raise click.UsageError(f"--workers is for this machine alone, and {told[0]} says where to work: leave one out")
+    if told:
+        return []
+    # A shard is written in one place: more processes than shards would have nothing to do.
+    return [f"--direct_num_workers={min(shards, usable_cores() if workers is None else workers)}"]
+
+
+def _print_report(report: "IngestReport", console: "Console") -> None:
+    """Prints counts, pictures and anomalies, one line for each."""
+    from amfam_tf.cli.counts_table import counts_table
+    from amfam_tf.ingest.statistics import STATISTICS_FILE
+
+    def line(text: object, style: str = "") -> None:
+        console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+    found = json.loads((report.out / STATISTICS_FILE).read_text(encoding="utf-8"))
+    console.print(counts_table(f"{report.cases} records", report.cases, found["splits"], found["classes"]))
+    for text in picture_lines(found):
+        line(text)
+    for anomaly in report.anomalies:
+        line(f"{anomaly.severity}: {anomaly}", style="red" if anomaly.severity == "problem" else "")
+    line(f"left out: {report.bad} of {report.cases + report.bad} rows")
+    for path in sorted(Path(report.out).iterdir()):
+        if not path.name.endswith(".tfrecord.gz"):
+            line(f"written: {path}")
+    line(f"written: {report.cases} records to {report.out}", style="bold")
+
+
+def picture_lines(found: dict[str, Any]) -> list[str]:
+    """Returns sizes and brightness of the pictures, from the content of statistics.json."""
+    lines = []
+    for modality, splits in found["pictures"].items():
+        sizes = [f"{count} of {size}" for size, count in found["sizes"][modality].items()]
+        more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
+        lines.append(f"{modality} pictures, pixels: {', '.join(sizes[:MOST_SIZES])}{more}")
+        levels = [
+            f"{split} {one['brightness']['mean']:.0f} ± {one['brightness']['std']:.0f}" for split, one in splits.items()
+        ]
+        lines.append(f"{modality} pictures, brightness of 255: {', '.join(levels)}")
+    return lines

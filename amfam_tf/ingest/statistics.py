@@ -1,0 +1,76 @@
+"""Counts and distributions of the records, for people and for comparing one data set with another."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from amfam_tf.data.check import class_counts
+from amfam_tf.ingest.source import DeadLetter
+from amfam_tf.tasks import METADATA, MODALITIES, SPLITS
+
+STATISTICS_FILE = "statistics.json"
+MEASURES = ("size", "width", "height", "brightness", "contrast")
+
+
+def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter]) -> dict[str, Any]:
+    """Returns the content of statistics.json; nothing in it depends on where the data are.
+
+    Args:
+        table: see `amfam_tf.ingest.findings`.
+        dead: rows that became no record.
+
+    Returns:
+        cases, bad, bad_by_kind, splits (cases of each), shared_files, classes (rows task, class, train, validate, test,
+        total), metadata (column -> value -> split -> cases; "" is missing), sizes (modality -> "width x height" ->
+        pictures), pictures (modality -> split -> size in bytes, width and height in pixels, brightness in [0, 255],
+        contrast in [0, 127.5] -> mean, std, min, median, max).
+    """
+    return {
+        "cases": len(table),
+        "bad": len(dead),
+        "bad_by_kind": dict(sorted(Counter(letter.kind for letter in dead).items())),
+        "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
+        "shared_files": int(table["shared_file"].sum()),
+        "classes": class_counts(table).to_dict("records"),
+        "metadata": {column: _metadata_counts(table, column) for column in METADATA},
+        "sizes": {modality: _sizes(table, modality) for modality in MODALITIES},
+        "pictures": {
+            modality: {split: _measures(part, modality) for split, part in by_split(table).items()}
+            for modality in MODALITIES
+        },
+    }
+
+
+def by_split(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Returns the rows of each split that has any."""
+    parts = {split: table[table["split"] == split] for split in SPLITS}
+    return {split: part for split, part in parts.items() if len(part)}
+
+
+def _metadata_counts(table: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
+    counts = Counter(zip(table[column], table["split"], strict=True))
+    return {value: {split: counts[value, split] for split in SPLITS} for value in (*METADATA[column], "")}
+
+
+def _sizes(table: pd.DataFrame, modality: str) -> dict[str, int]:
+    sizes = Counter(zip(table[f"{modality}_width"], table[f"{modality}_height"], strict=True))
+    ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    return {f"{width} x {height}": count for (width, height), count in ordered}
+
+
+def _measures(part: pd.DataFrame, modality: str) -> dict[str, dict[str, float]]:
+    return {name: _distribution(part[f"{modality}_{name}"]) for name in MEASURES}
+
+
+def _distribution(values: pd.Series) -> dict[str, float]:
+    # Rounded: the last bits of a sum depend on the machine's vector units.
+    found = {
+        "mean": values.mean(),
+        "std": values.std(ddof=0),
+        "min": values.min(),
+        "median": values.median(),
+        "max": values.max(),
+    }
+    return {name: round(float(value), 3) for name, value in found.items()}
