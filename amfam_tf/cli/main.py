@@ -50,6 +50,12 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "amfam_tf.cli.export",
             "Export RUN as the next version of a model for TensorFlow Serving, or verify one.",
         ),
+        "release": (
+            "amfam_tf.cli.release",
+            "Ingest, fit, evaluate, bless, try and push a version, as a configuration says.",
+        ),
+        "lineage": ("amfam_tf.cli.lineage", "Tell which data, configuration and code made a version."),
+        "rollback": ("amfam_tf.cli.rollback", "Serve an older version again."),
         "serve": ("amfam_tf.cli.serve", "Serve a model like TensorFlow Serving: gRPC, and REST if asked for."),
         "paper": ("amfam_tf.cli.paper", "Show the published tables as printed and as corrected by arithmetic."),
         "query": (

@@ -161,6 +161,14 @@ class GrpcTransport:
             request.model_spec.version.value = self._connection.version
         for name, values in inputs.items():
             request.inputs.add(key=name, value=wire.string_tensor(values))
+        return self.send(request)
+
+    def send(self, request: Any) -> tuple[dict[str, np.ndarray], int | None]:
+        """Returns the outputs of a whole `wire.PredictRequest` by name, and the version that answered.
+
+        Raises:
+            QueryError: as `predict`.
+        """
         response = with_attempts(lambda seconds: self._attempt(request, seconds), self._connection)
         outputs = {entry.key: wire.to_array(entry.value) for entry in response.outputs}
         return outputs, response.model_spec.version.value

@@ -74,20 +74,22 @@ def _check_answers(folder: Path, precision: str, functions: Mapping[str, Any]) -
         inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
         answers = functions[signature](**inputs)
         for key, value in response.outputs.items():
-            difference = _largest_difference(answers[key].numpy(), tf.make_ndarray(value))
-            if not difference <= _tolerance(key, precision):
+            difference = largest_difference(answers[key].numpy(), tf.make_ndarray(value))
+            if not difference <= tolerance(key, precision):
                 raise ExportError(
                     f"{folder}: {signature} does not give the stored answer: {key} differs by up to {difference:.3g}"
                 )
 
 
-def _tolerance(output: str, precision: str) -> float:
+def tolerance(output: str, precision: str) -> float:
+    """Returns the largest difference of an output from the stored one that rounding explains."""
     if output.endswith("_image"):
         return 1  # a value on the edge between two
     return (MAP_TOLERANCES if output.endswith("_map") else TOLERANCES)[precision]
 
 
-def _largest_difference(found: np.ndarray, stored: np.ndarray) -> float:
+def largest_difference(found: np.ndarray, stored: np.ndarray) -> float:
+    """Returns the largest difference of two arrays; infinity if their shapes differ."""
     if found.shape != stored.shape:
         return float("inf")
     return float(np.abs(found.astype(np.float64) - stored.astype(np.float64)).max(initial=0))

@@ -1,0 +1,24 @@
+"""`amfam-tf lineage`: which data, configuration and code made a version."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the whole record of every step.")
+def lineage(version: Path, as_json: bool) -> None:
+    """Tell which data, configuration and code made VERSION, e.g. saved_models/amfam/3, and check its files.
+
+    VERSION may also be the folder of a model; then it is its latest version.
+    """
+    from amfam_tf.release import lineage as lineages
+
+    found = lineages.find(version)
+    if as_json:
+        click.echo(json.dumps(found.lineage, indent=2, ensure_ascii=False))
+        return
+    for line in lineages.describe(found):
+        click.echo(line)

@@ -1,0 +1,68 @@
+"""`amfam-tf release`: from data to a served version, by the steps of the release pipeline."""
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--config", "file", required=True, type=FILE, metavar="FILE", help="What to release, see docs/release.md."
+)
+@click.option("--dry-run", is_flag=True, help="Say which steps would run; run and write nothing.")
+@click.option(
+    "--kubeflow",
+    "definition",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.yaml",
+    help="Write the pipeline for Kubeflow instead; needs the extra kubeflow and --image.",
+)
+@click.option("--image", metavar="IMAGE", help="With --kubeflow: container image that has amfam-tf[beam] installed.")
+def release(file: Path, dry_run: bool, definition: Path | None, image: str | None) -> None:
+    """Ingest, check, fit, evaluate, bless, serve once and push: a version that servers take, or a reason why not.
+
+    The same command goes on where an earlier one stopped and reuses every result whose inputs, configuration and code
+    are as they were. If a step refuses, nothing is pushed, candidate and report are kept, and the exit status is 1.
+    """
+    from amfam_tf.release import configuration
+
+    if (definition is None) != (image is None):
+        raise click.UsageError("--kubeflow OUT.yaml and --image IMAGE belong together")
+    if definition is not None and dry_run:
+        raise click.UsageError("--kubeflow runs nothing: leave --dry-run out")
+    config = configuration.read(file)
+    if definition is not None:
+        _compile(file, definition, image)
+    elif dry_run:
+        _plan(config)
+    else:
+        _release(config)
+
+
+def _compile(file: Path, definition: Path, image: str) -> None:
+    from amfam_tf.pipelines import kubeflow
+
+    kubeflow.compile_pipeline(definition, image, file.read_text(encoding="utf-8"))
+    click.echo(f"written: {definition}")
+
+
+def _plan(config) -> None:
+    from amfam_tf.pipelines.release import STEPS
+    from amfam_tf.release import dry_run
+
+    for line in dry_run.plan(STEPS, config):
+        click.echo(line)
+
+
+def _release(config) -> None:
+    from amfam_tf.pipelines import release as pipeline
+    from amfam_tf.release.blessing import RESEARCH_ONLY
+
+    results = pipeline.run(config, click.echo)
+    evaluated = results["Evaluator"]
+    for note in evaluated.record["details"]["notes"]:
+        click.echo(f"note: {note}")
+    click.echo(f"report: {evaluated.folder / 'run' / 'evaluation' / config.blessing.split / 'report.html'}")
+    click.echo(RESEARCH_ONLY)

@@ -1,0 +1,14 @@
+"""From data to a served version and back: the steps of a release, what each of them writes down, and roll-back.
+
+`pipelines/release.py` wires the steps, `pipelines/kubeflow.py` the same ones for Kubeflow. One file per concept:
+
+| concept | files |
+| --- | --- |
+| what is wanted | configuration |
+| the steps on data, named as in TFX | example_gen, statistics_gen, schema_gen, example_validator |
+| the steps on the model | trainer, evaluator, infra_validator, pusher |
+| when a version is good enough | blessing, losses, served, served_predictions |
+| what is written down | fingerprints, code, record, lineage, work_lineage |
+| what runs the steps | step, local_runner, component, dry_run |
+| back to an older version | rollback |
+"""

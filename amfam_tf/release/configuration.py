@@ -1,0 +1,233 @@
+"""What a release is to be: one YAML file, one frozen dataclass tree; pipelines/release.yaml is the documented example.
+
+Paths are as seen from the working directory, as on the command line. Unknown keys and impossible values raise
+ConfigError before any data is read.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from amfam_tf import config as training_configuration
+from amfam_tf.config import Config
+from amfam_tf.errors import ConfigError
+from amfam_tf.evaluation.subgroups import VARIABLES
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """What ExampleGen ingests, see `amfam_tf.pipelines.ingest`.
+
+    Attributes:
+        source: folder or URL of a release, or a CSV of pairs.
+        images: folder or URL that the pictures' paths start from; null for the source's own.
+        shards: number of files of records.
+        max_bad_share: share of the rows, in [0, 1], that may become no record.
+        beam_arguments: Beam's options, e.g. "--direct_num_workers=4".
+    """
+
+    source: str = ""
+    images: str | None = None
+    shards: int = 8
+    max_bad_share: float = 0.0
+    beam_arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.source != "", "data.source is missing: name a release or a CSV of pairs")
+        _require(self.shards > 0, f"data.shards must be greater than 0. Received: {self.shards}")
+        _require(0 <= self.max_bad_share <= 1, f"data.max_bad_share must be in [0, 1]. Received: {self.max_bad_share}")
+
+
+@dataclass(frozen=True)
+class ValidationPart:
+    """When ExampleValidator accepts the data.
+
+    Attributes:
+        schema: schema.pbtxt that somebody has read and keeps under version control; the data have to have the same
+            features. null takes the one that ingest has inferred.
+        allow: kinds of problems that do not stop the release, e.g. "leakage"; they are written down all the same.
+        fewest_cases: in each of the three splits.
+    """
+
+    schema: str | None = None
+    allow: tuple[str, ...] = ()
+    fewest_cases: int = 1
+
+    def __post_init__(self) -> None:
+        _require(
+            self.fewest_cases > 0, f"validation.fewest_cases must be greater than 0. Received: {self.fewest_cases}"
+        )
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """What Trainer fits: as `amfam-tf fit --preset --method --set`.
+
+    Attributes:
+        preset: a name, or the path of a YAML file.
+        method: of the registry; null for the preset's.
+        overrides: "section.key=value" each.
+    """
+
+    preset: str = "paper"
+    method: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    def resolve(self) -> Config:
+        """Returns the configuration of the run.
+
+        Raises:
+            ConfigError: unknown preset, key or impossible value.
+        """
+        changes = None if self.method is None else {"method": self.method}
+        return training_configuration.load(self.preset, self.overrides, changes)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A bound on a metric of metrics.json.
+
+    Attributes:
+        metric: its place, with dots, e.g. "average.accuracy"; it has to have a 95 % interval there.
+        at_least: the lower end of that interval has to reach this.
+    """
+
+    metric: str = ""
+    at_least: float = float("nan")
+
+    def __post_init__(self) -> None:
+        _require(self.metric != "", "blessing.thresholds: each needs a metric, e.g. average.accuracy")
+        _require(
+            self.at_least == self.at_least, f"blessing.thresholds: {self.metric} needs at_least, a number to reach"
+        )
+
+
+@dataclass(frozen=True)
+class BlessingPart:
+    """When Evaluator blesses a candidate; the rule is in `amfam_tf.release.blessing`.
+
+    Attributes:
+        split: that is evaluated.
+        thresholds: at least one; all have to be reached.
+        significance: level of each test for a loss against the served version, in (0, 0.5].
+        subgroups: variables whose values are tested one by one; none tests the whole split only.
+    """
+
+    split: Literal["validate", "test"] = "test"
+    thresholds: tuple[Threshold, ...] = ()
+    significance: float = 0.05
+    subgroups: tuple[Literal["sex", "location", "elevation", "level_of_diagnostic_difficulty"], ...] = VARIABLES
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.thresholds) > 0,
+            "blessing.thresholds is missing: a release needs at least one, e.g. "
+            "[{metric: average.accuracy, at_least: 0.6}]",
+        )
+        _require(
+            0 < self.significance <= 0.5,
+            f"blessing.significance must be greater than 0 and at most 0.5. Received: {self.significance}",
+        )
+
+
+@dataclass(frozen=True)
+class InfraPart:
+    """How InfraValidator tries the candidate.
+
+    Attributes:
+        precision: of the exported weights, as `amfam-tf export --precision`.
+        canaries: cases of the evaluated split that are sent to the server; their answers have to be those of Evaluator.
+        patience_seconds: for the server to load the candidate.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    canaries: int = 8
+    patience_seconds: float = 180.0
+
+    def __post_init__(self) -> None:
+        _require(self.canaries > 0, f"infra.canaries must be greater than 0. Received: {self.canaries}")
+        _require(
+            self.patience_seconds > 0,
+            f"infra.patience_seconds must be greater than 0. Received: {self.patience_seconds}",
+        )
+
+
+@dataclass(frozen=True)
+class PushPart:
+    """What Pusher may do.
+
+    Attributes:
+        allow_withdrawn: push a candidate again that a roll-back has withdrawn.
+    """
+
+    allow_withdrawn: bool = False
+
+
+@dataclass(frozen=True)
+class ReleaseConfig:
+    """A release.
+
+    Attributes:
+        model: folder of the model's versions, e.g. saved_models/amfam; its last name is the model's.
+        work: folder for what the steps write, to be reused and continued.
+    """
+
+    model: str = ""
+    work: str = ""
+    data: DataPart = field(default_factory=lambda: DataPart())
+    validation: ValidationPart = field(default_factory=ValidationPart)
+    training: TrainingPart = field(default_factory=TrainingPart)
+    blessing: BlessingPart = field(default_factory=lambda: BlessingPart())
+    infra: InfraPart = field(default_factory=InfraPart)
+    push: PushPart = field(default_factory=PushPart)
+
+    def __post_init__(self) -> None:
+        _require(self.model != "", "model is missing: name the folder of its versions, e.g. saved_models/amfam")
+        _require(self.work != "", "work is missing: name a folder for what the steps write")
+        # Now and not after the ingest.
+        self.training.resolve()
+
+
+def read(path: Path) -> ReleaseConfig:
+    """Returns the configuration of a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, has unknown keys or impossible values; names the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> ReleaseConfig:
+    """Returns the configuration of a YAML text, as `read`; `name` is what to call it."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{name} must be a mapping of sections. Received: {type(tree).__name__}")
+    try:
+        return training_configuration.structure(tree, ReleaseConfig, "")
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def to_dict(part: Any) -> Any:
+    """Returns a part of the configuration as plain dicts, lists and scalars."""
+    if dataclasses.is_dataclass(part):
+        return {item.name: to_dict(getattr(part, item.name)) for item in dataclasses.fields(part)}
+    if isinstance(part, Mapping):
+        return {key: to_dict(value) for key, value in part.items()}
+    return [to_dict(item) for item in part] if isinstance(part, tuple) else part

@@ -1,0 +1,124 @@
+"""Evaluator: measures the candidate, compares it with the served version on the same cases, and blesses it or not.
+
+out/run/            what later steps need of the trained run, and evaluation/<split>/ as `amfam-tf evaluate` writes it
+out/blessing.json   thresholds, losses and decision, see `amfam_tf.release.blessing`
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amfam_tf.evaluation import report_json
+from amfam_tf.release import blessing, losses, record, served, trainer
+from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
+from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.step import Outcome, Work
+
+RUN = "run"
+BLESSING_FILE = "blessing.json"
+COUNTED = (*trainer.COUNTED, f"{RUN}/evaluation/*/metrics.json", f"{RUN}/evaluation/*/predictions.csv")
+RESUMABLE = False
+RUN_FILES = ("config.yaml", "environment.json", "model.keras", "calibration.json", "history.csv")
+STATE_FILE = Path("checkpoints") / "state.json"
+NOTHING_SERVED = "first release: nothing is served to compare with"
+
+
+def configuration(config: ReleaseConfig) -> BlessingPart:
+    """Returns what decides."""
+    return config.blessing
+
+
+def outside(config: ReleaseConfig, inputs: Mapping[str, Path]) -> dict[str, str]:
+    """Returns the fingerprint of the version to compare with.
+
+    Raises:
+        ExportError: it is damaged.
+    """
+    found = _served(config, inputs["Trainer"])
+    return {"served": "none" if found is None else found.fingerprint}
+
+
+def _served(config: ReleaseConfig, trained: Path) -> served.Served | None:
+    return served.baseline(Path(config.model), record.read(trained)["fingerprint"])
+
+
+def run(work: Work) -> Outcome:
+    """Evaluates, compares, decides."""
+    from amfam_tf.evaluation import html_report
+    from amfam_tf.evaluation.run import evaluate_run
+
+    rules = work.config.blessing
+    against = _served(work.config, work.inputs["Trainer"])
+    folder = _copy_run(work.inputs["Trainer"] / trainer.RUN, work.out / RUN)
+    evaluation = evaluate_run(folder, work.inputs["ExampleGen"] / RECORDS, rules.split)
+    comparison, found = (None, None) if against is None else _compare(evaluation, against, rules)
+    html_report.write_report(evaluation, comparison)
+    decision = blessing.judge(evaluation.report, rules.thresholds, found)
+    notes = _notes(work.records, against)
+    _write(work.out / BLESSING_FILE, decision, against, notes)
+    details = {
+        "served": None if against is None else against.describe(),
+        "reasons": list(decision.reasons),
+        "thresholds": list(decision.thresholds),
+        "notes": notes,
+    }
+    return Outcome(_sentence(decision, against, evaluation.report), decision.blessed, details)
+
+
+def _copy_run(trained: Path, folder: Path) -> Path:
+    """Copies what evaluation and export read of a run: Trainer's own result stays as it is."""
+    for name in (*RUN_FILES, STATE_FILE):
+        if (trained / name).is_file():  # there is no calibration.json if the data forbid one
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(trained / name, folder / name)
+    return folder
+
+
+def _compare(
+    evaluation: Any, against: served.Served, rules: BlessingPart
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Returns the comparison for the report, written beside it, and the tests for losses."""
+    from amfam_tf.evaluation import compare_runs
+    from amfam_tf.evaluation.run import against_file
+    from amfam_tf.release.served_predictions import predict_served
+
+    table = predict_served(against.folder, evaluation.cases)
+    comparison = {"first": "candidate", "second": against.name} | compare_runs.compare(evaluation.table, table)
+    report_json.write(evaluation.folder / against_file(against.name), comparison)
+    found = losses.find_losses(evaluation.table, table, evaluation.cases, rules.subgroups, rules.significance)
+    return comparison, found
+
+
+def _notes(records: Mapping[str, Any], against: served.Served | None) -> list[str]:
+    """Returns what a reader of the decision has to know."""
+    if against is None:
+        return [NOTHING_SERVED]
+    trained_on = against.made_by("ExampleGen")
+    if trained_on is None:
+        return [f"{against.name} was not pushed by a release: it may have been trained on cases of this split"]
+    if trained_on != records["ExampleGen"]["fingerprint"]:
+        return [f"{against.name} was trained on other records: it may have been trained on cases of this split"]
+    return []
+
+
+def _write(path: Path, decision: blessing.Blessing, against: served.Served | None, notes: list[str]) -> None:
+    content = {
+        "blessed": decision.blessed,
+        "reasons": decision.reasons,
+        "served": None if against is None else against.describe(),
+        "thresholds": decision.thresholds,
+        "losses": decision.losses,
+        "notes": [*notes, blessing.RESEARCH_ONLY],
+        "rule": " ".join(blessing.__doc__.split()),
+    }
+    report_json.write(path, content)
+
+
+def _sentence(decision: blessing.Blessing, against: served.Served | None, report: Mapping[str, Any]) -> str:
+    if not decision.blessed:
+        more = f" (and {len(decision.reasons) - 1} more reasons)" if len(decision.reasons) > 1 else ""
+        return f"not blessed: {decision.reasons[0]}{more}"
+    beside = NOTHING_SERVED if against is None else f"no significant loss against {against.name}"
+    reached = f"{len(decision.thresholds)} of {len(decision.thresholds)} thresholds reached"
+    return f"blessed: {reached}; mean accuracy {report['average']['accuracy']:.4f}; {beside}"

@@ -1,0 +1,75 @@
+"""ExampleGen: the source to a folder of records, by `amfam_tf.pipelines.ingest`.
+
+Whether the source has changed is told by its fingerprint: every row of its table, and the content of every picture. Of
+a picture in an object store the store's own checksum is taken, so that nothing is fetched to find that all is the same.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from amfam_tf.data.derm7pt import worker_count
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.ingest.source import read_source
+from amfam_tf.release import fingerprints
+from amfam_tf.release.configuration import DataPart, ReleaseConfig
+from amfam_tf.release.step import Outcome, Work
+from amfam_tf.serving.version_files import sha256
+from amfam_tf.tasks import MODALITIES
+
+RECORDS = "records"
+COUNTED = (f"{RECORDS}/*.tfrecord.gz",)
+RESUMABLE = False
+
+
+def configuration(config: ReleaseConfig) -> DataPart:
+    """Returns what decides the records, beside the source's content."""
+    return config.data
+
+
+def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
+    """Returns the fingerprint of the source.
+
+    Raises:
+        DataError: its table cannot be used.
+    """
+    return {"source": source_fingerprint(config.data.source, config.data.images)}
+
+
+def source_fingerprint(source: str, images: str | None) -> str:
+    """Returns the fingerprint of a source's rows and pictures; where they are does not count."""
+    table = read_source(source, images)
+    paths = sorted({str(case[name]) for case in table.cases for name in MODALITIES})
+    with ThreadPoolExecutor(worker_count()) as pool:
+        contents = dict(zip(paths, pool.map(_picture_fingerprint, paths), strict=True))
+    cases = [{**case, **{name: contents[str(case[name])] for name in MODALITIES}} for case in table.cases]
+    return fingerprints.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead]})
+
+
+def _picture_fingerprint(path: str) -> str:
+    """Returns what stands for the content of a picture; of one that cannot be read, that it cannot."""
+    try:
+        return files.checksum(path) if files.is_url(path) else sha256(Path(path))
+    except (OSError, DataError) as error:
+        # Ingest leaves such a row out, and says so; it must not pass for the row with its picture.
+        return f"unreadable: {type(error).__name__}"
+
+
+def run(work: Work) -> Outcome:
+    """Ingests the source."""
+    from amfam_tf.pipelines import ingest
+
+    data = work.config.data
+    records = work.out / RECORDS
+    report = ingest.run(
+        data.source,
+        str(records),
+        images=data.images,
+        shards=data.shards,
+        max_bad_share=data.max_bad_share,
+        beam_arguments=data.beam_arguments,
+    )
+    details = {"cases": report.cases, "bad": report.bad, "source": data.source}
+    return Outcome(f"{report.cases} cases ingested, {report.bad} left out", details=details)

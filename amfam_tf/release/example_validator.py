@@ -1,0 +1,83 @@
+"""ExampleValidator: whether the data are good enough to train on.
+
+They are not if ingest found a problem of a kind that the configuration does not allow, if a split has too few cases, or
+if the records do not fit the schema.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from amfam_tf.evaluation import report_json
+from amfam_tf.ingest.anomalies import ANOMALIES_FILE
+from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, read_schema
+from amfam_tf.ingest.statistics import STATISTICS_FILE
+from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
+from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.step import Outcome, Work
+from amfam_tf.tasks import METADATA
+
+FINDINGS_FILE = "findings.json"
+COUNTED = ()
+RESUMABLE = False
+
+
+def configuration(config: ReleaseConfig) -> ValidationPart:
+    """Returns what decides."""
+    return config.validation
+
+
+def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
+    """Nothing is read beside the inputs."""
+    return {}
+
+
+def run(work: Work) -> Outcome:
+    """Collects all findings, writes findings.json, and accepts if none of them stops the release."""
+    rules = work.config.validation
+    listed = json.loads((work.inputs["ExampleGen"] / RECORDS / ANOMALIES_FILE).read_text(encoding="utf-8"))
+    statistics = json.loads((work.inputs["StatisticsGen"] / STATISTICS_FILE).read_text(encoding="utf-8"))
+    schema = read_schema(work.inputs["SchemaGen"] / SCHEMA_FILE)
+    anomalies = listed["anomalies"]
+    problems = [one for one in anomalies if one["severity"] == "problem"]
+    reasons = [f"{one['kind']}: {one['message']}" for one in problems if one["kind"] not in rules.allow]
+    reasons += small_splits(statistics["splits"], rules.fewest_cases)
+    reasons += [f"schema: {text}" for text in (*schema_differences(schema), *unknown_values(schema, statistics))]
+    report_json.write(work.out / FINDINGS_FILE, {"reasons": reasons, "anomalies": anomalies})
+    details = {"reasons": reasons, "problems": len(problems), "allowed": list(rules.allow)}
+    if reasons:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return Outcome(f"data refused: {reasons[0]}{more}", accepted=False, details=details)
+    allowed = f", {len(problems)} allowed problems" if problems else ""
+    return Outcome(f"data accepted: {len(anomalies) - len(problems)} notes{allowed}", details=details)
+
+
+def small_splits(splits: Mapping[str, int], fewest: int) -> list[str]:
+    """Returns a sentence for each split with fewer cases than there have to be."""
+    return [f"split {name} has {count} cases, fewer than {fewest}" for name, count in splits.items() if count < fewest]
+
+
+def schema_differences(schema: Any) -> Iterator[str]:
+    """Yields in which features the records of this program differ from a schema."""
+    wanted = {feature.name: feature.type for feature in schema.feature}
+    found = {feature.name: feature.type for feature in build_schema().feature}
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            yield f"the records have no feature {name}"
+        elif name not in wanted:
+            yield f"the records have a feature {name} that it does not know"
+        elif found[name] != wanted[name]:
+            yield f"feature {name} is of another type"
+
+
+def unknown_values(schema: Any, statistics: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the values of metadata that occur and are not in the schema's domain."""
+    domains = {domain.name: set(domain.value) for domain in schema.string_domain}
+    of_feature = {feature.name: domains.get(feature.domain) for feature in schema.feature}
+    for column in METADATA:
+        domain = of_feature.get(column)
+        for value, by_split in statistics["metadata"][column].items():
+            cases = sum(by_split.values())
+            if domain is not None and cases and value not in domain:
+                yield f"{cases} cases have {column} {value!r}, which is not in its domain"

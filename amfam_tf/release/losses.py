@@ -1,0 +1,136 @@
+"""Whether a candidate loses against the served version on the same cases, overall and in each subgroup.
+
+| quantity | per case | one-sided test of "no loss" |
+| --- | --- | --- |
+| accuracy (mean over the 8 tasks) | share of the tasks that are right | exact sign-flip test of the differences |
+| diagnosis_accuracy | DIAG right or not | the same, which is McNemar's exact test here |
+| melanoma_auc | probability of melanoma | DeLong |
+
+A small p-value says that a loss as large as this one is unlikely if there is none. In the subgroups the p-values of a
+quantity are corrected by Holm over all of them; the whole split is one test per quantity and needs no correction there.
+A subgroup that is too small to be read (`subgroups.FEWEST_CASES`) is not tested, and listed.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.signal import convolve
+from scipy.stats import binom
+
+from amfam_tf.evaluation import clinical, compare_runs, intervals, predictions
+from amfam_tf.evaluation.subgroups import FEWEST_CASES
+from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
+
+QUANTITIES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
+WHOLE = ("all", "all")
+ROUNDING = 1e-12
+
+
+def find_losses(
+    candidate: pd.DataFrame, served: pd.DataFrame, cases: pd.DataFrame, variables: Sequence[str], significance: float
+) -> list[dict[str, Any]]:
+    """Returns a row per quantity and group of cases.
+
+    Args:
+        candidate: its predictions table.
+        served: that of the served version, on the same cases in any order.
+        cases: metadata of the cases in the order of `candidate`.
+        variables: whose values are the subgroups.
+        significance: from which p-value on, corrected, a loss is not significant.
+
+    Returns:
+        quantity, variable, value ("all" for the whole split), cases, candidate, served, difference (candidate minus
+        served), p, corrected_p, tested, loss. NaN where a group is not tested.
+
+    Raises:
+        DataError: the tables are not about the same cases with the same labels.
+    """
+    served = compare_runs.align(candidate, served)
+    rows = []
+    for quantity in QUANTITIES:
+        whole = _row(quantity, WHOLE, candidate, served)
+        parts = [
+            _row(quantity, key, candidate[inside].reset_index(drop=True), served[inside].reset_index(drop=True))
+            for key, inside in _groups(cases, variables)
+        ]
+        for row, corrected in zip([whole, *parts], [whole["p"], *_holm(parts)], strict=True):
+            loss = bool(corrected < significance)  # NaN is not
+            rows.append(row | {"corrected_p": corrected, "tested": not np.isnan(corrected), "loss": loss})
+    return rows
+
+
+def _holm(rows: Sequence[dict[str, Any]]) -> list[float]:
+    return compare_runs.holm([row["p"] for row in rows])
+
+
+def _groups(cases: pd.DataFrame, variables: Sequence[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    for variable in variables:
+        for value in METADATA[variable]:
+            inside = (cases[variable] == value).to_numpy()
+            if inside.any():
+                yield (variable, value), inside
+
+
+def _row(quantity: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame) -> dict[str, Any]:
+    measure = _area if quantity == "melanoma_auc" else _right
+    readable = key == WHOLE or len(candidate) >= FEWEST_CASES
+    one, other, p_value = measure(quantity, key, candidate, served) if readable else (np.nan, np.nan, np.nan)
+    return {
+        "quantity": quantity,
+        "variable": key[0],
+        "value": key[1],
+        "cases": len(candidate),
+        "candidate": one,
+        "served": other,
+        "difference": one - other,
+        "p": p_value,
+    }
+
+
+def _right(
+    quantity: str, _: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame
+) -> tuple[float, float, float]:
+    tasks = (DIAGNOSIS,) if quantity == "diagnosis_accuracy" else TASKS
+    counts = [_right_answers(table, tasks) for table in (candidate, served)]
+    one, other = (float(count.mean() / len(tasks)) for count in counts)
+    return one, other, sign_flip_p_value(counts[0] - counts[1])
+
+
+def _right_answers(table: pd.DataFrame, tasks: Sequence) -> np.ndarray:
+    """Returns in how many of the tasks each case is right, int [N]."""
+    return sum(predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in tasks) + 0
+
+
+def sign_flip_p_value(differences: np.ndarray) -> float:
+    """Returns the exact one-sided p-value of a paired test: the chance of a sum as small as this or smaller.
+
+    Without a loss, each difference is as likely to have the other sign. Differences of equal size m are together m
+    (2 B - n), B binomial, so the distribution is a convolution over the few sizes.
+
+    Args:
+        differences: first minus second, small whole numbers, [N].
+    """
+    differences = np.asarray(differences, np.int64)
+    distribution, lowest = np.ones(1), 0
+    for size in range(1, int(np.abs(differences).max(initial=0)) + 1):
+        count = int((np.abs(differences) == size).sum())
+        if count:
+            spread = np.zeros(2 * size * count + 1)
+            spread[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
+            distribution, lowest = convolve(distribution, spread), lowest - size * count
+    place = int(differences.sum()) - lowest
+    return float(np.clip(distribution[: place + 1].sum(), 0, 1))
+
+
+def _area(_: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame) -> tuple[float, float, float]:
+    truth = clinical.melanoma(candidate)
+    fewest = min(int(truth.sum()), int((~truth).sum()))
+    if fewest < (2 if key == WHOLE else FEWEST_CASES):
+        return np.nan, np.nan, np.nan
+    scores = np.stack([clinical.melanoma_probability(table) for table in (candidate, served)])
+    ones = np.ones((1, len(truth)))
+    one, other = (float(intervals.weighted_auc(truth, row, ones)[0]) for row in scores)
+    difference, _, two_sided = compare_runs.delong(truth, scores)
+    return one, other, two_sided / 2 if difference < -ROUNDING else 1 - two_sided / 2
