@@ -39,7 +39,8 @@ def run(
         version: folder of an exported version, or of a model: its latest version.
         out: folder of the results; new, or that of the same call before.
         images: folder or URL that the paths of a CSV start from; by default the folder that it is in.
-        shards: number of files; by default one per 256 pairs (at least 16, at most 1000), or one per file of records.
+        shards: number of files; by default one per 256 pairs (from 16 to 1000, if each fills a batch), or one per file
+            of records.
         batch_size: pairs of one call of the model.
         beam_arguments: Beam's options; without any, this process does all the work.
 

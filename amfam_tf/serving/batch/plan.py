@@ -28,7 +28,7 @@ ROWS_FOLDER = "_rows"
 FORMAT = 1
 PAIRS_PER_SHARD = 256
 FEWEST_SHARDS, MOST_SHARDS = 16, 1000
-"""Of pairs, unless a number is asked for; records keep their files."""
+"""Of pairs, unless a number is asked for; fewer if a shard would not fill a batch. Records keep their files."""
 
 Manifest = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def describe(source: Source, version: Version, shards: int | None, batch_size: i
     """
     if batch_size < 1:
         raise ConfigError(f"the batch size must be at least 1. Received: {batch_size}")
-    sizes = _split(source, shards)
+    sizes = _split(source, shards, batch_size)
     names = [f"part-{number:05d}-of-{len(sizes):05d}.parquet" for number in range(len(sizes))]
     if source.kind == "records":
         paths = iter(path.name for path in source.records)
@@ -165,13 +165,14 @@ def _rows_file(folder: Path, name: str) -> Path:
     return folder / ROWS_FOLDER / f"{name.removesuffix('.parquet')}.jsonl"
 
 
-def _split(source: Source, shards: int | None) -> list[int]:
+def _split(source: Source, shards: int | None, batch_size: int) -> list[int]:
     """Returns how many pairs, or files of records, each shard has."""
     total = len(source.records) if source.pairs is None else source.pairs
     if shards is None:
         shards = total
         if source.pairs is not None:
-            shards = min(total, MOST_SHARDS, max(FEWEST_SHARDS, math.ceil(total / PAIRS_PER_SHARD)))
+            fewest = min(FEWEST_SHARDS, math.ceil(total / batch_size))
+            shards = min(MOST_SHARDS, max(fewest, math.ceil(total / PAIRS_PER_SHARD)))
     if not 1 <= shards <= total:
         what = "files of records, each of which stays whole," if source.pairs is None else "pairs"
         raise ConfigError(f"{source.path}: {total} {what} cannot be spread over {shards} shards")
