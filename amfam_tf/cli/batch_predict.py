@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--shards",
     type=click.IntRange(min=1),
-    help="Number of files.  [default: one per 256 pairs, from 16 to 1000 if each fills a batch; of records, their files]",
+    help="Number of files.  [default: one per 256 pairs, 16 to 1000 if each fills a batch; of records, their files]",
 )
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Pairs of one call of the model."
