@@ -7,7 +7,11 @@ A step runs when all its inputs have accepted. `amfam_tf.release.local_runner` r
 `amfam_tf.pipelines.kubeflow` defines them for a cluster.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from amfam_tf.release import local_runner
+from amfam_tf.release.component import run_component
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import Say, Step
 from amfam_tf.release.work_lineage import Result
@@ -19,7 +23,12 @@ STEPS: tuple[Step, ...] = (
     Step("ExampleValidator", "amfam_tf.release.example_validator", ("ExampleGen", "StatisticsGen", "SchemaGen")),
     Step("Trainer", "amfam_tf.release.trainer", ("ExampleGen", "ExampleValidator")),
     Step("Evaluator", "amfam_tf.release.evaluator", ("ExampleGen", "Trainer")),
-    Step("InfraValidator", "amfam_tf.release.infra_validator", ("ExampleGen", "Evaluator")),
+    Step(
+        "InfraValidator",
+        "amfam_tf.release.infra_validator",
+        ("ExampleGen", "Evaluator"),
+        also=("amfam_tf.serving.server.process",),
+    ),
     Step("Pusher", "amfam_tf.release.pusher", ("InfraValidator",), always=True),
 )
 
@@ -27,3 +36,16 @@ STEPS: tuple[Step, ...] = (
 def run(config: ReleaseConfig, say: Say = print) -> dict[str, Result]:
     """Releases on this machine; see `local_runner.release` for what is reused and what is raised."""
     return local_runner.release(STEPS, config, say)
+
+
+def run_step(name: str, config: str, inputs: Mapping[str, str], out: str) -> None:
+    """Runs one step for another orchestrator.
+
+    Args:
+        name: of the step.
+        config: the configuration, YAML.
+        inputs: folder of each input's result, by the step's name.
+        out: folder for the result.
+    """
+    step = next(step for step in STEPS if step.name == name)
+    run_component(step, config, {key: Path(folder) for key, folder in inputs.items()}, Path(out), print)

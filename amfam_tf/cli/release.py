@@ -1,8 +1,12 @@
 """`amfam-tf release`: from data to a served version, by the steps of the release pipeline."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from amfam_tf.release.configuration import ReleaseConfig
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -19,8 +23,15 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="OUT.yaml",
     help="Write the pipeline for Kubeflow instead; needs the extra kubeflow and --image.",
 )
-@click.option("--image", metavar="IMAGE", help="With --kubeflow: container image that has amfam-tf[beam] installed.")
-def release(file: Path, dry_run: bool, definition: Path | None, image: str | None) -> None:
+@click.option("--image", metavar="IMAGE", help="With --kubeflow: container image with amfam-tf[beam,kubeflow].")
+@click.option(
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="CLAIM:PATH",
+    help="With --kubeflow: persistent volume claim, and where to mount it. May be repeated.",
+)
+def release(file: Path, dry_run: bool, definition: Path | None, image: str | None, volumes: tuple[str, ...]) -> None:
     """Ingest, check, fit, evaluate, bless, serve once and push: a version that servers take, or a reason why not.
 
     The same command goes on where an earlier one stopped and reuses every result whose inputs, configuration and code
@@ -32,23 +43,33 @@ def release(file: Path, dry_run: bool, definition: Path | None, image: str | Non
         raise click.UsageError("--kubeflow OUT.yaml and --image IMAGE belong together")
     if definition is not None and dry_run:
         raise click.UsageError("--kubeflow runs nothing: leave --dry-run out")
+    if volumes and definition is None:
+        raise click.UsageError("--volume can only be used with --kubeflow")
+    mounts = dict(_volume(text) for text in volumes)
     config = configuration.read(file)
     if definition is not None:
-        _compile(file, definition, image)
+        _compile(config, definition, image, mounts)
     elif dry_run:
         _plan(config)
     else:
         _release(config)
 
 
-def _compile(file: Path, definition: Path, image: str) -> None:
+def _volume(text: str) -> tuple[str, str]:
+    claim, _, path = text.partition(":")
+    if not claim or not path.startswith("/"):
+        raise click.UsageError(f"--volume must be CLAIM:PATH, the path absolute. Received: {text!r}")
+    return claim, path
+
+
+def _compile(config: "ReleaseConfig", definition: Path, image: str, volumes: dict[str, str]) -> None:
     from amfam_tf.pipelines import kubeflow
 
-    kubeflow.compile_pipeline(definition, image, file.read_text(encoding="utf-8"))
+    kubeflow.compile_pipeline(definition, image, config, volumes)
     click.echo(f"written: {definition}")
 
 
-def _plan(config) -> None:
+def _plan(config: "ReleaseConfig") -> None:
     from amfam_tf.pipelines.release import STEPS
     from amfam_tf.release import dry_run
 
@@ -56,7 +77,7 @@ def _plan(config) -> None:
         click.echo(line)
 
 
-def _release(config) -> None:
+def _release(config: "ReleaseConfig") -> None:
     from amfam_tf.pipelines import release as pipeline
     from amfam_tf.release.blessing import RESEARCH_ONLY
 

@@ -24,13 +24,12 @@ import pandas as pd
 import tensorflow as tf
 
 from amfam_tf.data import images
-from amfam_tf.data.shards import RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
+from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
 
 COMPRESSION = "GZIP"
 TEXT_FEATURES = ("split", *METADATA)
-CASE_ID = "case_id"
 
 
 def feature_spec(labels: bool = True) -> dict[str, tf.io.FixedLenFeature]:

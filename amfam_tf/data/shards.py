@@ -9,6 +9,8 @@ SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
 SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
 SHARD_COLUMN, RECORD_COLUMN = "shard", "record"
 """Columns of a table of cases from records: path of the shard, position in it."""
+CASE_ID = "case_id"
+"""Feature of a record: the source's name of the case, empty if it has none."""
 
 
 def shard_names(shards: int) -> list[str]:

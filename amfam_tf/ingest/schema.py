@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.data.records import CASE_ID
+from amfam_tf.data.shards import CASE_ID
 from amfam_tf.errors import DataError
 from amfam_tf.ingest.metadata_protos import schema_protos
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS

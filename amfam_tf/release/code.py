@@ -20,17 +20,18 @@ LIBRARIES = ("tensorflow", "keras", "keras-cv", "numpy")
 """Whose versions can change a result."""
 
 
-def describe(module: str) -> dict[str, Any]:
-    """Returns what a module's results come from.
+def describe(*modules: str) -> dict[str, Any]:
+    """Returns what the results of modules come from.
 
     Args:
-        module: dotted name, of this package.
+        modules: dotted names, of this package.
 
     Returns:
         `amfam_tf` (version), `commit` (of a checkout, else null), `modules` (fingerprint of the sources), `libraries`
         (versions).
     """
-    sources = {name: sha256(source_of(name)) for name in sorted(imported_by(module))}
+    names = frozenset().union(*map(imported_by, modules))
+    sources = {name: sha256(source_of(name)) for name in sorted(names)}
     return {
         "amfam_tf": amfam_tf.__version__,
         "commit": _commit(),

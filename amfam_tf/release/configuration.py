@@ -15,7 +15,6 @@ import yaml
 from amfam_tf import config as training_configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
-from amfam_tf.evaluation.subgroups import VARIABLES
 
 
 def _require(condition: bool, message: str) -> None:
@@ -125,7 +124,12 @@ class BlessingPart:
     split: Literal["validate", "test"] = "test"
     thresholds: tuple[Threshold, ...] = ()
     significance: float = 0.05
-    subgroups: tuple[Literal["sex", "location", "elevation", "level_of_diagnostic_difficulty"], ...] = VARIABLES
+    subgroups: tuple[Literal["sex", "location", "elevation", "level_of_diagnostic_difficulty"], ...] = (
+        "sex",
+        "location",
+        "elevation",
+        "level_of_diagnostic_difficulty",
+    )
 
     def __post_init__(self) -> None:
         _require(

@@ -1,6 +1,7 @@
 """Evaluator: measures the candidate, compares it with the served version on the same cases, and blesses it or not.
 
-out/run/            what later steps need of the trained run, and evaluation/<split>/ as `amfam-tf evaluate` writes it
+out/run/            what later steps need of the trained run; calibration.json and evaluation/<split>/ beside it, as
+                    `amfam-tf evaluate` writes them
 out/blessing.json   thresholds, losses and decision, see `amfam_tf.release.blessing`
 """
 
@@ -10,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.evaluation import report_json
-from amfam_tf.release import blessing, losses, record, served, trainer
+from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
-from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import Outcome, Work
 
-RUN = "run"
 BLESSING_FILE = "blessing.json"
-COUNTED = (*trainer.COUNTED, f"{RUN}/evaluation/*/metrics.json", f"{RUN}/evaluation/*/predictions.csv")
+COUNTED = (
+    *(f"{RUN}/{name}" for name in ("config.yaml", "model.keras", "calibration.json")),
+    f"{RUN}/evaluation/*/metrics.json",
+    f"{RUN}/evaluation/*/predictions.csv",
+)
 RESUMABLE = False
-RUN_FILES = ("config.yaml", "environment.json", "model.keras", "calibration.json", "history.csv")
+RUN_FILES = ("config.yaml", "environment.json", "model.keras", "history.csv")
 STATE_FILE = Path("checkpoints") / "state.json"
 NOTHING_SERVED = "first release: nothing is served to compare with"
 
@@ -45,16 +49,11 @@ def _served(config: ReleaseConfig, trained: Path) -> served.Served | None:
 
 def run(work: Work) -> Outcome:
     """Evaluates, compares, decides."""
-    from amfam_tf.evaluation import html_report
-    from amfam_tf.evaluation.run import evaluate_run
-
     rules = work.config.blessing
     against = _served(work.config, work.inputs["Trainer"])
-    folder = _copy_run(work.inputs["Trainer"] / trainer.RUN, work.out / RUN)
-    evaluation = evaluate_run(folder, work.inputs["ExampleGen"] / RECORDS, rules.split)
-    comparison, found = (None, None) if against is None else _compare(evaluation, against, rules)
-    html_report.write_report(evaluation, comparison)
-    decision = blessing.judge(evaluation.report, rules.thresholds, found)
+    folder = _copy_run(work.inputs["Trainer"] / RUN, work.out / RUN)
+    report, found = _measure(folder, work.inputs["ExampleGen"] / RECORDS, rules, against)
+    decision = blessing.judge(report, rules.thresholds, found)
     notes = _notes(work.records, against)
     _write(work.out / BLESSING_FILE, decision, against, notes)
     details = {
@@ -63,16 +62,28 @@ def run(work: Work) -> Outcome:
         "thresholds": list(decision.thresholds),
         "notes": notes,
     }
-    return Outcome(_sentence(decision, against, evaluation.report), decision.blessed, details)
+    return Outcome(_sentence(decision, against, report), decision.blessed, details)
 
 
 def _copy_run(trained: Path, folder: Path) -> Path:
     """Copies what evaluation and export read of a run: Trainer's own result stays as it is."""
     for name in (*RUN_FILES, STATE_FILE):
-        if (trained / name).is_file():  # there is no calibration.json if the data forbid one
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(trained / name, folder / name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(trained / name, folder / name)
     return folder
+
+
+def _measure(
+    folder: Path, records: Path, rules: BlessingPart, against: served.Served | None
+) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
+    """Returns the content of metrics.json, and the tests for losses; writes evaluation/<split>/ with report.html."""
+    from amfam_tf.evaluation import html_report
+    from amfam_tf.evaluation.run import evaluate_run
+
+    evaluation = evaluate_run(folder, records, rules.split)
+    comparison, found = (None, None) if against is None else _compare(evaluation, against, rules)
+    html_report.write_report(evaluation, comparison)
+    return evaluation.report, found
 
 
 def _compare(

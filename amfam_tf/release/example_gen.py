@@ -15,11 +15,11 @@ from amfam_tf.ingest import files
 from amfam_tf.ingest.source import read_source
 from amfam_tf.release import fingerprints
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
+from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import Outcome, Work
 from amfam_tf.serving.version_files import sha256
 from amfam_tf.tasks import MODALITIES
 
-RECORDS = "records"
 COUNTED = (f"{RECORDS}/*.tfrecord.gz",)
 RESUMABLE = False
 
@@ -59,10 +59,15 @@ def _picture_fingerprint(path: str) -> str:
 
 def run(work: Work) -> Outcome:
     """Ingests the source."""
+    cases, bad = _ingest(work.config.data, work.out / RECORDS)
+    details = {"cases": cases, "bad": bad, "source": work.config.data.source}
+    return Outcome(f"{cases} cases ingested, {bad} left out", details=details)
+
+
+def _ingest(data: DataPart, records: Path) -> tuple[int, int]:
+    """Returns the number of records written, and of rows left out."""
     from amfam_tf.pipelines import ingest
 
-    data = work.config.data
-    records = work.out / RECORDS
     report = ingest.run(
         data.source,
         str(records),
@@ -71,5 +76,4 @@ def run(work: Work) -> Outcome:
         max_bad_share=data.max_bad_share,
         beam_arguments=data.beam_arguments,
     )
-    details = {"cases": report.cases, "bad": report.bad, "source": data.source}
-    return Outcome(f"{report.cases} cases ingested, {report.bad} left out", details=details)
+    return report.cases, report.bad

@@ -14,7 +14,7 @@ from amfam_tf.ingest.anomalies import ANOMALIES_FILE
 from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, read_schema
 from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
-from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import Outcome, Work
 from amfam_tf.tasks import METADATA
 

@@ -19,14 +19,12 @@ import numpy as np
 
 from amfam_tf.errors import DataError, QueryError
 from amfam_tf.evaluation import report_json
-from amfam_tf.release import evaluator
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
 from amfam_tf.release.step import Outcome, Work
+from amfam_tf.serving import publish
 from amfam_tf.tasks import TASKS
 
-CANDIDATE = "candidate"
-VERSION = 1
 LOG_FILE, ANSWERS_FILE = "server.log", "answers.json"
 COUNTED = (f"{CANDIDATE}/*",)
 RESUMABLE = False
@@ -42,40 +40,30 @@ def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
     return {}
 
 
-def model_name(config: ReleaseConfig) -> str:
-    """Returns the name that the model is served by."""
-    return Path(config.model).resolve().name
-
-
-def candidate_folder(out: Path, config: ReleaseConfig) -> Path:
-    """Returns the folder of the exported version in a result of this step."""
-    return out / CANDIDATE / model_name(config) / str(VERSION)
-
-
 def run(work: Work) -> Outcome:
     """Exports, serves, asks, compares."""
-    from amfam_tf.serving.export import export_run
-
     base = candidate_folder(work.out, work.config).parent
-    export_run(work.inputs["Evaluator"] / evaluator.RUN, base, precision=work.config.infra.precision)
-    (base / ".export.lock").unlink()
+    _export(work.inputs["Evaluator"] / RUN, base, work.config)
     began = time.monotonic()
     try:
-        differences = _ask(work, base)
+        answers = _ask(work, base)
     except (QueryError, DataError) as error:
         return Outcome(f"not served: {error}", accepted=False, details={"reason": str(error)})
-    wrong = [row for row in differences if not row["largest"] <= row["tolerance"]]
-    seconds = round(time.monotonic() - began, 1)
-    report_json.write(work.out / ANSWERS_FILE, {"seconds": seconds, "differences": differences, "wrong": wrong})
-    details = {"seconds": seconds, "answers": len(differences), "wrong": wrong}
+    wrong = [row for row in answers if not row["largest"] <= row["tolerance"]]
+    details = {"seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
+    report_json.write(work.out / ANSWERS_FILE, details | {"answers": answers})
     if wrong:
-        first = wrong[0]
-        reason = f"{first['of']}, {first['output']} differs by up to {first['largest']:.3g}"
+        reason = f"{wrong[0]['of']}: {wrong[0]['output']} differs by up to {wrong[0]['largest']:.3g}"
         return Outcome(f"served answers are not the stored ones: {reason}", accepted=False, details=details)
-    return Outcome(
-        f"served: samples of every signature and {work.config.infra.canaries} canaries answered as stored",
-        details=details,
-    )
+    asked = f"samples of every signature and {work.config.infra.canaries} canaries"
+    return Outcome(f"served: {asked} answered as stored", details=details)
+
+
+def _export(run_folder: Path, base: Path, config: ReleaseConfig) -> None:
+    from amfam_tf.serving.export import export_run
+
+    export_run(run_folder, base, precision=config.infra.precision)
+    (base / publish.LOCK).unlink()
 
 
 def _ask(work: Work, base: Path) -> list[dict[str, Any]]:
@@ -87,9 +75,9 @@ def _ask(work: Work, base: Path) -> list[dict[str, Any]]:
     words = ["serve", "--model-name", base.name, "--model-base-path", str(base), "--port", str(port)]
     words += ["--bind-address", child.LOCALHOST, "--file-system-poll-wait-seconds", "0"]
     patience = work.config.infra.patience_seconds
-    connection = Connection(f"{child.LOCALHOST}:{port}", base.name, VERSION, timeout=patience)
+    connection = Connection(f"{child.LOCALHOST}:{port}", base.name, CANDIDATE_VERSION, timeout=patience)
     with child.serving(words, port, work.out / LOG_FILE, patience):
-        return [*_ask_samples(connection, base / str(VERSION), work), *_ask_canaries(connection, work)]
+        return [*_ask_samples(connection, base / str(CANDIDATE_VERSION), work), *_ask_canaries(connection, work)]
 
 
 def _ask_samples(connection: Any, folder: Path, work: Work) -> list[dict[str, Any]]:
@@ -123,7 +111,7 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
     cases = cases[cases["split"] == split].reset_index(drop=True)
     places = np.unique(np.linspace(0, len(cases) - 1, work.config.infra.canaries).round().astype(int))
     cases = cases.iloc[places].reset_index(drop=True)
-    folder = folder_of(work.inputs["Evaluator"] / evaluator.RUN, split)
+    folder = folder_of(work.inputs["Evaluator"] / RUN, split)
     measured = predictions.read(folder / PREDICTIONS_FILE).set_index(predictions.CASE)
     pairs = (Pair(pair["clinical"], pair["dermoscopic"]) for pair in records.encoded_pairs(cases).as_numpy_iterator())
     rows = []

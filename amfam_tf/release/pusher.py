@@ -11,7 +11,7 @@ from typing import Any
 
 from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import report_json
-from amfam_tf.release import infra_validator, lineage, served
+from amfam_tf.release import layout, lineage, served
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import Outcome, ReleaseError, Work
 from amfam_tf.serving import publish, version_files
@@ -22,7 +22,7 @@ RESUMABLE = False
 
 def configuration(config: ReleaseConfig) -> dict[str, Any]:
     """Returns what decides."""
-    return {"push": config.push, "model": infra_validator.model_name(config)}
+    return {"push": config.push, "model": layout.model_name(config)}
 
 
 def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
@@ -33,7 +33,7 @@ def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
 def run(work: Work) -> Outcome:
     """Publishes the candidate, unless it is the latest version already, has been withdrawn, or came too late."""
     base = Path(work.config.model)
-    candidate = infra_validator.candidate_folder(work.inputs["InfraValidator"], work.config)
+    candidate = layout.candidate_folder(work.inputs["InfraValidator"], work.config)
     content = lineage.of_release(work.records)
     found = served.latest(base)
     if found is not None and lineage.candidate_of(found.lineage) == lineage.candidate_of(content):

@@ -7,7 +7,7 @@ from pathlib import Path
 from amfam_tf.errors import DataError
 from amfam_tf.ingest.schema import SCHEMA_FILE, read_schema
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import Outcome, Work
 from amfam_tf.serving.version_files import sha256
 

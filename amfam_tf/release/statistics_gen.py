@@ -11,7 +11,7 @@ from pathlib import Path
 from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.ingest.statistics_proto import STATISTICS_PROTO_FILE
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import Outcome, Work
 
 COUNTED = (STATISTICS_FILE,)

@@ -40,12 +40,14 @@ class Step:
         module: dotted name of the module that does the work, imported only then.
         inputs: names of the steps that have to accept first, and whose folders it reads.
         always: runs in every release, because what is outside of the release decides.
+        also: modules whose code counts beside what `module` imports, because they run in another process.
     """
 
     name: str
     module: str
     inputs: tuple[str, ...] = ()
     always: bool = False
+    also: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
         """Returns the module, see above for what it has."""

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from amfam_tf import config as training_configuration
+from amfam_tf.config import Config
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.example_gen import RECORDS
+from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import Outcome, Work
 from amfam_tf.serving.version_files import sha256
 
-RUN = "run"
-COUNTED = (f"{RUN}/config.yaml", f"{RUN}/model.keras", f"{RUN}/calibration.json")
+COUNTED = (f"{RUN}/config.yaml", f"{RUN}/model.keras")
 RESUMABLE = True
 BUILT_IN_WEIGHTS = ("none", "imagenet")
 
@@ -33,17 +35,18 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
 
 
 def run(work: Work) -> Outcome:
-    """Fits, then fits the temperatures on the validation split."""
-    from amfam_tf.cli.options import console
-    from amfam_tf.evaluation.run import calibrate_run
+    """Fits."""
+    config = work.config.training.resolve()
+    epochs, accuracy = _fit(work.inputs["ExampleGen"] / RECORDS, work.out / RUN, config)
+    return Outcome(
+        f"{config.method} fitted: {epochs} epochs, best mean validation accuracy {accuracy:.4f}",
+        details={"epochs": epochs, "best_validation_accuracy": accuracy},
+    )
+
+
+def _fit(records: Path, folder: Path, config: Config) -> tuple[int, float]:
+    """Returns the number of epochs and the best mean validation accuracy."""
     from amfam_tf.training import run as training
 
-    records, folder = work.inputs["ExampleGen"] / RECORDS, work.out / RUN
-    config = work.config.training.resolve()
-    result = training.fit(records, folder, config, console())
-    _, notes = calibrate_run(folder, records, trained_on=result.cases)
-    details = {"epochs": result.epochs, "best_validation_accuracy": result.best_accuracy, "notes": notes}
-    return Outcome(
-        f"{config.method} fitted: {result.epochs} epochs, best mean validation accuracy {result.best_accuracy:.4f}",
-        details=details,
-    )
+    result = training.fit(records, folder, config, Console(highlight=False))
+    return result.epochs, result.best_accuracy

@@ -1,0 +1,165 @@
+"""The release pipeline for Kubeflow Pipelines v2: the steps of `amfam_tf.pipelines.release`, one component each.
+
+    amfam-tf release --config FILE --kubeflow OUT.yaml --image IMAGE
+
+Needs the extra `kubeflow` where it is compiled; the image has to have amfam-tf[beam] and kfp. The configuration is a
+parameter of the pipeline; its paths are those within the containers, so the model's folder is on a volume, and the data
+are on one or at a URL.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from amfam_tf import storage
+from amfam_tf.release import configuration
+from amfam_tf.release.configuration import ReleaseConfig
+from amfam_tf.release.step import ReleaseError
+
+try:
+    from kfp import compiler, dsl
+except ImportError as error:
+    raise ReleaseError("the definition for Kubeflow needs kfp: pip install amfam-tf[kubeflow]") from error
+
+NAME = "amfam-release"
+
+
+def example_gen(config: str, examples: dsl.Output[dsl.Dataset]):
+    """The source to records."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("ExampleGen", config, {}, examples.path)
+
+
+def statistics_gen(config: str, examples: dsl.Input[dsl.Dataset], statistics: dsl.Output[dsl.Artifact]):
+    """Counts and distributions of the records."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("StatisticsGen", config, {"ExampleGen": examples.path}, statistics.path)
+
+
+def schema_gen(config: str, examples: dsl.Input[dsl.Dataset], schema: dsl.Output[dsl.Artifact]):
+    """The schema that the records have to fit."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("SchemaGen", config, {"ExampleGen": examples.path}, schema.path)
+
+
+def example_validator(
+    config: str,
+    examples: dsl.Input[dsl.Dataset],
+    statistics: dsl.Input[dsl.Artifact],
+    schema: dsl.Input[dsl.Artifact],
+    findings: dsl.Output[dsl.Artifact],
+):
+    """Whether the data are good enough."""
+    from amfam_tf.pipelines.release import run_step
+
+    inputs = {"ExampleGen": examples.path, "StatisticsGen": statistics.path, "SchemaGen": schema.path}
+    run_step("ExampleValidator", config, inputs, findings.path)
+
+
+def trainer(
+    config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Input[dsl.Artifact], model: dsl.Output[dsl.Model]
+):
+    """Fits."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("Trainer", config, {"ExampleGen": examples.path, "ExampleValidator": findings.path}, model.path)
+
+
+def evaluator(
+    config: str, examples: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], blessing: dsl.Output[dsl.Artifact]
+):
+    """Measures, compares with the served version, blesses or not."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("Evaluator", config, {"ExampleGen": examples.path, "Trainer": model.path}, blessing.path)
+
+
+def infra_validator(
+    config: str, examples: dsl.Input[dsl.Dataset], blessing: dsl.Input[dsl.Artifact], candidate: dsl.Output[dsl.Model]
+):
+    """Exports, serves and asks the candidate."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("InfraValidator", config, {"ExampleGen": examples.path, "Evaluator": blessing.path}, candidate.path)
+
+
+def pusher(config: str, candidate: dsl.Input[dsl.Model], pushed: dsl.Output[dsl.Artifact]):
+    """Makes the candidate the next version."""
+    from amfam_tf.pipelines.release import run_step
+
+    run_step("Pusher", config, {"InfraValidator": candidate.path}, pushed.path)
+
+
+COMPONENTS = (
+    example_gen,
+    statistics_gen,
+    schema_gen,
+    example_validator,
+    trainer,
+    evaluator,
+    infra_validator,
+    pusher,
+)
+LOOKS_OUTSIDE = (example_gen, evaluator, pusher)
+"""Those whose result depends on more than their inputs, so that Kubeflow's cache must not answer for them."""
+
+
+def define(image: str, config: ReleaseConfig, volumes: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Returns the pipeline.
+
+    Args:
+        image: container image of every step.
+        config: of the release, the default of the pipeline's parameter.
+        volumes: name of a persistent volume claim -> where it is mounted in every step.
+    """
+    tasks = {function.__name__: _task_maker(function, image, volumes) for function in COMPONENTS}
+    # One line: kfp repeats the default in a comment of the file.
+    default = json.dumps(configuration.to_dict(config))
+
+    @dsl.pipeline(
+        name=NAME, description="Data to a served version of a lesion model. A research tool, no medical device."
+    )
+    def release(config: str = default):
+        examples = tasks["example_gen"](config=config)
+        statistics = tasks["statistics_gen"](config=config, examples=examples)
+        schema = tasks["schema_gen"](config=config, examples=examples)
+        findings = tasks["example_validator"](config=config, examples=examples, statistics=statistics, schema=schema)
+        model = tasks["trainer"](config=config, examples=examples, findings=findings)
+        blessing = tasks["evaluator"](config=config, examples=examples, model=model)
+        candidate = tasks["infra_validator"](config=config, examples=examples, blessing=blessing)
+        tasks["pusher"](config=config, candidate=candidate)
+
+    return release
+
+
+def _task_maker(function: Callable, image: str, volumes: Mapping[str, str]) -> Callable[..., Any]:
+    """Returns the function from a component's inputs to its output, for the body of a pipeline."""
+    component = dsl.component(function, base_image=image, packages_to_install=[], install_kfp_package=False)
+    # As the package kfp-kubernetes writes it.
+    mounts = [
+        {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": path}
+        for claim, path in volumes.items()
+    ]
+
+    def make(**inputs: Any) -> Any:
+        task = component(**inputs).set_caching_options(function not in LOOKS_OUTSIDE)
+        if mounts:
+            task.platform_config["kubernetes"] = {"pvcMount": mounts}
+        return task.output
+
+    return make
+
+
+def compile_pipeline(out: Path, image: str, config: ReleaseConfig, volumes: Mapping[str, str]) -> None:
+    """Writes the pipeline as the YAML that Kubeflow takes; see `define` for the arguments.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    with storage.one_line(out):
+        compiler.Compiler().compile(define(image, config, volumes), str(out))
