@@ -12,8 +12,10 @@ pixels of source pixel i are
 with zero outside the image: zero padding stays zero padding. The gradient is the same backwards: upstream gradients
 are added up to those of the nine products, then two matrix products give the gradients of image and kernel.
 
-The fastest of the ways that benchmarks/upsample_conv.py compares, for every block of the paper's decoders, in float32
-and in bfloat16: docs/performance.md.
+The nine products are larger than the output. So large images go through one after the other: what one of them needs
+stays near the processor, and the memory does not grow with the batch. Small ones go through together.
+
+The fastest of the ways that benchmarks/upsample_conv.py compares: docs/performance.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +26,8 @@ import tensorflow as tf
 TAPS = 3
 ROWS, COLUMNS = 1, 2
 """Axes of an image [B, h, w, c]."""
+LARGE = 1024
+"""Pixels from which an image goes through alone. Measured: at 1,600 alone is faster, at 100 together."""
 
 
 def upsample_convolve(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
@@ -43,9 +47,44 @@ def upsample_convolve(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Te
     # The gradient that TensorFlow derives passes over the nine products many times more.
     @tf.custom_gradient
     def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        return _assemble(images, kernel, scale), lambda upstream: _gradients(images, kernel, upstream, scale)
+        assemble, gradients = (_assemble_each, _gradients_each) if _are_large(images) else (_assemble, _gradients)
+        return assemble(images, kernel, scale), lambda upstream: gradients(images, kernel, upstream, scale)
 
     return convolve(images, kernel)
+
+
+def _are_large(images: tf.Tensor) -> bool:
+    _, height, width, _ = images.shape
+    return height is not None and width is not None and height * width >= LARGE
+
+
+def _assemble_each(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
+    """Returns what `_assemble` does, one image after the other."""
+    _, height, width, _ = images.shape
+    return tf.map_fn(
+        lambda image: _assemble(image[None], kernel, scale)[0],
+        images,
+        fn_output_signature=tf.TensorSpec((height * scale, width * scale, kernel.shape[-1]), images.dtype),
+        parallel_iterations=1,
+    )
+
+
+def _gradients_each(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, scale: int) -> tuple:
+    """Returns what `_gradients` does, one image after the other; that of the kernel is added up in float32."""
+    count = tf.shape(images)[0]
+    of_images = tf.TensorArray(images.dtype, size=count, element_shape=images.shape[1:])
+
+    def add(number: tf.Tensor, of_images: tf.TensorArray, of_kernel: tf.Tensor) -> tuple:
+        of_image, more = _gradients(images[number][None], kernel, upstream[number][None], scale)
+        return number + 1, of_images.write(number, of_image[0]), of_kernel + tf.cast(more, of_kernel.dtype)
+
+    _, of_images, of_kernel = tf.while_loop(
+        lambda number, *_: number < count,
+        add,
+        (0, of_images, tf.zeros(kernel.shape, tf.float32 if kernel.dtype.size < 4 else kernel.dtype)),
+        parallel_iterations=1,
+    )
+    return of_images.stack(), tf.cast(of_kernel, kernel.dtype)
 
 
 def _assemble(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tensor:
