@@ -88,11 +88,30 @@ def infra_validator(
     run_step("InfraValidator", config, {"ExampleGen": examples.path, "Evaluator": blessing.path}, candidate.path)
 
 
-def pusher(config: str, candidate: dsl.Input[dsl.Model], pushed: dsl.Output[dsl.Artifact]):
-    """Makes the candidate the next version."""
+def pusher(
+    config: str,
+    examples: dsl.Input[dsl.Dataset],
+    statistics: dsl.Input[dsl.Artifact],
+    schema: dsl.Input[dsl.Artifact],
+    findings: dsl.Input[dsl.Artifact],
+    model: dsl.Input[dsl.Model],
+    blessing: dsl.Input[dsl.Artifact],
+    candidate: dsl.Input[dsl.Model],
+    pushed: dsl.Output[dsl.Artifact],
+):
+    """Makes the candidate the next version; the records of all steps travel with it."""
     from amfam_tf.pipelines.release import run_step
 
-    run_step("Pusher", config, {"InfraValidator": candidate.path}, pushed.path)
+    inputs = {
+        "ExampleGen": examples.path,
+        "StatisticsGen": statistics.path,
+        "SchemaGen": schema.path,
+        "ExampleValidator": findings.path,
+        "Trainer": model.path,
+        "Evaluator": blessing.path,
+        "InfraValidator": candidate.path,
+    }
+    run_step("Pusher", config, inputs, pushed.path)
 
 
 COMPONENTS = (
@@ -105,8 +124,20 @@ COMPONENTS = (
     infra_validator,
     pusher,
 )
-LOOKS_OUTSIDE = (example_gen, evaluator, pusher)
-"""Those whose result depends on more than their inputs, so that Kubeflow's cache must not answer for them."""
+DATA = ("examples", "statistics", "schema")
+WIRES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "example_gen": ("examples", ()),
+        "statistics_gen": ("statistics", ("examples",)),
+        "schema_gen": ("schema", ("examples",)),
+        "example_validator": ("findings", DATA),
+        "trainer": ("model", ("examples", "findings")),
+        "evaluator": ("blessing", ("examples", "model")),
+        "infra_validator": ("candidate", ("examples", "blessing")),
+        "pusher": ("pushed", (*DATA, "findings", "model", "blessing", "candidate")),
+    }
+)
+"""Component -> what it makes, what it takes."""
 
 
 def define(image: str, config: ReleaseConfig, volumes: Mapping[str, str] = MappingProxyType({})) -> Any:
@@ -125,14 +156,9 @@ def define(image: str, config: ReleaseConfig, volumes: Mapping[str, str] = Mappi
         name=NAME, description="Data to a served version of a lesion model. A research tool, no medical device."
     )
     def release(config: str = default):
-        examples = tasks["example_gen"](config=config)
-        statistics = tasks["statistics_gen"](config=config, examples=examples)
-        schema = tasks["schema_gen"](config=config, examples=examples)
-        findings = tasks["example_validator"](config=config, examples=examples, statistics=statistics, schema=schema)
-        model = tasks["trainer"](config=config, examples=examples, findings=findings)
-        blessing = tasks["evaluator"](config=config, examples=examples, model=model)
-        candidate = tasks["infra_validator"](config=config, examples=examples, blessing=blessing)
-        tasks["pusher"](config=config, candidate=candidate)
+        made = {}
+        for name, (output, inputs) in WIRES.items():
+            made[output] = tasks[name](config=config, **{one: made[one] for one in inputs})
 
     return release
 
@@ -147,7 +173,8 @@ def _task_maker(function: Callable, image: str, volumes: Mapping[str, str]) -> C
     ]
 
     def make(**inputs: Any) -> Any:
-        task = component(**inputs).set_caching_options(function not in LOOKS_OUTSIDE)
+        # Kubeflow's cache goes by the names of artifacts, and not by content or by what is served.
+        task = component(**inputs).set_caching_options(False)
         if mounts:
             task.platform_config["kubernetes"] = {"pvcMount": mounts}
         return task.output

@@ -16,7 +16,7 @@ from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import Say, Step
 from amfam_tf.release.work_lineage import Result
 
-STEPS: tuple[Step, ...] = (
+BEFORE_PUSH: tuple[Step, ...] = (
     Step("ExampleGen", "amfam_tf.release.example_gen"),
     Step("StatisticsGen", "amfam_tf.release.statistics_gen", ("ExampleGen",)),
     Step("SchemaGen", "amfam_tf.release.schema_gen", ("ExampleGen",)),
@@ -29,7 +29,11 @@ STEPS: tuple[Step, ...] = (
         ("ExampleGen", "Evaluator"),
         also=("amfam_tf.serving.server.process",),
     ),
-    Step("Pusher", "amfam_tf.release.pusher", ("InfraValidator",), always=True),
+)
+STEPS: tuple[Step, ...] = (
+    *BEFORE_PUSH,
+    # All of them: their records travel with the version.
+    Step("Pusher", "amfam_tf.release.pusher", tuple(step.name for step in BEFORE_PUSH), always=True),
 )
 
 

@@ -52,7 +52,8 @@ def run(work: Work) -> Outcome:
 def _refusal(work: Work, base: Path, found: served.Served | None, candidate: str) -> str | None:
     """Returns why the candidate may not be pushed; None if it may."""
     compared = work.records["Evaluator"]["details"]["served"]
-    if (None if found is None else found.describe()) != compared:
+    # By content: what a roll-back has published again is what it was.
+    if (found and found.fingerprint) != (compared and compared["fingerprint"]):
         against = "nothing" if compared is None else f"version {compared['version']}"
         now = "nothing" if found is None else found.name
         return f"the candidate was compared with {against}, and now {now} is served: release again"

@@ -96,12 +96,12 @@ def _now() -> str:
 
 def upstream(inputs: Mapping[str, Path]) -> dict[str, Record]:
     """Returns the records of the inputs and of all steps before them, by name, none with an `upstream` of its own."""
+    records = {name: read(folder) for name, folder in inputs.items()}
     found: dict[str, Record] = {}
-    for name, folder in inputs.items():
-        record = read(folder)
+    for record in records.values():
         found |= record["upstream"]
-        found[name] = without_upstream(record)
-    return found
+    # Last: a result that is reused names the records of its own time.
+    return found | {name: without_upstream(record) for name, record in records.items()}
 
 
 def without_upstream(record: Record) -> Record:

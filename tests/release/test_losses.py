@@ -1,0 +1,105 @@
+"""The tests for a loss: exact where they say so, corrected over the subgroups, silent where there is nothing."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from prediction_tables import cases_of_table, random_table
+from scipy.stats import binomtest
+
+from amfam_tf.errors import DataError
+from amfam_tf.evaluation import compare_runs, predictions
+from amfam_tf.release.losses import find_losses, sign_flip_p_value
+from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
+
+CASES = 120
+
+
+@pytest.mark.parametrize("differences", [[3, -1, 2], [-8, 1, 1, 0, 2], [0, 0], [5], [-2, -2, 2, 4, -1, 1]])
+def test_sign_flip_p_value_is_the_share_of_all_sign_patterns(differences):
+    sums = [np.dot(signs, np.abs(differences)) for signs in itertools.product((-1, 1), repeat=len(differences))]
+    assert sign_flip_p_value(np.array(differences)) == pytest.approx(np.mean(np.array(sums) <= sum(differences)))
+
+
+def test_sign_flip_test_of_right_and_wrong_is_mcnemars_exact_test():
+    differences = np.array([1] * 7 + [-1] * 19 + [0] * 300)
+    expected = binomtest(7, 26, alternative="less").pvalue
+    assert sign_flip_p_value(differences) == pytest.approx(expected, rel=1e-9)
+
+
+def with_sexes(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the cases of a table; the first half is female, the second male, but for three of unknown sex."""
+    half = len(table) // 2
+    return cases_of_table(table).assign(sex=["female"] * half + ["male"] * (half - 3) + [""] * 3)
+
+
+def spoiled(table: pd.DataFrame, rows: slice) -> pd.DataFrame:
+    """Returns the table with every answer of these rows turned to a wrong one."""
+    labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
+    probabilities = {}
+    for task in TASKS:
+        values = predictions.task_probabilities(table, task).copy()
+        wrong = (labels[task.name][rows] + 1) % len(task.classes)
+        values[rows] = np.eye(len(task.classes))[wrong]
+        probabilities[task.name] = values
+    return predictions.to_frame(table["case_num"].to_numpy(), labels, probabilities)
+
+
+def test_equal_answers_lose_nowhere():
+    table = random_table(CASES, seed=0)
+    rows = find_losses(table, table.iloc[::-1], with_sexes(table), ("sex",), 0.05)
+    assert [row["loss"] for row in rows] == [False] * 9
+    assert all(row["difference"] == 0 for row in rows if row["tested"])
+
+
+def test_a_loss_in_one_subgroup_is_found_there_with_holms_correction():
+    served = random_table(CASES, seed=1, skill=2.0)
+    rows = find_losses(spoiled(served, slice(60, 75)), served, with_sexes(served), ("sex",), 0.05)
+    found = {(row["quantity"], row["value"]): row for row in rows}
+    assert found["accuracy", "male"]["loss"]
+    assert found["diagnosis_accuracy", "male"]["loss"]
+    assert not found["accuracy", "female"]["loss"]
+    male = found["accuracy", "male"]
+    assert male["corrected_p"] == pytest.approx(2 * male["p"])  # the smaller one of two
+    assert male["served"] - male["candidate"] == pytest.approx(-male["difference"])
+    assert male["cases"] == 57
+
+
+def test_a_gain_is_never_a_loss():
+    candidate = random_table(CASES, seed=2, skill=2.0)
+    rows = find_losses(candidate, spoiled(candidate, slice(0, 40)), with_sexes(candidate), ("sex",), 0.5)
+    assert not any(row["loss"] for row in rows)
+
+
+def test_melanoma_auc_is_delongs_test_on_one_side():
+    one, other = random_table(CASES, seed=3, skill=0.3), random_table(CASES, seed=3, skill=1.5)
+    row = next(row for row in find_losses(one, other, with_sexes(one), (), 0.05) if row["quantity"] == "melanoma_auc")
+    expected = compare_runs.delong_of_class(one, other, DIAGNOSIS, DIAGNOSIS.classes.index("MEL"))["delong_p"] / 2
+    assert row["difference"] < 0
+    assert row["p"] == pytest.approx(expected)
+
+
+def test_a_subgroup_that_is_too_small_is_listed_and_not_tested():
+    table = random_table(CASES, seed=4)
+    cases = cases_of_table(table).assign(location=["back"] * 9 + ["chest"] * (CASES - 9))
+    rows = find_losses(spoiled(table, slice(0, 9)), table, cases, ("location",), 0.05)
+    back = [row for row in rows if row["value"] == "back"]
+    assert len(back) == 3
+    assert not any(row["tested"] or row["loss"] for row in back)
+    assert all(math.isnan(row["p"]) for row in back)
+
+
+def test_one_test_per_quantity_and_value_that_occurs():
+    table = random_table(CASES, seed=5)
+    values = METADATA["elevation"]
+    cases = with_sexes(table).assign(elevation=[values[number % len(values)] for number in range(CASES)])
+    rows = find_losses(table, table, cases, ("sex", "elevation"), 0.05)
+    assert len(rows) == 3 * (1 + 2 + len(values))
+
+
+def test_other_cases_are_refused():
+    table = random_table(CASES, seed=6)
+    with pytest.raises(DataError, match="case 120 is in one of them only"):
+        find_losses(table, table.iloc[:-1], with_sexes(table), (), 0.05)
