@@ -23,13 +23,15 @@ def keeping_averages() -> Iterator[None]:
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class FusedBatchNormalization(layers.BatchNormalization):
+class BatchNormalization(layers.BatchNormalization):
     """Keras' BatchNormalization, to rounding, with less time and memory per training step.
 
     Images [B, h, w, c] with the channels last go through the fused kernel, which keeps nothing but its input for the
     gradient. Whatever that kernel cannot do (other axes, statistics over several devices, masks, float64) and all of
     inference are left to Keras. Statistics are float32 under any policy; the moving variance is, as Keras', that of the
     batch without Bessel's correction.
+
+    It has the name of Keras' class because that is part of the layout of weight files.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -74,4 +76,4 @@ def fuse_batch_norms(model: keras.Model) -> None:
     """
     for layer in model.layers:
         if type(layer) is layers.BatchNormalization:
-            layer.__class__ = FusedBatchNormalization
+            layer.__class__ = BatchNormalization

@@ -19,7 +19,7 @@ def recomputed(part: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor) -> tf.
     """Returns part(inputs); of everything between, nothing is kept for the gradient.
 
     Args:
-        part: deterministic (no dropout); its batch normalisations are `FusedBatchNormalization`.
+        part: deterministic (no dropout); its batch normalisations are `BatchNormalization`.
         inputs: a tensor.
     """
 

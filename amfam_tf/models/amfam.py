@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from amfam_tf.config import ModelConfig
-from amfam_tf.layers import AttentionMap, FusedBatchNormalization, GradientReversal, UpsampleConv2D
+from amfam_tf.layers import AttentionMap, BatchNormalization, GradientReversal, UpsampleConv2D
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
@@ -113,7 +113,7 @@ def _upsampling_block(scale: int, channels: int, config: ModelConfig, number: in
         ]
     return [
         *convolution,
-        FusedBatchNormalization(momentum=config.batch_norm_momentum, name=f"norm_{number}"),
+        BatchNormalization(momentum=config.batch_norm_momentum, name=f"norm_{number}"),
         layers.LeakyReLU(config.leaky_relu_slope, name=f"activation_{number}"),
     ]
 

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from amfam_tf.config import ModelConfig
-from amfam_tf.layers import FusedBatchNormalization
+from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import STAGES, stage_features
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
 from amfam_tf.models.heads import ClassifierHeads
@@ -128,7 +128,7 @@ def hyper_module(maps: Sequence[Tensor], channels: int, strides: int, momentum: 
 
 def _convolve(x: Tensor, filters: int, kernel: int, momentum: float, name: str, strides=1, activate=True) -> Tensor:
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = FusedBatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
+    x = BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x
 
 

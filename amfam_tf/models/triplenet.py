@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from amfam_tf.config import ModelConfig
-from amfam_tf.layers import FusedBatchNormalization
+from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import last_stage, stage_features
 from amfam_tf.models.blocks import (
     create_image_networks,
@@ -82,7 +82,7 @@ def create_joint_network(config: ModelConfig, image_size: int) -> keras.Model:
     inputs = [keras.Input(stage.input_shape[1:], name=key) for key in MODALITIES]
     x = layers.Concatenate(name="joint_concatenate")(inputs)
     x = layers.Conv2D(stage.input_shape[-1], 1, use_bias=False, name="joint_conv")(x)
-    x = FusedBatchNormalization(momentum=config.batch_norm_momentum, name="joint_bn")(x)
+    x = BatchNormalization(momentum=config.batch_norm_momentum, name="joint_bn")(x)
     return keras.Model(inputs, stage(layers.Activation("relu", name="joint_relu")(x)), name="joint")
 
 

@@ -1,4 +1,4 @@
-"""FusedBatchNormalization is Keras' layer: outputs, gradients, moving averages, and what is left to Keras."""
+"""BatchNormalization is Keras' layer: outputs, gradients, moving averages, and what is left to Keras."""
 
 import keras
 import numpy as np
@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from amfam_tf.layers.fused_batch_norm import FusedBatchNormalization, fuse_batch_norms
+from amfam_tf.layers.fused_batch_norm import BatchNormalization, fuse_batch_norms
 
 CHANNELS = 5
 
 
 def twins(**options) -> tuple[layers.Layer, layers.Layer]:
     """Returns Keras' layer and ours with the same weights, none of them 0 or 1."""
-    pair = (layers.BatchNormalization(momentum=0.8, **options), FusedBatchNormalization(momentum=0.8, **options))
+    pair = (layers.BatchNormalization(momentum=0.8, **options), BatchNormalization(momentum=0.8, **options))
     random = np.random.default_rng(0)
     for layer in pair:
         layer.build((None, 6, 7, CHANNELS))
@@ -52,7 +52,7 @@ def test_training_is_that_of_keras(options, graph):
 
 
 def test_statistics_are_float32_under_mixed_precision():
-    layer = FusedBatchNormalization(momentum=0.0, dtype="mixed_bfloat16")
+    layer = BatchNormalization(momentum=0.0, dtype="mixed_bfloat16")
     inputs = images("bfloat16")
     assert layer(inputs, training=True).dtype == tf.bfloat16
     exact = tf.cast(inputs, tf.float32).numpy()
@@ -77,9 +77,9 @@ def test_a_network_s_layers_are_fused_in_place_and_a_copy_stays_so():
     model = keras.Model(inputs, layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, name="convolution")(inputs)))
     weights = [weight.path for weight in model.weights]
     fuse_batch_norms(model)
-    assert type(model.get_layer("norm")) is FusedBatchNormalization
+    assert type(model.get_layer("norm")) is BatchNormalization
     assert [weight.path for weight in model.weights] == weights
-    assert type(keras.models.clone_model(model).get_layer("norm")) is FusedBatchNormalization
+    assert type(keras.models.clone_model(model).get_layer("norm")) is BatchNormalization
     names = {
         operation.type
         for operation in tf.function(lambda x: model(x, training=True))
