@@ -117,6 +117,8 @@ class ModelConfig:
         modalities: which pictures are used (ablations 1 and 2 use one).
         batch_statistics: "joint" sends both modalities through G as one batch of 2B; "per_modality" one after the
             other.
+        batch_norm: what several replicas (`fit --strategy`) normalise with while training: "synchronised", the
+            statistics of the whole batch as on one device, or "per_replica", each those of its own part.
         batch_norm_momentum: of the moving averages that inference uses, in G and the decoders.
         adversarial: with D and its gradient reversal (Eq. 1).
         reversal_scale: coefficient of the gradient reversal.
@@ -148,6 +150,7 @@ class ModelConfig:
     weights: str = "imagenet"
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")
     batch_statistics: Literal["joint", "per_modality"] = "joint"
+    batch_norm: Literal["synchronised", "per_replica"] = "synchronised"
     batch_norm_momentum: float = 0.99
     adversarial: bool = True
     reversal_scale: float = 1.0

@@ -1,5 +1,6 @@
 """`amfam-tf fit`: fit a method into a run folder, or go on with an interrupted one."""
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from amfam_tf.phases import Recorder
 
 PROFILE_FILE = "profile.json"
+STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 
 
 @click.command(short_help="Fit a method; the same run folder again resumes.")
@@ -27,6 +29,13 @@ PROFILE_FILE = "profile.json"
 @click.option(
     "--dry-run", is_flag=True, help="Build everything, run one batch, print shapes and memory; train nothing."
 )
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="single",
+    show_default=True,
+    help="Train on one device, on all of this machine, on the machines of TF_CONFIG, or on what there is.",
+)
 @click.option("--profile", is_flag=True, help="Tell what takes the time; also written to RUN/profile.json.")
 def fit(
     data: Path,
@@ -35,12 +44,16 @@ def fit(
     overrides: tuple[str, ...],
     method: str | None,
     dry_run: bool,
+    strategy: str,
     profile: bool,
 ) -> None:
     """Fit a method on a data set.
 
     Everything goes into the run folder. If the process is interrupted, the same command goes on after the last complete
     epoch and ends with the result of an unbroken run. At the end, temperatures are fitted on the validation split.
+
+    Of several workers (--strategy multi-worker, started with the same command on each machine), the first one alone
+    reads and writes the run folder.
     """
     from amfam_tf import config as configuration
     from amfam_tf import phases
@@ -49,16 +62,22 @@ def fit(
         raise click.UsageError("Missing option '--run' (only --dry-run does without).")
     if profile and dry_run:
         raise click.UsageError("--profile tells about a training; --dry-run trains nothing.")
+    if strategy != "single" and dry_run:
+        raise click.UsageError("--dry-run tries one batch on one device: leave --strategy out.")
     recorder = phases.Recorder() if profile else phases.OFF
     with recorder.phase("importing TensorFlow and the rest"):
+        from amfam_tf.training import distribution
         from amfam_tf.training import run as training
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
     terminal = console()
     if dry_run:
         training.dry_run(data, chosen, terminal)
         return
-    result = training.fit(data, run, chosen, terminal, recorder)
+    where = distribution.create(strategy, functools.partial(terminal.print, soft_wrap=True, markup=False))
+    result = training.fit(data, run, chosen, terminal, recorder, where)
     terminal.print(_describe(result, run), soft_wrap=True, markup=False)
+    if not where.chief:
+        return
     with recorder.phase("fitting the temperatures"):
         told = _calibrate(run, data, result.cases)
     for line in told:

@@ -34,6 +34,7 @@ from amfam_tf.data.pictures import (
     to_pictures,
     without_autograph,
 )
+from amfam_tf.data.share import WHOLE, Share
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
@@ -53,13 +54,16 @@ METADATA_INPUTS: tuple[str, ...] = ("elevation", "location", "sex")
 """The columns of the published systems' metadata (14 values): known before anybody has decided on a diagnosis."""
 
 
-def training_dataset(cases: pd.DataFrame, config: Config, first_epoch: int = 0) -> tf.data.Dataset:
+def training_dataset(
+    cases: pd.DataFrame, config: Config, first_epoch: int = 0, share: Share = WHOLE
+) -> tf.data.Dataset:
     """Returns the augmented batches of the epochs `first_epoch` to `config.training.epochs` - 1, in turn.
 
     Args:
         cases: one row per case; all of them are used.
         config: data, augmentation, seed, batch size and number of epochs.
         first_epoch: epoch to start with, to resume a run.
+        share: of each batch, for training with several replicas; the batches are then those of its replicas in turn.
 
     Returns:
         Batches as in the module's table, `steps_per_epoch(len(cases), config)` in each epoch; the last one of a
@@ -69,20 +73,23 @@ def training_dataset(cases: pd.DataFrame, config: Config, first_epoch: int = 0) 
         DataError: the frame cannot be used; a label has no case to balance with; a file cannot be used, if the pictures
             are read here and not later (with the file cache, and with any cache of balanced batches).
     """
-    epoch_dataset = (_balanced if config.data.sampling == "balanced" else _shuffled)(cases, config)
+    balanced_batches = config.data.sampling == "balanced"
+    batch_size = training_batch_size(config)
+    drawn = steps_per_epoch(len(cases), config) * batch_size if balanced_batches else len(cases)
+    epoch_dataset = (_balanced if balanced_batches else _shuffled)(cases, config, share)
 
     @without_autograph
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         # Batches do not cross epochs: each case is seen exactly once in a shuffled epoch.
-        return epoch_dataset(epoch).batch(training_batch_size(config), drop_remainder=False)
+        return share.batch(epoch_dataset(epoch), drawn, batch_size)
 
     # `flat_map` and not `repeat`: the epoch's number goes into the order and the augmentation.
     dataset = tf.data.Dataset.range(first_epoch, config.training.epochs).flat_map(epoch_batches)
     return _finish(dataset)
 
 
-def _shuffled(cases: pd.DataFrame, config: Config) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """Returns the function from an epoch's number to its cases, each once."""
+def _shuffled(cases: pd.DataFrame, config: Config, share: Share) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Returns the function from an epoch's number to its cases of the share, each once."""
     cached = config.data.cache != "none"
     elements = _elements(cases, config, use_cache=cached)
     prepare = to_pictures(cases, config)
@@ -103,15 +110,15 @@ def _shuffled(cases: pd.DataFrame, config: Config) -> Callable[[tf.Tensor], tf.d
         )
         # Decoding (uncached) and augmenting are pure functions of one case, so they may run in parallel; results are
         # put back in order.
-        return dataset.map(
+        return share.select(dataset, training_batch_size(config)).map(
             lambda labels, pair: finish(labels, pair, epoch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
     return epoch_dataset
 
 
-def _balanced(cases: pd.DataFrame, config: Config) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """Returns the function from an epoch's number to its cases, drawn by label."""
+def _balanced(cases: pd.DataFrame, config: Config, share: Share) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Returns the function from an epoch's number to its cases of the share, drawn by label."""
     labels = {name: tf.constant(values) for name, values in _labels(cases, config).items()}
     candidates = balanced.cases_by_label(cases)
     picture = pictures_by_number(cases, config)
@@ -119,7 +126,8 @@ def _balanced(cases: pd.DataFrame, config: Config) -> Callable[[tf.Tensor], tf.d
 
     def draw_epoch(epoch: np.int64) -> tuple[np.ndarray, np.ndarray]:
         order = balanced.epoch_order(candidates, config.seed, int(epoch), steps, config.data.cases_per_label)
-        return order, balanced.occurrences(order)
+        places = share.places(len(order), training_batch_size(config))
+        return order[places], balanced.occurrences(order)[places]
 
     def finish(number: tf.Tensor, occurrence: tf.Tensor, epoch: tf.Tensor) -> Tensors:
         row = {name: values[number] for name, values in labels.items()}
@@ -138,20 +146,25 @@ def _balanced(cases: pd.DataFrame, config: Config) -> Callable[[tf.Tensor], tf.d
     return epoch_dataset
 
 
-def evaluation_dataset(cases: pd.DataFrame, config: Config, use_cache: bool = False) -> tf.data.Dataset:
+def evaluation_dataset(
+    cases: pd.DataFrame, config: Config, use_cache: bool = False, share: Share = WHOLE
+) -> tf.data.Dataset:
     """Returns the batches of all cases in the given order, each exactly once, not augmented.
 
     Args:
         cases: one row per case; all of them are used.
         config: data and batch size.
         use_cache: keep the pictures as config.data.cache says; for a dataset that is read more than once.
+        share: of each batch, as for `training_dataset`; there must be at least one case for each worker.
 
     Raises:
         DataError: the frame cannot be used; with the file cache also if a file cannot be.
     """
     cached = use_cache and config.data.cache != "none"
-    elements = _elements(cases, config, use_cache=cached)
-    prepare = to_pictures(cases, config)
+    batch_size = config.training.batch_size
+    own = cases.iloc[share.places(len(cases), batch_size)]
+    elements = _elements(own, config, use_cache=cached)
+    prepare = to_pictures(own, config)
 
     @without_autograph
     def finish(labels: Tensors, pair: Tensors) -> Tensors:
@@ -161,7 +174,7 @@ def evaluation_dataset(cases: pd.DataFrame, config: Config, use_cache: bool = Fa
     # A pure function of one case: may run in parallel, results are put back in order.
     dataset = elements.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     # The last batch has the remaining cases: every case counts once in a metric.
-    return _finish(dataset.batch(config.training.batch_size, drop_remainder=False))
+    return _finish(share.batch(dataset, len(cases), batch_size))
 
 
 def check_training_cases(cases: pd.DataFrame, config: Config) -> None:

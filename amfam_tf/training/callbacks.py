@@ -1,8 +1,10 @@
 """What happens around epochs: stages, seeds, checkpoints and early stop, curves, pictures, the progress display."""
 
+import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from amfam_tf.errors import RunError
 from amfam_tf.layers import GradientReversal
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.training import optimizers
+from amfam_tf.training.distribution import SINGLE, Distribution
 from amfam_tf.training.panel import draw_panel
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
 from amfam_tf.training.stages import StagePlan
@@ -23,11 +26,15 @@ MONITORED = "val_accuracy"
 
 
 class EpochSeeds(keras.callbacks.Callback):
-    """Sets the random state of every layer from (seed, epoch): a resumed run draws what an unbroken one does."""
+    """Sets the random state of every layer from (seed, epoch): a resumed run draws what an unbroken one does.
 
-    def __init__(self, network: LesionModel, seed: int):
+    Each replica draws for itself: what one drops says nothing of what another does.
+    """
+
+    def __init__(self, network: LesionModel, seed: int, distribution: Distribution = SINGLE):
         super().__init__()
         self._seed = seed
+        self._distribution = distribution
         self._generators = [
             layer.seed_generator
             for layer in network._flatten_layers()
@@ -36,8 +43,34 @@ class EpochSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         for index, generator in enumerate(self._generators):
-            draws = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2)
-            generator.state.assign(draws.astype(generator.state.dtype))
+            self._distribution.assign(
+                generator.state, functools.partial(self._draw, generator.state.dtype, epoch, index)
+            )
+
+    def _draw(self, dtype: str, epoch: int, index: int, replica: int) -> np.ndarray:
+        key = [self._seed, epoch, index, *([replica] if replica else [])]
+        return np.random.SeedSequence(key).generate_state(2).astype(dtype)
+
+
+class MovingAverages(keras.callbacks.Callback):
+    """Before each validation, makes the moving averages of batch norm the mean of what the replicas have gathered.
+
+    Averages are linear: that is what averaging after each step would give.
+    """
+
+    def __init__(self, network: LesionModel, distribution: Distribution):
+        super().__init__()
+        self._distribution = distribution
+        self._layers = [
+            layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+
+    def on_test_begin(self, logs=None):  # noqa: ARG002
+        # Frozen ones are the same everywhere, and stay so bit for bit.
+        gathering = [layer for layer in self._layers if layer.trainable]
+        self._distribution.average(
+            [variable for layer in gathering for variable in (layer.moving_mean, layer.moving_variance)]
+        )
 
 
 class Stages(keras.callbacks.Callback):
@@ -91,13 +124,13 @@ class Checkpoint(keras.callbacks.Callback):
     Files are written beside and renamed, the state last: a process killed at any moment leaves the last complete epoch.
 
     Args:
-        folder: where to.
+        folder: where to; None writes nothing, for a worker that is not the chief.
         state: of the epochs already done.
         patience: epochs without a better mean validation accuracy; None never stops.
         plan: of the training; only epochs of its last stage can be the best or wait for a better one.
     """
 
-    def __init__(self, folder: RunFolder, state: RunState, patience: int | None, plan: StagePlan):
+    def __init__(self, folder: RunFolder | None, state: RunState, patience: int | None, plan: StagePlan):
         super().__init__()
         self.folder = folder
         self.state = state
@@ -117,7 +150,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"optimizer.clip_norm; the run folder holds the epochs before"
             )
         weights = f"epoch-{epoch:04d}.weights.h5"
-        write_file(self.folder.checkpoints / weights, self.model.save_weights)
+        self._write(weights, self.model.save_weights)
         stage = {"stage": self._plan.stage(epoch).name} if self._plan.staged else {}
         row = {"epoch": epoch, **stage, **values}
         changed = {**vars(self.state), **self._judge(epoch, values[MONITORED])}
@@ -131,8 +164,13 @@ class Checkpoint(keras.callbacks.Callback):
                 "seconds": [*self.state.seconds, time.perf_counter() - self._began],
             }
         )
-        self.folder.write_state(self.state)
+        if self.folder is not None:
+            self.folder.write_state(self.state)
         self.model.stop_training = self.state.stopped
+
+    def _write(self, name: str, save: Callable[[Path], None]) -> None:
+        if self.folder is not None:
+            write_file(self.folder.checkpoints / name, save)
 
     def _judge(self, epoch: int, accuracy: float) -> dict[str, object]:
         """Returns what the epoch changes in the state; writes its weights if they are the best."""
@@ -141,7 +179,7 @@ class Checkpoint(keras.callbacks.Callback):
         if accuracy <= self.state.best_accuracy:
             return {"waited": self.state.waited + 1}
         weights = f"best-{epoch:04d}.weights.h5"
-        write_file(self.folder.checkpoints / weights, self.model.network.save_weights)
+        self._write(weights, self.model.network.save_weights)
         return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
 
 

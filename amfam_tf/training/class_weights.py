@@ -2,9 +2,13 @@
 
 import tensorflow as tf
 
+from amfam_tf.training.replicas import sum_over_replicas
+
 
 def batch_class_weights(labels: tf.Tensor, classes: int) -> tf.Tensor:
     """Returns max_count / count_c of each case's class c, counted in this batch; at least 1, no gradient.
+
+    Counted in the whole batch, where several replicas of the network share it.
 
     The rarest class that is present weighs most, the most frequent one 1, and the cases of every present class together
     weigh the same, max_count. A class that is absent has no case to weigh. The weighted loss is the mean over the batch
@@ -20,5 +24,5 @@ def batch_class_weights(labels: tf.Tensor, classes: int) -> tf.Tensor:
 
     Source: Kawahara et al. 2018 (weights max_count / count_c on each batch); the division is ours: docs/method.md.
     """
-    counts = tf.reduce_sum(tf.one_hot(labels, classes, dtype=tf.float32), axis=0)
+    (counts,) = sum_over_replicas([tf.reduce_sum(tf.one_hot(labels, classes, dtype=tf.float32), axis=0)])
     return tf.reduce_max(counts) / tf.gather(counts, labels)

@@ -8,8 +8,19 @@ from amfam_tf.config import OptimizerConfig
 NORM_AND_BIAS = ("gamma", "beta", "bias")
 
 
+class _SummedGradients:
+    """Of an optimiser: the gradients that it is given are the sums over the replicas already.
+
+    Keras' optimisers sum them after clipping, and after loss scaling has looked for infinite ones, each replica for
+    itself; the norm of a batch's gradient is not known then.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class CoupledAdam(keras.optimizers.Adam):
+class CoupledAdam(_SummedGradients, keras.optimizers.Adam):
     """Adam whose weight decay is L2: `l2 * variable` joins the gradient before the moments.
 
     This is what the reference implementation's Adam does; AdamW instead shrinks the variable beside the update.
@@ -28,14 +39,20 @@ class CoupledAdam(keras.optimizers.Adam):
         self.exclude = tuple(exclude)
 
     def update_step(self, gradient, variable, learning_rate):
-        # Keras hands over the tf.Variable, whose name is like "backbone/conv1_bn/gamma:0".
-        own_name = variable.name.split("/")[-1].split(":")[0]
+        # Keras hands over the tf.Variable, whose name is like "backbone/conv1_bn/gamma:0" or, of the second replica,
+        # "backbone/conv1_bn/gamma/replica_1:0".
+        own_name = variable.name.split(":")[0].split("/replica_")[0].split("/")[-1]
         if self.l2 > 0 and own_name not in self.exclude:
             gradient = gradient + tf.cast(self.l2, gradient.dtype) * tf.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2, "exclude": self.exclude}
+
+
+@keras.saving.register_keras_serializable(package="amfam_tf")
+class DecoupledAdam(_SummedGradients, keras.optimizers.AdamW):
+    """AdamW (Loshchilov and Hutter 2019, Algorithm 2)."""
 
 
 class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -92,7 +109,7 @@ def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int)
     }
     if config.weight_decay_mode == "coupled":
         return CoupledAdam(l2=config.weight_decay, exclude=exclude, **common)
-    optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **common)
+    optimizer = DecoupledAdam(weight_decay=config.weight_decay, **common)
     if exclude:
         optimizer.exclude_from_weight_decay(var_names=list(exclude))
     return optimizer

@@ -122,6 +122,14 @@ class RunFolder:
             # Last: a folder with a config.yaml is a complete beginning.
             write_text(self.config_file, configuration.dump(config))
 
+    def note_distribution(self, epoch: int, distribution: dict[str, Any]) -> None:
+        """Adds to environment.json how the run is distributed from an epoch on, unless it is as before."""
+        known = self.read_environment()
+        before = known.setdefault("distribution", [])
+        if not before or {**before[-1], **distribution} != before[-1]:
+            before.append({"from_epoch": epoch, **distribution})
+            write_text(self.environment_file, json.dumps(known, indent=2) + "\n")
+
     def _check_same(self, config: Config, fingerprint: str) -> None:
         differences = configuration.differences(configuration.read(self.config_file), config)
         if differences:

@@ -1,6 +1,6 @@
 """The trainer: a keras.Model around a network, with the custom train_step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -8,6 +8,7 @@ import tensorflow as tf
 from amfam_tf.models.lesion_model import LesionModel, Stage
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.losses import Loss, Tensors
+from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas
 
 TOTAL = "loss"
 
@@ -18,7 +19,8 @@ class Trainer(keras.Model):
     Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], class numbers int [B] under
     each task's name, and "metadata" float32 [B, n] if the network takes it. Metrics: "loss", each loss's name,
     "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a smaller last batch counts for
-    what it holds.
+    what it holds. Made and fitted within the scope of a tf.distribute strategy, it takes a batch as the parts that its
+    replicas see, and a step is one on the whole of it.
 
     Args:
         network: maps {"clinical", "dermoscopic"} (and "metadata") to outputs by name.
@@ -74,7 +76,8 @@ class Trainer(keras.Model):
     def compute_losses(self, batch: Tensors, training: bool) -> dict[str, tf.Tensor]:
         """Returns {"loss": Eq. 4, and each of its terms by name}, scalars; updates the metrics.
 
-        The sum is of the losses that the stage minimises; the others are only logged.
+        The sum is of the losses that the stage minimises; the others are only logged. Of several replicas, each returns
+        the means over its own cases, while the metrics are of the cases of all.
         """
         outputs = self(batch, training=training)
         terms = {name: loss(batch, outputs) for name, loss in self.losses_by_name.items()}
@@ -87,9 +90,9 @@ class Trainer(keras.Model):
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = self.compute_losses(batch, training=True)[TOTAL]
-            scaled_loss = self.optimizer.scale_loss(loss)
+            scaled_loss = self.optimizer.scale_loss(part_of_mean(loss, _cases(batch)))
         variables = self.trainable_variables
-        gradients = tape.gradient(scaled_loss, variables)
+        gradients = sum_over_replicas(tape.gradient(scaled_loss, variables))
         self.optimizer.apply_gradients(self._updates(gradients, variables))
         return self.get_metrics_result()
 
@@ -104,11 +107,34 @@ class Trainer(keras.Model):
         return self.get_metrics_result()
 
     def _update_metrics(self, batch: Tensors, outputs: Tensors, losses: Tensors) -> None:
-        cases = tf.cast(tf.shape(batch[TASKS[0].name])[0], tf.float32)
         accuracies = {f"accuracy_{task.name}": _accuracy(batch[task.name], outputs[task.name]) for task in TASKS}
         accuracies["accuracy"] = tf.add_n(list(accuracies.values())) / len(TASKS)
-        for name, value in {**losses, **accuracies}.items():
+        means, cases = means_over_replicas({**losses, **accuracies}, _cases(batch))
+        for name, value in means.items():
             self._trackers[name].update_state(value, sample_weight=cases)
+
+    def _make_function(self, step_function: Callable) -> Callable:
+        """Returns the compiled function that takes an iterator one step on; of Keras' making if there is one replica.
+
+        Keras' own would ask all workers for the mean of each metric after each step, but every replica has it already.
+        """
+        strategy = self._distribute_strategy
+        if strategy is None:
+            return super()._make_function(step_function)
+
+        def step(iterator):
+            logs = strategy.run(step_function, args=(next(iterator),))
+            return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+
+        return tf.function(step, autograph=False, reduce_retracing=True)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        """Nothing is left to build. Keras would take a batch for it, and with several workers cannot."""
+
+
+def _cases(batch: Tensors) -> tf.Tensor:
+    """Returns the number of cases in a batch, float32 []."""
+    return tf.cast(tf.shape(batch[TASKS[0].name])[0], tf.float32)
 
 
 def _accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,53 @@
+"""What the replicas of a network tell each other within a step, so that it is a step on the whole batch.
+
+Each replica sees its own cases of the batch, their number n_r of n in all; one may have none. Whoever calls these
+functions in a training without several replicas gets back what was given, bit for bit.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+
+def sum_over_replicas(tensors: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """Returns the sums over all replicas; None stays None."""
+    context = _context()
+    if context is None:
+        return list(tensors)
+    sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, [one for one in tensors if one is not None]))
+    return [None if one is None else next(sums) for one in tensors]
+
+
+def part_of_mean(mean: tf.Tensor, cases: tf.Tensor) -> tf.Tensor:
+    """Returns n_r / n times the mean over this replica's cases: these parts sum to the mean over all, gradients too.
+
+    Without cases the mean, and the part with it, is no number, but its gradient is 0.
+
+    Args:
+        mean: over this replica's cases, float32 [].
+        cases: n_r, float32 [].
+    """
+    if _context() is None:
+        return mean
+    return mean * (cases / sum_over_replicas([cases])[0])
+
+
+def means_over_replicas(means: Mapping[str, tf.Tensor], cases: tf.Tensor) -> tuple[Mapping[str, tf.Tensor], tf.Tensor]:
+    """Returns the means over the cases of all replicas, and their number n; the same on every replica.
+
+    Args:
+        means: over this replica's cases, float32 []; ignored where it has none.
+        cases: n_r, float32 [].
+    """
+    if _context() is None:
+        return means, cases
+    sums = [tf.where(cases > 0, mean * cases, 0.0) for mean in means.values()]
+    # One vector: a message between machines takes its time however short it is.
+    *sums, total = tf.unstack(sum_over_replicas([tf.stack([*sums, cases])])[0])
+    return {name: one / total for name, one in zip(means, sums, strict=True)}, total
+
+
+def _context() -> tf.distribute.ReplicaContext | None:
+    """Returns the context of this replica if there are others."""
+    context = tf.distribute.get_replica_context()
+    return context if context is not None and context.num_replicas_in_sync > 1 else None
