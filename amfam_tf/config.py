@@ -279,6 +279,7 @@ class TrainingConfig:
         precision: Keras dtype policy.
         jit_compile: compile the train step with XLA; "auto" decides by device.
         steps_per_execution: steps in one call of the compiled function.
+        recompute: decoders and the first stages of G are computed again for their gradient instead of being kept.
         picture_every: epochs between two pictures of inputs, attention maps and reconstructions; 0 for none.
         pretraining_epochs: of `epochs`, those of the first stage of a method that trains in two; null is half.
     """
@@ -289,6 +290,7 @@ class TrainingConfig:
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     jit_compile: Literal["auto", "on", "off"] = "auto"
     steps_per_execution: int = 1
+    recompute: bool = False
     picture_every: int = 5
     pretraining_epochs: int | None = None
 

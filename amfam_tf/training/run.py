@@ -26,6 +26,7 @@ from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.tasks import metadata_warning
 from amfam_tf.training import callbacks, profile
@@ -70,6 +71,8 @@ def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
     network = models.create(config.method, config)
     if config.model.batch_norm == "synchronised":
         synchronise_batch_norm(network)
+    if config.training.recompute:
+        recompute_parts(network)
     losses = build_losses(list(network.output), config.loss, network.model_config.attention, network.branches)
     trainer = Trainer(network, losses, dtype=config.training.precision)
     trainer.compile(
