@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from amfam_tf import __version__
+from amfam_tf import __version__, storage
 from amfam_tf.cli.quiet import quiet_tensorflow
 from amfam_tf.errors import UserError
 
@@ -162,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if state["debug"]:
             raise
+        disk = storage.describe(error)
+        if disk is not None:
+            return _fail(f"error: {disk}", 1)
         return _fail(f"error: {_describe(error)} (unexpected: run the same command with --debug for the traceback)", 1)
     return status if isinstance(status, int) else 0
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf import storage
 from amfam_tf.data import images
 from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
 from amfam_tf.errors import DataError
@@ -76,8 +77,8 @@ def write_records(cases: pd.DataFrame, out: str | Path, shards: int = 8) -> list
         for name, rows in zip(names, np.array_split(np.arange(len(cases)), shards), strict=True):
             _write_shard(cases.iloc[rows], partial / name)
         partial.rename(out)
-    except OSError as error:
-        raise DataError(f"cannot write records to {out}: {error.strerror}") from error
+    except (OSError, tf.errors.OpError) as error:
+        raise DataError(f"cannot write records to {out}: {storage.reason(error) or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [out / name for name in names]
@@ -130,7 +131,9 @@ def encoded_pairs(cases: pd.DataFrame) -> tf.data.Dataset:
     wanted = [np.sort(cases.loc[cases[SHARD_COLUMN] == shard, RECORD_COLUMN].to_numpy(np.int64)) for shard in shards]
     pieces = tf.data.Dataset.from_tensor_slices((shards, tf.ragged.constant(wanted, dtype=tf.int64)))
     # Shards one after the other: the order of the cases is part of a run's identity.
-    return pieces.flat_map(_selected_pairs)
+    pairs = pieces.flat_map(_selected_pairs)
+    # A filter has no length of its own, and Keras takes a data set without one for one that ran out too early.
+    return pairs.apply(tf.data.experimental.assert_cardinality(len(cases)))
 
 
 def _selected_pairs(shard: tf.Tensor, wanted: tf.Tensor) -> tf.data.Dataset:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from amfam_tf import storage
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
@@ -94,7 +95,7 @@ def write_shard(task: ShardTask) -> Written:
     except OSError as error:
         raise DataError(f"cannot write {task.shard}: {error.strerror}") from error
     except tf.errors.OpError as error:
-        raise DataError(f"cannot write {task.shard}: {files.one_line(error)}") from error
+        raise DataError(f"cannot write {task.shard}: {storage.reason(error) or files.one_line(error)}") from error
     return Written(written, bad)
 
 

@@ -10,7 +10,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from amfam_tf.errors import ExportError
+from amfam_tf import storage
+from amfam_tf.errors import ExportError, UserError
 
 LOCK = ".export.lock"
 PARTIAL = ".partial-"
@@ -45,7 +46,14 @@ def publishing(base: Path) -> Iterator[tuple[Path, int]]:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise ExportError(f"cannot write to {base}: {error.strerror or error}") from error
+        raise ExportError(f"cannot write to {base}: {storage.reason(error) or error.strerror or error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # TensorFlow has errors of its own for a full disk
+        text = storage.reason(error)
+        if text is None:
+            raise
+        raise ExportError(f"cannot write to {base}: {text}") from error
 
 
 def _lock(file: object, base: Path) -> None:
