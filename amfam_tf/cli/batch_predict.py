@@ -48,7 +48,7 @@ def batch_predict(
     batch_size: int,
     workers: int,
 ) -> None:
-    """Predict all pairs of SOURCE with an exported version, into Parquet files in a folder.
+    """Predict all pairs of SOURCE with an exported version, into Parquet files.
 
     SOURCE is a CSV with the columns case_num, clinical and dermoscopic, a release, or a folder of records. A picture
     that cannot be used costs its own row, whose column error says why. The same command again does what is missing.

@@ -10,9 +10,9 @@ import click
 @click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole record of every step.")
 def lineage(version: Path, as_json: bool) -> None:
-    """Tell which data, configuration and code made VERSION, e.g. saved_models/amfam/3, and check its files.
+    """Tell which data, configuration and code made VERSION, and check its files.
 
-    VERSION may also be the folder of a model; then it is its latest version.
+    VERSION is a folder such as saved_models/amfam/3, or that of a model: then it is its latest version.
     """
     from amfam_tf.release import lineage as lineages
 

@@ -52,10 +52,13 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "release": (
             "amfam_tf.cli.release",
-            "Ingest, fit, evaluate, bless, try and push a version, as a configuration says.",
+            "Ingest, fit, evaluate, bless, try and push a version, or say what refused it.",
         ),
-        "lineage": ("amfam_tf.cli.lineage", "Tell which data, configuration and code made a version."),
-        "rollback": ("amfam_tf.cli.rollback", "Serve an older version again."),
+        "lineage": (
+            "amfam_tf.cli.lineage",
+            "Tell which data, configuration and code made VERSION, and check its files.",
+        ),
+        "rollback": ("amfam_tf.cli.rollback", "Serve an older version of MODEL again, under the next number."),
         "serve": ("amfam_tf.cli.serve", "Serve a model like TensorFlow Serving: gRPC, and REST if asked for."),
         "paper": ("amfam_tf.cli.paper", "Show the published tables as printed and as corrected by arithmetic."),
         "query": (
@@ -64,7 +67,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "batch-predict": (
             "amfam_tf.cli.batch_predict",
-            "Predict many pairs with an exported version into Parquet files, on Apache Beam.",
+            "Predict all pairs of SOURCE with an exported version, into Parquet files.",
         ),
         "config": ("amfam_tf.cli.config", "Show or validate a configuration."),
         "env": ("amfam_tf.cli.env", "Print versions and devices for a bug report."),

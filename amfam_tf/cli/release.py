@@ -32,7 +32,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="With --kubeflow: persistent volume claim, and where to mount it. May be repeated.",
 )
 def release(file: Path, dry_run: bool, definition: Path | None, image: str | None, volumes: tuple[str, ...]) -> None:
-    """Ingest, check, fit, evaluate, bless, serve once and push: a version that servers take, or a reason why not.
+    """Ingest, fit, evaluate, bless, try and push a version, or say what refused it.
 
     The same command goes on where an earlier one stopped and reuses every result whose inputs, configuration and code
     are as they were. If a step refuses, nothing is pushed, candidate and report are kept, and the exit status is 1.

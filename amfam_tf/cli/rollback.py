@@ -10,10 +10,10 @@ import click
 @click.option("--to", type=click.IntRange(min=1), help="Number of the version.  [default: the one before]")
 @click.option("--reason", default="", help="Why, to be written down.")
 def rollback(model: Path, to: int | None, reason: str) -> None:
-    """Serve an older version of MODEL again, e.g. saved_models/amfam: publish its content under the next number.
+    """Serve an older version of MODEL again, under the next number.
 
-    Servers take the version with the largest number, so they swap as for any release. Nothing is removed, and what is
-    rolled back is not released again unless push.allow_withdrawn is set.
+    MODEL is a folder such as saved_models/amfam. Servers take the version with the largest number, so they swap as for
+    any release. Nothing is removed, and what is rolled back is not released again unless push.allow_withdrawn is set.
     """
     from amfam_tf.release.rollback import roll_back
 
