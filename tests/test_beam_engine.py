@@ -1,5 +1,7 @@
 """Running Beam pipelines: quietly, with any number of processes, and with the user's errors coming through."""
 
+import os
+import signal
 import sys
 
 import pytest
@@ -47,6 +49,17 @@ def test_an_error_in_another_process_is_the_same_error(capfd):
     with pytest.raises(DataError) as caught:
         beam_engine.run_pipeline(build(step), ["--direct_num_workers=2"])
     assert str(caught.value) == "case 3: bad file x"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_process_that_is_killed_is_told_in_one_line(capfd):
+    def die(value: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return value
+
+    beam_engine.find_beam()
+    with pytest.raises(EngineError, match="a worker process ended early: killed, or out of memory"):
+        beam_engine.run_pipeline(build(die), ["--direct_num_workers=2"])
     assert capfd.readouterr() == ("", "")
 
 
