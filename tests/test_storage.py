@@ -17,7 +17,7 @@ from amfam_tf.errors import DataError, ExportError, RunError
 from amfam_tf.serving.publish import LOCK, publishing, versions
 from amfam_tf.storage import StorageError
 from amfam_tf.training.run_folder import write_file
-from amfam_tf.training.weights_file import write_weights
+from amfam_tf.training.weights_file import weights_writer
 
 FULL = os.strerror(errno.ENOSPC)
 
@@ -63,11 +63,11 @@ def test_weights_on_a_full_disk(tmp_path, capfd):
     model = keras.Sequential([keras.Input((100,)), *(keras.layers.Dense(100) for _ in range(3))])
     model.compile("adam")
     model.optimizer.build(model.trainable_variables)
-    write_weights(tmp_path / "m.weights.h5", model)
+    write_file(tmp_path / "m.weights.h5", weights_writer(model))
     needed = (tmp_path / "m.weights.h5").stat().st_size
     capfd.readouterr()
     with full_disk(tmp_path / "disk", needed // 1024 - 20) as disk, pytest.raises(RunError) as caught:
-        write_weights(disk.folder / "m.weights.h5", model)
+        write_file(disk.folder / "m.weights.h5", weights_writer(model))
     # On a really full disk HDF5 would write hundreds of lines, and could end the process.
     assert str(caught.value) == f"cannot write {disk.folder / 'm.weights.h5'}: {disk.reason}"
     assert capfd.readouterr() == ("", "")
@@ -78,7 +78,7 @@ def test_enough_is_reserved_and_nothing_of_it_stays(layers, tmp_path):
     model = keras.Sequential([keras.Input((8,)), *(keras.layers.Dense(8) for _ in range(layers))])
     model.compile("adam")
     model.optimizer.build(model.trainable_variables)
-    write_weights(tmp_path / "new.weights.h5", model)
+    write_file(tmp_path / "new.weights.h5", weights_writer(model))
     model.save_weights(tmp_path / "plain.weights.h5")
     assert (tmp_path / "new.weights.h5").read_bytes() == (tmp_path / "plain.weights.h5").read_bytes()
 

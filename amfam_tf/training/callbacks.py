@@ -21,6 +21,7 @@ from amfam_tf.training.distribution import SINGLE, Distribution
 from amfam_tf.training.panel import draw_panel
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
 from amfam_tf.training.stages import StagePlan
+from amfam_tf.training.weights_file import weights_writer
 
 MONITORED = "val_accuracy"
 
@@ -150,7 +151,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"optimizer.clip_norm; the run folder holds the epochs before"
             )
         weights = f"epoch-{epoch:04d}.weights.h5"
-        self._write(weights, self.model.save_weights)
+        self._write(weights, weights_writer(self.model))
         stage = {"stage": self._plan.stage(epoch).name} if self._plan.staged else {}
         row = {"epoch": epoch, **stage, **values}
         changed = {**vars(self.state), **self._judge(epoch, values[MONITORED])}
@@ -179,7 +180,7 @@ class Checkpoint(keras.callbacks.Callback):
         if accuracy <= self.state.best_accuracy:
             return {"waited": self.state.waited + 1}
         weights = f"best-{epoch:04d}.weights.h5"
-        self._write(weights, self.model.network.save_weights)
+        self._write(weights, weights_writer(self.model.network))
         return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
 
 

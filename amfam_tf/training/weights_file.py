@@ -5,31 +5,32 @@ process. So the space is asked for before.
 """
 
 import errno
+import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.training.run_folder import write_file
+import tensorflow as tf
 
 BYTES_PER_VARIABLE = 8192
 """What HDF5 adds at most for a variable and the groups that it is in."""
 
 
-def write_weights(path: Path, model: Any) -> None:
-    """Writes `model.save_weights` to a file that is, at any moment, either the old one or the new one, whole.
+def weights_writer(model: Any) -> Callable[[Path], None]:
+    """Returns the function that writes the weights of a model, and of its optimiser, to a path.
 
-    Raises:
-        RunError: the file cannot be written, e.g. because the disk is full; names it.
+    It raises OSError if there is no room for them.
     """
-    variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
-    size = sum(variable.value.dtype.size * int(variable.value.shape.num_elements()) for variable in variables)
 
-    def write(temporary: Path) -> None:
-        reserve(temporary, size + BYTES_PER_VARIABLE * len(variables))
-        model.save_weights(temporary)
+    def write(path: Path) -> None:
+        variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
+        size = sum(tf.as_dtype(variable.dtype).size * math.prod(variable.shape) for variable in variables)
+        reserve(path, size + BYTES_PER_VARIABLE * len(variables))
+        model.save_weights(path)
 
-    write_file(path, write)
+    return write
 
 
 def reserve(path: Path, size: int) -> None:
