@@ -12,8 +12,6 @@ import re
 import shlex
 import sys
 import tempfile
-import threading
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from amfam_tf import errors
+from amfam_tf.beam_workers import CLOSED, DEAD, watched_workers
 from amfam_tf.errors import ConfigError, EngineError
 
 MISSING = "this needs Apache Beam: pip install amfam-tf[beam]"
@@ -29,12 +28,6 @@ _OWN_ERROR = re.compile(r"^amfam_tf\.errors\.(\w+Error): (.*?)(?: \[while runnin
 """How a traceback ends."""
 _WHERE = re.compile(r"\s*\[while running .*", re.DOTALL)
 """What Beam adds to the message of a step's error."""
-CLOSED = "Channel closed"
-"""What Beam says, sometimes, when a worker is gone."""
-DEAD = "a worker process ended early: killed, or out of memory? Fewer workers need less of it"
-WAITS_FOR_PROCESS = "run_worker"
-"""Name of Beam's threads that wait for the end of a worker."""
-THREAD_SECONDS = 5
 
 
 def find_beam() -> ModuleType:
@@ -70,7 +63,7 @@ def run_pipeline(build: Callable[[Any], object], arguments: Sequence[str] = ()) 
     with quiet(), tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "workers.log"
         try:
-            with _watched_workers():
+            with watched_workers():
                 pipeline = beam.Pipeline(runner=_embedded_runner(options, log), options=options)
                 build(pipeline)
                 result = pipeline.run()
@@ -159,41 +152,6 @@ def _embedded_runner(options: Any, log: Path) -> Any:
     module = "apache_beam.runners.worker.sdk_worker_main"
     command = f"{shlex.quote(sys.executable)} -m {module} 2>> {shlex.quote(str(log))}"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
-
-
-@contextlib.contextmanager
-def _watched_workers() -> Iterator[None]:
-    """Makes the end of a worker's process an error of the pipeline: the embedded runner would wait for it for ever.
-
-    What threads of Beam end with is not shown: the pipeline's error says it. Other threads' errors show as ever.
-    """
-    import grpc
-    from apache_beam.portability.api import beam_fn_api_pb2
-    from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection
-
-    gone = f"{errors.__name__}.EngineError: {DEAD}"
-    read, show = ControlConnection._read, threading.excepthook
-
-    def read_to_the_end(connection: Any) -> None:
-        try:
-            read(connection)
-        except grpc.RpcError:
-            for number, future in list(connection._futures_by_id.items()):
-                future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=number, error=gone))
-
-    def show_others(problem: threading.ExceptHookArgs) -> None:
-        frames = traceback.extract_tb(problem.exc_traceback)
-        if not any("apache_beam" in Path(frame.filename).parts for frame in frames):
-            show(problem)
-
-    ControlConnection._read, threading.excepthook = read_to_the_end, show_others
-    try:
-        yield
-    finally:
-        for thread in threading.enumerate():
-            if thread.name.startswith(WAITS_FOR_PROCESS):
-                thread.join(THREAD_SECONDS)
-        ControlConnection._read, threading.excepthook = read, show
 
 
 def _describe(error: Exception) -> errors.UserError:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from amfam_tf import beam_engine
+from amfam_tf.beam_workers import DEAD, watched_workers
 from amfam_tf.errors import ConfigError, DataError, EngineError
 
 
@@ -61,6 +62,19 @@ def test_a_worker_process_that_is_killed_is_told_in_one_line(capfd):
     with pytest.raises(EngineError, match="a worker process ended early: killed, or out of memory"):
         beam_engine.run_pipeline(build(die), ["--direct_num_workers=2"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_worker_is_asked_before_and_after_its_silent_end_is_answered():
+    beam_engine.find_beam()
+    from apache_beam.portability.api import beam_fn_api_pb2
+    from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection
+
+    with watched_workers():
+        connection = ControlConnection()
+        before = connection.push(beam_fn_api_pb2.InstructionRequest())
+        connection.set_input(iter([]))  # ends without an error
+        assert DEAD in before.get(timeout=10).error
+        assert DEAD in connection.push(beam_fn_api_pb2.InstructionRequest()).get(timeout=10).error
 
 
 @pytest.mark.parametrize(
