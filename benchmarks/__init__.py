@@ -7,10 +7,12 @@
 | input | the training input with PyTorch's DataLoader and Pillow |
 | inference | an exported model with PyTorch and ONNX Runtime |
 | serving_overhead | gRPC and REST with a direct call |
+| batch_predict | batch prediction with the direct batched call |
 | gpu | a training step on a GPU with PyTorch's |
 
 Two more measure one side alone: startup (time until the first answer or step) and growth (time and
 memory with the number of cases).
 
-Results: docs/performance.md, docs/performance_growth.md, docs/serving_server.md.
+Results: docs/performance.md, docs/performance_growth.md, docs/serving_server.md,
+docs/batch_predict.md.
 """
