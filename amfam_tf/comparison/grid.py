@@ -6,7 +6,6 @@ it later.
 
 import contextlib
 import dataclasses
-import fcntl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from amfam_tf import models
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation.files import write_text
+from amfam_tf.locks import locked_file
 from amfam_tf.training.run_folder import RunFolder
 
 MOST_DIFFERENCES = 5
@@ -99,16 +99,13 @@ class GridFolder:
         Raises:
             RunError: another process holds it, or the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise RunError(f"cannot write to {self.path}: {error.strerror}") from error
-        with handle:
+        in_use = RunError(f"{self.path} is in use by another process: wait for it or stop it")
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked_file(self.path / ".lock", in_use))
             except OSError as error:
-                raise RunError(f"{self.path} is in use by another process: wait for it or stop it") from error
+                raise RunError(f"cannot write to {self.path}: {error.strerror}") from error
             yield
 
     def claim(self, purpose: Purpose) -> None:

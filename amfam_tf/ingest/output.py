@@ -1,16 +1,16 @@
 """The folder of records: under its own name only when it is complete, and never mixed with what is there already."""
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
 from amfam_tf.ingest.source import DeadLetter
+from amfam_tf.locks import locked_folder
 from amfam_tf.serving.publish import put_in_place
 
 DEAD_LETTER_FILE = "dead_letter.jsonl"
@@ -44,33 +44,21 @@ def new_folder(out: Path) -> Iterator[Path]:
         DataError: another process is writing there, or the folder cannot be made.
     """
     partial = out.with_name(f".{out.name}.partial")
+    # A name of its own: a worker that outlives its killed pipeline by seconds must not write among our files.
+    folder = partial / uuid.uuid4().hex
+    in_use = DataError(f"{partial} is in use: another process is writing these records")
     try:
-        with _locked(partial):
+        partial.mkdir(parents=True, exist_ok=True)
+        with locked_folder(partial, in_use):
             try:
                 _empty(partial)
-                yield partial
-                put_in_place(partial, out)
+                folder.mkdir()
+                yield folder
+                put_in_place(folder, out)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise DataError(f"cannot write records to {out}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Makes a folder and locks it; the system releases the lock with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Renamed or removed by its owner between our two steps: then we hold something else.
-        if not folder.exists() or folder.stat().st_ino != os.fstat(descriptor).st_ino:
-            raise BlockingIOError
-        yield
-    except BlockingIOError as error:
-        raise DataError(f"{folder} is in use: another process is writing these records") from error
-    finally:
-        os.close(descriptor)
 
 
 def _empty(folder: Path) -> None:

@@ -6,12 +6,12 @@
 """
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from amfam_tf import storage
+from amfam_tf.locks import locked_file
 from amfam_tf.release import record
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.record import Record
@@ -61,11 +61,8 @@ def locked(work: Path) -> Iterator[None]:
         ReleaseError: another process holds it.
     """
     work.mkdir(parents=True, exist_ok=True)
-    with (work / LOCK).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ReleaseError(f"another process releases with {work}: wait for it or stop it") from error
+    in_use = ReleaseError(f"another process releases with {work}: wait for it or stop it")
+    with locked_file(work / LOCK, in_use):
         yield
 
 

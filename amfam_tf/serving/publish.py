@@ -4,7 +4,6 @@ A version is written in a folder whose name a server ignores, in the same file s
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from amfam_tf import storage
 from amfam_tf.errors import ExportError, UserError
+from amfam_tf.locks import locked_file
 
 LOCK = ".export.lock"
 PARTIAL = ".partial-"
@@ -33,8 +33,8 @@ def publishing(base: Path) -> Iterator[tuple[Path, int]]:
     """
     try:
         base.mkdir(parents=True, exist_ok=True)
-        with (base / LOCK).open("w") as lock:
-            _lock(lock, base)
+        in_use = ExportError(f"another process exports to {base}: wait for it or stop it")
+        with locked_file(base / LOCK, in_use):
             for leftover in base.glob(f"{PARTIAL}*"):
                 shutil.rmtree(leftover)
             version = max(versions(base), default=0) + 1
@@ -54,14 +54,6 @@ def publishing(base: Path) -> Iterator[tuple[Path, int]]:
         if text is None:
             raise
         raise ExportError(f"cannot write to {base}: {text}") from error
-
-
-def _lock(file: object, base: Path) -> None:
-    """Holds the folder for this process; the lock ends with the process, however it ends."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ExportError(f"another process exports to {base}: wait for it or stop it") from error
 
 
 def put_in_place(partial: Path, target: Path) -> None:

@@ -1,7 +1,6 @@
 """The run folder: names of its files, one writer at a time, files that are whole or absent, and what to resume from."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
+from amfam_tf.locks import locked_file
 
 MAX_DIFFERENCES = 5
 
@@ -72,18 +72,13 @@ class RunFolder:
         Raises:
             RunError: another process holds it, or the folder cannot be written.
         """
-        try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise RunError(f"cannot write to run folder {self.path}: {error.strerror}") from error
-        with handle:
+        in_use = RunError(f"run folder {self.path} is in use by another process: wait for it or stop it")
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.checkpoints.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked_file(self.path / ".lock", in_use))
             except OSError as error:
-                raise RunError(
-                    f"run folder {self.path} is in use by another process: wait for it or stop it"
-                ) from error
+                raise RunError(f"cannot write to run folder {self.path}: {error.strerror}") from error
             yield
 
     def open(self, config: Config, fingerprint: str) -> RunState:

@@ -13,6 +13,7 @@ from releases import TinyRelease
 from amfam_tf.data import records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError
+from amfam_tf.ingest.output import new_folder
 from amfam_tf.pipelines import ingest
 
 with warnings.catch_warnings():
@@ -193,6 +194,16 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_not_disturbed
     ingest.run(str(clean / "release"), str(tmp_path / "out"), shards=SHARDS)
     assert shards_of(tmp_path / "out") == expected
     assert not left.exists()
+
+
+def test_a_worker_that_outlives_its_killed_pipeline_writes_nothing_into_the_next(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out") as killed:
+        raise KeyboardInterrupt
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "mine").touch()
+        killed.mkdir(parents=True)
+        (killed / "late").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
 
 
 def test_a_folder_that_cannot_be_written_ends_in_one_line(clean, tmp_path):

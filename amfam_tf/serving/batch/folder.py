@@ -1,14 +1,13 @@
 """The folder of results: new, or the same batch prediction again; one process at a time."""
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
+from amfam_tf.locks import locked_folder
 from amfam_tf.serving.batch import plan
 from amfam_tf.serving.batch.source import Source
 from amfam_tf.serving.publish import put_in_place
@@ -34,7 +33,7 @@ def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterato
         if not path.exists():
             _make(path, manifest, source)
         plan.check_same(plan.read(path), manifest, path)
-        with _locked(path):
+        with locked_folder(path, _in_use(path)):
             for leftover in path.glob(".*.partial"):
                 leftover.unlink(missing_ok=True)
             yield path
@@ -45,7 +44,7 @@ def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterato
 def _make(path: Path, manifest: plan.Manifest, source: Source) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
-    with _locked(partial):
+    with locked_folder(partial, _in_use(partial)):
         for entry in partial.iterdir():  # of a process that was killed
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         try:
@@ -55,17 +54,5 @@ def _make(path: Path, manifest: plan.Manifest, source: Source) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process; the system releases the lock with the process."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Renamed or removed by its owner between our two steps: then we hold something else.
-        if not folder.exists() or folder.stat().st_ino != os.fstat(descriptor).st_ino:
-            raise BlockingIOError
-        yield
-    except BlockingIOError as error:
-        raise DataError(f"{folder} is in use: another process predicts into it") from error
-    finally:
-        os.close(descriptor)
+def _in_use(folder: Path) -> DataError:
+    return DataError(f"{folder} is in use: another process predicts into it")

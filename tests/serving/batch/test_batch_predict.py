@@ -1,5 +1,6 @@
 """Batch prediction end to end: the same probabilities as evaluate, a bad picture alone, the same after any kill."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from exported_runs import CALIBRATED, OVERRIDES, encoded, random_picture
 from small import small_config
+from small_disks import full_disk
 
 from amfam_tf.cli import main as command_line
 from amfam_tf.data import pipeline, records
@@ -150,6 +152,19 @@ def test_killed_and_run_again_gives_the_same_bytes(drawn, version, predicted, tm
     assert command_line.main(command) == 0
     assert "done before: 1 of 3 shards" in capsys.readouterr().out
     assert files(out) == files(predicted.folder)
+
+
+def test_a_full_disk_is_one_line_and_with_room_it_goes_on(drawn, version, predicted, tmp_path, capsys):
+    command = ["batch-predict", str(drawn), "--version", str(version.path)]
+    command += [f"--shards={predicted.settings['shards']}", f"--batch-size={predicted.settings['batch_size']}"]
+    with full_disk(tmp_path / "disk", 48, of_one_file=False) as disk:
+        out = disk.folder / "out"
+        assert command_line.main([*command, "--out", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert re.fullmatch(rf"error: cannot write (to )?{re.escape(str(out))}\S*: {disk.reason}\n", error), error
+        shutil.copytree(out, tmp_path / "out")
+    assert command_line.main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert files(tmp_path / "out") == files(predicted.folder)
 
 
 def test_the_same_again_does_nothing_and_anything_else_is_refused(drawn, version, predicted, tmp_path):
