@@ -5,9 +5,10 @@
     python -m benchmarks.train_step --small                    preset tiny, smallest sizes; seconds
     python -m benchmarks.train_step --parity-only
 
-Parity: the same weights by name and the same batch; every loss must agree to 1e-4, every gradient to 1e-3, relative.
-Then each side is a process of its own and makes steps when it is told to, A B A B. The first steps of each (tracing,
-choice of kernels) are not counted.
+Parity: the same weights by name and the same batch. Every loss must agree to 1e-4, every gradient to 1e-3, relative; a
+gradient that float32 does not determine so well, by PyTorch's own distance to its float64, may be twice as far from
+that float64 as PyTorch is. Then each side is a process of its own and makes steps when it is told to, A B A B. The
+first steps of each (tracing, choice of kernels) are not counted.
 """
 
 import sys
@@ -34,7 +35,8 @@ SMALL = (
 )
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-OURS, PEER = "TensorFlow", "PyTorch"
+OF_ROUNDING = 2.0
+OURS, PEER, REFEREE = "TensorFlow", "PyTorch", "PyTorch, float64"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def prepare(preset: str, overrides: Sequence[str], folder: Path, check: bool) ->
         click.ClickException: the sides do not agree.
     """
     arrays, peer = str(folder / "arrays.npz"), create_peer()
-    files = {name: folder / f"{name}.npz" for name in (OURS, PEER)}
+    files = {name: folder / f"{name}.npz" for name in (OURS, PEER, REFEREE)}
     # One after the other: both in memory at once is not needed.
     with Side(OURS, sys.executable, "benchmarks.tensorflow_step") as ours:
         ours.ask("start", preset=preset, overrides=list(overrides), arrays=arrays, make=True)
@@ -94,12 +96,13 @@ def prepare(preset: str, overrides: Sequence[str], folder: Path, check: bool) ->
         if not check:
             return setting
         our_losses = ours.ask("gradients", to=str(files[OURS]))
-    with Side(PEER, peer, "benchmarks.peers.train_step") as theirs:
-        theirs.ask("start", config=setting.peer_config, arrays=arrays)
-        their_losses = theirs.ask("gradients", to=str(files[PEER]))
-    with np.load(files[OURS]) as our_gradients, np.load(files[PEER]) as their_gradients:
-        errors = gradient_errors(our_gradients, their_gradients)
-    report_parity(loss_errors(our_losses, their_losses), errors)
+    for name in (PEER, REFEREE):
+        with Side(name, peer, "benchmarks.peers.train_step") as theirs:
+            theirs.ask("start", config=setting.peer_config, arrays=arrays, float64=name == REFEREE)
+            their_losses = theirs.ask("gradients", to=str(files[name]))
+    gradients = {name: dict(np.load(file)) for name, file in files.items()}
+    errors = {name: gradient_errors(gradients[name], gradients[REFEREE]) for name in (OURS, PEER)}
+    report_parity(loss_errors(our_losses, their_losses), errors[OURS], errors[PEER])
     return setting
 
 
@@ -135,20 +138,34 @@ def gradient_errors(ours: Any, theirs: Any) -> dict[str, float]:
     }
 
 
-def report_parity(losses: dict[str, float], gradients: dict[str, float]) -> None:
+def report_parity(losses: dict[str, float], gradients: dict[str, float], rounding: dict[str, float]) -> None:
     """Prints the largest differences.
+
+    Args:
+        losses: our difference from PyTorch's float64, by name.
+        gradients: likewise, by path.
+        rounding: that of PyTorch's float32.
 
     Raises:
         click.ClickException: one is larger than it may be.
     """
-    for what, errors, tolerance in (
-        ("loss", losses, LOSS_TOLERANCE),
-        ("gradient", gradients, GRADIENT_TOLERANCE),
-    ):
+    allowed = {
+        "loss": dict.fromkeys(losses, LOSS_TOLERANCE),
+        "gradient": {path: max(GRADIENT_TOLERANCE, OF_ROUNDING * error) for path, error in rounding.items()},
+    }
+    for what, errors in (("loss", losses), ("gradient", gradients)):
         worst = max(errors, key=errors.__getitem__)
         click.echo(f"parity: {len(errors)} {what} values, largest relative difference {errors[worst]:.1e} ({worst})")
-        if not errors[worst] <= tolerance:
-            raise click.ClickException(f"the sides do not agree: {what} {worst} differs by {errors[worst]:.1e}")
+        for name, error in errors.items():
+            if not error <= allowed[what][name]:
+                raise click.ClickException(f"the sides do not agree: {what} {name} differs by {error:.1e}")
+    loose = [path for path, error in rounding.items() if OF_ROUNDING * error > GRADIENT_TOLERANCE]
+    median = np.median([gradients[path] / rounding[path] for path in loose]) if loose else 0.0
+    click.echo(
+        f"parity: PyTorch's own float32 gradients differ from its float64 by up to {max(rounding.values()):.1e}; "
+        f"{len(loose)} gradients are determined to less than {GRADIENT_TOLERANCE:g}"
+        + (f", ours differ by {median:.2f} times as much there (median)" if loose else "")
+    )
 
 
 def measure(setting: Setting, precision: str, count: int, steps: int, warm_up: int, xla: bool, compiled: bool) -> None:
