@@ -75,7 +75,7 @@ def fit(
         return
     where = distribution.create(strategy, functools.partial(terminal.print, soft_wrap=True, markup=False))
     result = training.fit(data, run, chosen, terminal, recorder, where)
-    terminal.print(_describe(result, run), soft_wrap=True, markup=False)
+    terminal.print(_describe(result, run if where.chief else None), soft_wrap=True, markup=False)
     if not where.chief:
         return
     with recorder.phase("fitting the temperatures"):
@@ -118,9 +118,11 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
     terminal.print(f"written: {run / PROFILE_FILE}", soft_wrap=True, markup=False)
 
 
-def _describe(result, run: Path) -> str:
+def _describe(result, run: Path | None) -> str:
+    """Returns how the fit ended; without a run folder if that is another worker's."""
     begin = "run already finished" if result.already_finished else "finished"
+    model = "the chief has the model" if run is None else f"model in {run / 'model.keras'}"
     return (
         f"{begin}: {result.epochs} epochs, best mean validation accuracy {result.best_accuracy:.4f} in epoch "
-        f"{result.best_epoch + 1}; model in {run / 'model.keras'}"
+        f"{result.best_epoch + 1}; {model}"
     )

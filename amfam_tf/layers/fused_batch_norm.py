@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's fused kernel in training: one pass, where Keras' layer makes many."""
+"""Batch normalisation by the fused kernel in training, one pass where Keras makes many; over several replicas, too."""
 
 import contextlib
 import contextvars
@@ -8,13 +8,18 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-FUSED_TYPES = ("float32", "bfloat16", "float16")
+from amfam_tf.layers.shared_moments import several_replicas, whiten_over_replicas
+
+TYPES = ("float32", "bfloat16", "float16")
 _averages_move = contextvars.ContextVar("averages_move", default=True)
 
 
 @contextlib.contextmanager
 def keeping_averages() -> Iterator[None]:
-    """Within it, no moving average moves: for a part that is computed a second time."""
+    """Within it, no moving average moves: for a part that is computed a second time.
+
+    Only of layers that need nothing of Keras in training; another one raises a ValueError.
+    """
     token = _averages_move.set(False)
     try:
         yield
@@ -27,37 +32,40 @@ class BatchNormalization(layers.BatchNormalization):
     """Keras' BatchNormalization, to rounding, with less time and memory per training step.
 
     Images [B, h, w, c] with the channels last go through the fused kernel, which keeps nothing but its input for the
-    gradient. Whatever that kernel cannot do (other axes, statistics over several devices, masks, float64) and all of
-    inference are left to Keras. Statistics are float32 under any policy; the moving variance is, as Keras', that of the
-    batch without Bessel's correction.
+    gradient. With `synchronized`, several replicas of a network use the statistics of what all of them see, images or
+    vectors [B, c], see `shared_moments`. Whatever these two cannot do (other axes, masks, float64) and all of inference
+    are left to Keras. Statistics are float32 under any policy; the moving variance is, as Keras', that of the batch
+    without Bessel's correction.
 
     It has the name of Keras' class because that is part of the layout of weight files.
     """
 
     def call(self, inputs, training=None, mask=None):
-        if not (training and self.trainable) or mask is not None or not self._can_be_fused(inputs):
-            return self._call_of_keras(inputs, training, mask)
+        if not (training and self.trainable):
+            return super().call(inputs, training=training, mask=mask)
+        together = self.synchronized and several_replicas()
+        if mask is not None or not self._is_computed_here(inputs, together):
+            if not _averages_move.get():
+                raise ValueError(f"Layer {self.name} cannot be computed again: Keras would move its averages twice.")
+            return super().call(inputs, training=training, mask=mask)
         channels = (inputs.shape[-1],)
         gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
         beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=self.epsilon)
+        if together:
+            white, mean, variance = whiten_over_replicas(inputs, self.epsilon)
+            outputs = tf.cast(white * gamma + beta, inputs.dtype)
+        else:
+            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=self.epsilon)
+            variance *= _without_bessel(inputs)
         if _averages_move.get():
             self._update(self.moving_mean, mean)
-            self._update(self.moving_variance, variance * _without_bessel(inputs))
+            self._update(self.moving_variance, variance)
         return outputs
 
-    def _call_of_keras(self, inputs, training, mask):
-        moves = training and self.trainable and not _averages_move.get()
-        kept = [(average, tf.convert_to_tensor(average)) for average in self.non_trainable_variables] if moves else []
-        outputs = super().call(inputs, training=training, mask=mask)
-        for average, value in kept:
-            average.assign(value)
-        return outputs
-
-    def _can_be_fused(self, inputs) -> bool:
-        last = self.axis in (-1, 3) and inputs.shape.rank == 4
-        together = self.synchronized and tf.distribute.get_strategy().num_replicas_in_sync > 1
-        return last and not (together or self.renorm) and inputs.dtype.name in FUSED_TYPES
+    def _is_computed_here(self, inputs, together: bool) -> bool:
+        rank = inputs.shape.rank
+        last = self.axis in (-1, rank - 1) and (together or rank == 4)
+        return last and not self.renorm and inputs.dtype.name in TYPES
 
     def _update(self, average: keras.Variable, value: tf.Tensor) -> None:
         average.assign(average * self.momentum + tf.cast(value, average.dtype) * (1.0 - self.momentum))

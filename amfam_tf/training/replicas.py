@@ -47,6 +47,27 @@ def means_over_replicas(means: Mapping[str, tf.Tensor], cases: tf.Tensor) -> tup
     return {name: one / total for name, one in zip(means, sums, strict=True)}, total
 
 
+def with_a_case(inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+    """Returns the network's inputs [n_r, ...], with a blank case where this replica has none.
+
+    TensorFlow's convolutions cannot all do without: those of oneDNN give 0 images the shape of their input.
+    """
+    if _context() is None:
+        return inputs
+    filled = {}
+    for name, value in inputs.items():
+        missing = 1 - tf.minimum(tf.shape(value)[0], 1)
+        filled[name] = tf.concat([value, tf.zeros((missing, *value.shape[1:]), value.dtype)], axis=0)
+    return filled
+
+
+def without_blank(outputs: Mapping[str, tf.Tensor], cases: tf.Tensor) -> Mapping[str, tf.Tensor]:
+    """Returns the network's outputs for the n_r cases, int [], of this replica, without that of a blank one."""
+    if _context() is None:
+        return outputs
+    return {name: value[:cases] for name, value in outputs.items()}
+
+
 def _context() -> tf.distribute.ReplicaContext | None:
     """Returns the context of this replica if there are others."""
     context = tf.distribute.get_replica_context()

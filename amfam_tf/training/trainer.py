@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from amfam_tf.layers.shared_moments import weighing_values
 from amfam_tf.models.lesion_model import LesionModel, Stage
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.losses import Loss, Tensors
-from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas
+from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas, with_a_case, without_blank
 
 TOTAL = "loss"
 
@@ -48,7 +49,9 @@ class Trainer(keras.Model):
         return list(self._trackers.values())
 
     def call(self, inputs, training=False):
-        return self.network({key: inputs[key] for key in self.network.input}, training=training)
+        wanted = {key: inputs[key] for key in self.network.input}
+        outputs = self.network(with_a_case(wanted), training=training)
+        return without_blank(outputs, tf.shape(next(iter(wanted.values())))[0])
 
     def enter_stage(self, stage: Stage) -> None:
         """Makes a stage the one that the following steps train in.
@@ -88,11 +91,13 @@ class Trainer(keras.Model):
         return losses
 
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss = self.compute_losses(batch, training=True)[TOTAL]
-            scaled_loss = self.optimizer.scale_loss(part_of_mean(loss, _cases(batch)))
         variables = self.trainable_variables
-        gradients = sum_over_replicas(tape.gradient(scaled_loss, variables))
+        # The gradient too: it computes parts of the network again.
+        with weighing_values(tf.minimum(_cases(batch), 1.0)):
+            with tf.GradientTape() as tape:
+                loss = self.compute_losses(batch, training=True)[TOTAL]
+                scaled_loss = self.optimizer.scale_loss(part_of_mean(loss, _cases(batch)))
+            gradients = sum_over_replicas(tape.gradient(scaled_loss, variables))
         self.optimizer.apply_gradients(self._updates(gradients, variables))
         return self.get_metrics_result()
 
