@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from amfam_tf.errors import UserError
+from amfam_tf.errors import RunError, UserError
 
 
 @contextlib.contextmanager
@@ -23,6 +23,28 @@ def locked_file(path: Path, refusal: UserError) -> Iterator[None]:
     """
     with path.open("w") as handle:
         _hold(handle.fileno(), refusal)
+        yield
+
+
+@contextlib.contextmanager
+def locked_runs(lock: Path, folder: Path, name: str) -> Iterator[None]:
+    """Makes a folder of one or more runs and holds it for this process, by a file in it.
+
+    Args:
+        lock: the file.
+        folder: to make: that of the lock or one below it.
+        name: of what is held, for the message.
+
+    Raises:
+        RunError: another process holds it, or it cannot be written.
+    """
+    in_use = RunError(f"{name} is in use by another process: wait for it or stop it")
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked_file(lock, in_use))
+        except OSError as error:
+            raise RunError(f"cannot write to {name}: {error.strerror}") from error
         yield
 
 

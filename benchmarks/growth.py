@@ -11,10 +11,8 @@ per case does not depend on their number. A folder of a size is removed when its
 import argparse
 import csv
 import json
-import os
 import pickle
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -176,10 +174,7 @@ def measure_here(part: str, data: Path, scratch: Path) -> dict[str, float]:
 
 def measure(part: str, data: Path, scratch: Path) -> dict[str, float]:
     """As `measure_here`, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--part", part, "--data", str(data), "--folder", str(scratch)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, cwd=wire.ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return wire.measured_apart("benchmarks.growth", "--part", part, "--data", data, "--folder", scratch)
 
 
 def slope(sizes: Sequence[int], values: Sequence[float]) -> float:

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -34,10 +33,9 @@ Result = Mapping[str, float]
 def peak_of(pid: int) -> float:
     """Returns the most that a process has held so far, GiB; 0 if it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
+        return wire.peak_memory_gib(pid)
+    except OSError:
         return 0.0
-    return max((int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM:")), default=0.0)
 
 
 def descendants(pid: int) -> list[int]:
@@ -85,11 +83,9 @@ def measure_here(data: Path, out: Path, workers: int) -> dict[str, float]:
 
 def measure(data: Path, out: Path, workers: int) -> dict[str, float]:
     """As `measure_here`, in a process of its own, with its wall seconds."""
-    command = [sys.executable, "-m", "benchmarks.ingest", "--measure", str(data), str(out), str(workers)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=wire.ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True)
-    return {**json.loads(done.stdout.splitlines()[-1]), "seconds": time.perf_counter() - started}
+    result = wire.measured_apart("benchmarks.ingest", "--measure", data, out, workers)
+    return {**result, "seconds": time.perf_counter() - started}
 
 
 def run_all(folder: Path, sizes: Sequence[int], workers: Sequence[int], pixels: tuple[int, int]) -> dict[Any, Result]:

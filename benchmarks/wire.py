@@ -96,9 +96,18 @@ def answer(requests: Mapping[str, Callable[..., Any]]) -> None:
         answers.flush()
 
 
-def peak_memory_gib() -> float:
-    """Returns the largest resident memory of this process so far (VmHWM), GiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def peak_memory_gib(process: int | str = "self") -> float:
+    """Returns the largest resident memory of a process so far (VmHWM), GiB; OSError if it has ended."""
+    status = Path(f"/proc/{process}/status")
+    for line in status.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 2**20
-    raise OSError("/proc/self/status has no line VmHWM")
+    raise OSError(f"{status} has no line VmHWM")
+
+
+def measured_apart(module: str, *arguments: object) -> Any:
+    """Runs `python -m MODULE ARGUMENTS` to its end and returns the JSON in the last line that it prints."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])

@@ -6,7 +6,7 @@ it later.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from amfam_tf import models
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation.files import write_text
-from amfam_tf.locks import locked_file
+from amfam_tf.locks import locked_runs
 from amfam_tf.training.run_folder import RunFolder
 
 MOST_DIFFERENCES = 5
@@ -92,21 +92,13 @@ class GridFolder:
         """Returns the run folder of a cell."""
         return RunFolder(self.path / "runs" / cell.name)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager:
         """Holds the folder for this process; the lock ends with the process, however it ends.
 
         Raises:
             RunError: another process holds it, or the folder cannot be written.
         """
-        in_use = RunError(f"{self.path} is in use by another process: wait for it or stop it")
-        with contextlib.ExitStack() as held:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked_file(self.path / ".lock", in_use))
-            except OSError as error:
-                raise RunError(f"cannot write to {self.path}: {error.strerror}") from error
-            yield
+        return locked_runs(self.path / ".lock", self.path, str(self.path))
 
     def claim(self, purpose: Purpose) -> None:
         """Writes grid.yaml into a new folder; in an old one, checks that it is for the same.

@@ -36,29 +36,44 @@ def check_out(out: str) -> Path:
 
 @contextlib.contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Gives an empty folder that gets the name `out` when the body ends; an error removes it.
-
-    What a process that was killed has left behind is removed first.
+    """As `complete_folder`, for records.
 
     Raises:
         DataError: another process is writing there, or the folder cannot be made.
     """
+    try:
+        with complete_folder(out, "is writing these records") as folder:
+            yield folder
+    except OSError as error:
+        raise DataError(f"cannot write records to {out}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def complete_folder(out: Path, use: str) -> Iterator[Path]:
+    """Gives an empty folder that gets the name `out` when the body ends; an error removes it.
+
+    What a process that was killed has left behind is removed first.
+
+    Args:
+        out: where nothing is yet.
+        use: what another process does that is at work on it, for the message.
+
+    Raises:
+        DataError: another process is at work on it.
+        OSError: the folder cannot be made.
+    """
     partial = out.with_name(f".{out.name}.partial")
     # A name of its own: a worker that outlives its killed pipeline by seconds must not write among our files.
     folder = partial / uuid.uuid4().hex
-    in_use = DataError(f"{partial} is in use: another process is writing these records")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with locked_folder(partial, in_use):
-            try:
-                _empty(partial)
-                folder.mkdir()
-                yield folder
-                put_in_place(folder, out)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise DataError(f"cannot write records to {out}: {error.strerror or error}") from error
+    partial.mkdir(parents=True, exist_ok=True)
+    with locked_folder(partial, DataError(f"{partial} is in use: another process {use}")):
+        try:
+            _empty(partial)
+            folder.mkdir()
+            yield folder
+            put_in_place(folder, out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _empty(folder: Path) -> None:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from amfam_tf.layers.shared_moments import several_replicas, whiten_over_replicas
+from amfam_tf.layers.shared_moments import replica_among_others, whiten_over_replicas
 
 TYPES = ("float32", "bfloat16", "float16")
 _averages_move = contextvars.ContextVar("averages_move", default=True)
@@ -43,7 +43,7 @@ class BatchNormalization(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
-        together = self.synchronized and several_replicas()
+        together = self.synchronized and replica_among_others() is not None
         if mask is not None or not self._is_computed_here(inputs, together):
             if not _averages_move.get():
                 raise ValueError(f"Layer {self.name} cannot be computed again: Keras would move its averages twice.")

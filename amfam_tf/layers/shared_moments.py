@@ -20,10 +20,10 @@ def weighing_values(weight: tf.Tensor) -> Iterator[None]:
         _weight.reset(token)
 
 
-def several_replicas() -> bool:
-    """Returns whether this is one of several replicas; not so while a graph is only described."""
+def replica_among_others() -> tf.distribute.ReplicaContext | None:
+    """Returns the context of this replica if there are others; None too while a graph is only described."""
     context = tf.distribute.get_replica_context()
-    return context is not None and context.num_replicas_in_sync > 1
+    return context if context is not None and context.num_replicas_in_sync > 1 else None
 
 
 def whiten_over_replicas(inputs: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -38,7 +38,7 @@ def whiten_over_replicas(inputs: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, 
         inputs: x, this replica's values [..., c]; there may be none.
         epsilon: added to the variance.
     """
-    context = tf.distribute.get_replica_context()
+    context = replica_among_others()
     values = tf.cast(inputs, tf.float32)
     axes = list(range(values.shape.rank - 1))
     weight = 1.0 if _weight.get() is None else _weight.get()

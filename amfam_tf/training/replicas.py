@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from amfam_tf.layers.shared_moments import replica_among_others
+
 
 def sum_over_replicas(tensors: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
     """Returns the sums over all replicas; None stays None."""
-    context = _context()
+    context = replica_among_others()
     if context is None:
         return list(tensors)
     sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, [one for one in tensors if one is not None]))
@@ -27,7 +29,7 @@ def part_of_mean(mean: tf.Tensor, cases: tf.Tensor) -> tf.Tensor:
         mean: over this replica's cases, float32 [].
         cases: n_r, float32 [].
     """
-    if _context() is None:
+    if replica_among_others() is None:
         return mean
     return mean * (cases / sum_over_replicas([cases])[0])
 
@@ -39,7 +41,7 @@ def means_over_replicas(means: Mapping[str, tf.Tensor], cases: tf.Tensor) -> tup
         means: over this replica's cases, float32 []; ignored where it has none.
         cases: n_r, float32 [].
     """
-    if _context() is None:
+    if replica_among_others() is None:
         return means, cases
     sums = [tf.where(cases > 0, mean * cases, 0.0) for mean in means.values()]
     # One vector: a message between machines takes its time however short it is.
@@ -52,7 +54,7 @@ def with_a_case(inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
 
     TensorFlow's convolutions cannot all do without: those of oneDNN give 0 images the shape of their input.
     """
-    if _context() is None:
+    if replica_among_others() is None:
         return inputs
     filled = {}
     for name, value in inputs.items():
@@ -61,14 +63,9 @@ def with_a_case(inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
     return filled
 
 
-def without_blank(outputs: Mapping[str, tf.Tensor], cases: tf.Tensor) -> Mapping[str, tf.Tensor]:
-    """Returns the network's outputs for the n_r cases, int [], of this replica, without that of a blank one."""
-    if _context() is None:
+def without_blank(outputs: Mapping[str, tf.Tensor], inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+    """Returns the network's outputs for this replica's own inputs [n_r, ...], without that for a blank case."""
+    if replica_among_others() is None:
         return outputs
+    cases = tf.shape(next(iter(inputs.values())))[0]
     return {name: value[:cases] for name, value in outputs.items()}
-
-
-def _context() -> tf.distribute.ReplicaContext | None:
-    """Returns the context of this replica if there are others."""
-    context = tf.distribute.get_replica_context()
-    return context if context is not None and context.num_replicas_in_sync > 1 else None

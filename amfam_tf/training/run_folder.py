@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
-from amfam_tf.locks import locked_file
+from amfam_tf.locks import locked_runs
 
 MAX_DIFFERENCES = 5
 
@@ -65,21 +65,13 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.state_file = self.checkpoints / "state.json"
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager:
         """Holds the folder for this process; the lock ends with the process, however it ends.
 
         Raises:
             RunError: another process holds it, or the folder cannot be written.
         """
-        in_use = RunError(f"run folder {self.path} is in use by another process: wait for it or stop it")
-        with contextlib.ExitStack() as held:
-            try:
-                self.checkpoints.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked_file(self.path / ".lock", in_use))
-            except OSError as error:
-                raise RunError(f"cannot write to run folder {self.path}: {error.strerror}") from error
-            yield
+        return locked_runs(self.path / ".lock", self.checkpoints, f"run folder {self.path}")
 
     def open(self, config: Config, fingerprint: str) -> RunState:
         """Checks that the folder is empty, or was begun with this configuration and data; changes nothing.

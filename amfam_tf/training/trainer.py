@@ -50,8 +50,7 @@ class Trainer(keras.Model):
 
     def call(self, inputs, training=False):
         wanted = {key: inputs[key] for key in self.network.input}
-        outputs = self.network(with_a_case(wanted), training=training)
-        return without_blank(outputs, tf.shape(next(iter(wanted.values())))[0])
+        return without_blank(self.network(with_a_case(wanted), training=training), wanted)
 
     def enter_stage(self, stage: Stage) -> None:
         """Makes a stage the one that the following steps train in.

@@ -1,16 +1,17 @@
 """The folder of results: new, or the same batch prediction again; one process at a time."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
+from amfam_tf.ingest.output import complete_folder
 from amfam_tf.locks import locked_folder
 from amfam_tf.serving.batch import plan
 from amfam_tf.serving.batch.source import Source
-from amfam_tf.serving.publish import put_in_place
+
+IN_USE = "predicts into it"
 
 
 @contextlib.contextmanager
@@ -31,28 +32,12 @@ def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterato
     path = Path(out).absolute()
     try:
         if not path.exists():
-            _make(path, manifest, source)
+            with complete_folder(path, IN_USE) as folder:
+                plan.write(manifest, source, folder)
         plan.check_same(plan.read(path), manifest, path)
-        with locked_folder(path, _in_use(path)):
+        with locked_folder(path, DataError(f"{path} is in use: another process {IN_USE}")):
             for leftover in path.glob(".*.partial"):
                 leftover.unlink(missing_ok=True)
             yield path
     except OSError as error:
         raise DataError(f"cannot write to {out}: {error.strerror or error}") from error
-
-
-def _make(path: Path, manifest: plan.Manifest, source: Source) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    with locked_folder(partial, _in_use(partial)):
-        for entry in partial.iterdir():  # of a process that was killed
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        try:
-            plan.write(manifest, source, partial)
-            put_in_place(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _in_use(folder: Path) -> DataError:
-    return DataError(f"{folder} is in use: another process predicts into it")
