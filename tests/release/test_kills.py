@@ -111,7 +111,7 @@ def test_sigkill_in_each_step(quick, tmp_path, tiny_source):  # noqa: ARG001
     )
     print(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("killed: True") >= 1, "all had ended before the signal"
+    assert done.stdout.count("killed: True") >= len(STEPS) - 2, "most of them were still running"
     check_nothing_is_half_written(folder)
     other = tmp_path / "unbroken"
     pipeline.run(configuration.parse(stand_ins.config_text(other, tiny_source), "release.yaml"), lambda _: None)
