@@ -49,5 +49,8 @@ def normalize_min_max(maps: tf.Tensor) -> tf.Tensor:
     low = tf.reduce_min(maps, axis=(1, 2), keepdims=True)
     high = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
     constant = high - low <= ROUNDING * tf.maximum(tf.abs(low), tf.abs(high))
-    span = tf.where(constant, tf.ones_like(low), high - low)
-    return tf.where(constant, tf.zeros_like(maps), (maps - low) / span)
+    # Its maximum is high - low. Of high itself the gradient would be a third term of that of the maps, and the order of
+    # adding three is not fixed.
+    lifted = maps - low
+    span = tf.where(constant, tf.ones_like(low), tf.reduce_max(lifted, axis=(1, 2), keepdims=True))
+    return tf.where(constant, tf.zeros_like(maps), lifted / span)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from amfam_tf.layers.shared_moments import weighing_values
 from amfam_tf.models.lesion_model import LesionModel, Stage
 from amfam_tf.tasks import TASKS
-from amfam_tf.training.losses import Loss, Tensors
+from amfam_tf.training.losses import Loss, Tensors, sum_in_order
 from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas, with_a_case, without_blank
 
 TOTAL = "loss"
@@ -84,7 +84,7 @@ class Trainer(keras.Model):
         outputs = self(batch, training=training)
         terms = {name: loss(batch, outputs) for name, loss in self.losses_by_name.items()}
         minimised = terms if self._stage.losses is None else self._stage.losses
-        total = tf.add_n([self.losses_by_name[name].weight * terms[name] for name in minimised])
+        total = sum_in_order([self.losses_by_name[name].weight * terms[name] for name in minimised])
         losses = {TOTAL: total, **terms}
         self._update_metrics(batch, outputs, losses)
         return losses
@@ -112,7 +112,7 @@ class Trainer(keras.Model):
 
     def _update_metrics(self, batch: Tensors, outputs: Tensors, losses: Tensors) -> None:
         accuracies = {f"accuracy_{task.name}": _accuracy(batch[task.name], outputs[task.name]) for task in TASKS}
-        accuracies["accuracy"] = tf.add_n(list(accuracies.values())) / len(TASKS)
+        accuracies["accuracy"] = sum_in_order(list(accuracies.values())) / len(TASKS)
         means, cases = means_over_replicas({**losses, **accuracies}, _cases(batch))
         for name, value in means.items():
             self._trackers[name].update_state(value, sample_weight=cases)

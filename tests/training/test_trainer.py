@@ -42,6 +42,20 @@ def gradients_of(trainer, batch, name="loss"):
     return {id(variable): gradient.numpy() for variable, gradient in zip(variables, found, strict=True)}
 
 
+def test_sums_are_added_in_an_order_that_does_not_depend_on_time(trainer, batch):
+    """Equal seeds, equal bits, however busy the machine is.
+
+    AddN adds into the first of its terms that nobody else reads any more. Two terms may change places, three may not:
+    of three and more the first must have no other reader, and a buffer of its own.
+    """
+    of_others = {"Identity", "Reshape", "Snapshot", "Squeeze", "ExpandDims"}
+    graph = tf.function(trainer.train_step).get_concrete_function(batch).graph
+    sums = [op for op in graph.get_operations() if op.type == "AddN" and len(op.inputs) > 2]
+    firsts = [op.inputs[0] for op in sums]
+    assert sorted(len(op.inputs) for op in sums) == [5, 5, 8], "of both pictures' features, and of the pooled"
+    assert [first.op.name for first in firsts if len(first.consumers()) > 1 or first.op.type in of_others] == []
+
+
 def forward(trainer, batch):
     outputs = trainer.network({name: batch[name] for name in MODALITIES}, training=True)
     return {name: value.numpy() for name, value in outputs.items()}
