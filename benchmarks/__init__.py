@@ -16,3 +16,8 @@ memory with the number of cases).
 Results: docs/performance.md, docs/performance_growth.md, docs/serving_server.md,
 docs/batch_predict.md.
 """
+
+from amfam_tf.fast_kernels import prefer_fast_kernels
+
+# As the command line does, before any of them imports TensorFlow.
+prefer_fast_kernels()

@@ -2,6 +2,11 @@
 
 import pytest
 
+from amfam_tf.fast_kernels import prefer_fast_kernels
+
+# As the command line does, before any test imports TensorFlow.
+prefer_fast_kernels()
+
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory):

@@ -15,6 +15,7 @@ import click
 from amfam_tf import __version__, storage
 from amfam_tf.cli.quiet import quiet_tensorflow
 from amfam_tf.errors import UserError
+from amfam_tf.fast_kernels import prefer_fast_kernels
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -139,6 +140,7 @@ def amfam_tf() -> None:
 def prepare_environment() -> None:
     """Sets what TensorFlow and Keras read when they are imported."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    prefer_fast_kernels()
     quiet_tensorflow()
 
 
