@@ -47,10 +47,8 @@ def normalize_min_max(maps: tf.Tensor) -> tf.Tensor:
     stretched to [0, 1].
     """
     low = tf.reduce_min(maps, axis=(1, 2), keepdims=True)
-    high = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
-    constant = high - low <= ROUNDING * tf.maximum(tf.abs(low), tf.abs(high))
-    # Its maximum is high - low. Of high itself the gradient would be a third term of that of the maps, and the order of
-    # adding three is not fixed.
     lifted = maps - low
-    span = tf.where(constant, tf.ones_like(low), tf.reduce_max(lifted, axis=(1, 2), keepdims=True))
-    return tf.where(constant, tf.zeros_like(maps), lifted / span)
+    # Not of the maps: their gradient would have a third term, and the order of adding three is not fixed.
+    span = tf.reduce_max(lifted, axis=(1, 2), keepdims=True)
+    constant = span <= ROUNDING * tf.maximum(tf.abs(low), tf.abs(low + span))
+    return tf.where(constant, tf.zeros_like(maps), lifted / tf.where(constant, tf.ones_like(low), span))

@@ -18,8 +18,6 @@ stays near the processor, and the memory does not grow with the batch. Small one
 The fastest of the ways that benchmarks/upsample_conv.py compares: docs/performance.md.
 """
 
-import functools
-import operator
 from collections.abc import Callable, Sequence
 
 import keras
@@ -121,8 +119,8 @@ def _gradients(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, scale:
 def _block(products: Sequence[tf.Tensor], axis: int, scale: int) -> list[tf.Tensor]:
     """Returns the first, inner (if scale > 2) and last output pixels along `axis` for the products of three taps."""
     before, own, after = products
-    # Of two terms each, with the new tensor first: tf.add_n of three or more adds in the order in which other readers
-    # of its terms let go of them, and so would equal seeds give other last digits.
+    # Of two terms each, with the new tensor first: tf.add_n adds three or more in the order in which others have read
+    # them, so that equal seeds would give other last digits on a busy machine.
     upper = before + own
     first, last = _shift(before, axis, 1) + (own + after), _shift(after, axis, -1) + upper
     return [first, last] if scale == 2 else [first, upper + after, last]
@@ -137,7 +135,7 @@ def _block_gradient(pixels: Sequence[tf.Tensor], axis: int) -> list[tf.Tensor]:
     """Returns the gradients of three taps' products for those of a block's pixels along `axis`; undoes `_block`."""
     first, *inner, last = pixels
     # Of two terms each, for the reason that `_block` gives.
-    inner = [functools.reduce(operator.add, inner)] if inner else []
+    inner = [sum(inner[1:], inner[0])] if inner else []
     upper, lower = sum(inner, first), sum(inner, last)
     return [_shift(first, axis, -1) + lower, first + lower, _shift(last, axis, 1) + upper]
 

@@ -42,6 +42,11 @@ def gradients_of(trainer, batch, name="loss"):
     return {id(variable): gradient.numpy() for variable, gradient in zip(variables, found, strict=True)}
 
 
+def forward(trainer, batch):
+    outputs = trainer.network({name: batch[name] for name in MODALITIES}, training=True)
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
 def test_sums_are_added_in_an_order_that_does_not_depend_on_time(trainer, batch):
     """Equal seeds, equal bits, however busy the machine is.
 
@@ -54,11 +59,6 @@ def test_sums_are_added_in_an_order_that_does_not_depend_on_time(trainer, batch)
     firsts = [op.inputs[0] for op in sums]
     assert sorted(len(op.inputs) for op in sums) == [5, 5, 8], "of both pictures' features, and of the pooled"
     assert [first.op.name for first in firsts if len(first.consumers()) > 1 or first.op.type in of_others] == []
-
-
-def forward(trainer, batch):
-    outputs = trainer.network({name: batch[name] for name in MODALITIES}, training=True)
-    return {name: value.numpy() for name, value in outputs.items()}
 
 
 @pytest.mark.parametrize("group", OBJECTIVES)
