@@ -257,7 +257,7 @@ def _augment_pair(
     """Returns both pictures as float32 [S, S, 3] in [0, 1], each with draws of its own."""
     return {
         name: augment.augment(
-            images.to_unit_range(pictures[name]),
+            pictures[name],
             augment.augmentation_seed(config.seed, epoch, case_num, name, occurrence),
             config.augmentation,
         )

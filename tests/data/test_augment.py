@@ -5,14 +5,26 @@ import pytest
 import tensorflow as tf
 
 from amfam_tf.config import AugmentationConfig
-from amfam_tf.data.augment import augment, augmentation_seed, pad_and_crop, transform
+from amfam_tf.data.augment import augment, augmentation_seed, transform
+from amfam_tf.data.images import to_unit_range
 
 SIZE = 31
 NOTHING = {"pad": 0, "rotation_degrees": 0.0, "vertical_flip": 0.0, "horizontal_flip": 0.0}
 
 
 def noise(size: int = SIZE) -> tf.Tensor:
-    return tf.constant(np.random.default_rng(1).random((size, size, 3), dtype=np.float32))
+    return tf.constant(np.random.default_rng(1).integers(0, 256, (size, size, 3), dtype=np.uint8))
+
+
+def white(size: int = SIZE) -> tf.Tensor:
+    return tf.fill((size, size, 3), tf.constant(255, tf.uint8))
+
+
+def change(
+    picture, radians=0.0, vertical=False, horizontal=False, shift=(0, 0), interpolation="bilinear"
+) -> np.ndarray:
+    arguments = (tf.constant(shift), tf.constant(radians, tf.float32), tf.constant(vertical), tf.constant(horizontal))
+    return transform(tf.constant(picture), *arguments, interpolation=interpolation).numpy()
 
 
 def run_eagerly(image: tf.Tensor, seeds: list[tf.Tensor], config: AugmentationConfig) -> list[np.ndarray]:
@@ -38,7 +50,7 @@ both_ways = pytest.mark.parametrize("run", [run_eagerly, run_in_dataset], ids=["
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 def test_shape_and_range_stay(run, interpolation):
     config = AugmentationConfig(pad=5, horizontal_flip=0.5, rotation_interpolation=interpolation)
-    for image in (noise(), tf.ones((SIZE, SIZE, 3))):
+    for image in (noise(), white()):
         for result in run(image, some_seeds(20), config):
             assert result.shape == (SIZE, SIZE, 3)
             assert result.dtype == np.float32
@@ -48,7 +60,7 @@ def test_shape_and_range_stay(run, interpolation):
 @both_ways
 def test_corners_that_rotation_empties_are_black_and_the_centre_is_not(run):
     config = AugmentationConfig(pad=0, rotation_degrees=45.0)
-    results = np.stack(run(tf.ones((SIZE, SIZE, 3)), some_seeds(30), config))
+    results = np.stack(run(white(), some_seeds(30), config))
     assert (results == 0.0).any(axis=(1, 2, 3)).mean() > 0.8
     assert (results[:, SIZE // 2, SIZE // 2] > 0.999).all()
 
@@ -59,68 +71,93 @@ def test_without_any_change_a_picture_stays_exactly(run, interpolation):
     config = AugmentationConfig(**NOTHING, rotation_interpolation=interpolation)
     for size in (SIZE, 32):
         for result in run(noise(size), some_seeds(5), config):
-            np.testing.assert_array_equal(result, noise(size))
+            np.testing.assert_array_equal(result, to_unit_range(noise(size)))
 
 
 def test_disabled_changes_nothing():
     config = AugmentationConfig(enabled=False)
-    np.testing.assert_array_equal(run_eagerly(noise(), some_seeds(1), config)[0], noise())
+    np.testing.assert_array_equal(run_eagerly(noise(), some_seeds(1), config)[0], to_unit_range(noise()))
 
 
 @both_ways
 @pytest.mark.parametrize(("flip", "axis"), [("vertical_flip", 0), ("horizontal_flip", 1)])
 def test_a_flip_that_is_certain_is_exact(run, flip, axis):
     for result in run(noise(), some_seeds(5), AugmentationConfig(**NOTHING | {flip: 1.0})):
-        np.testing.assert_array_equal(result, np.flip(noise(), axis))
+        np.testing.assert_array_equal(result, np.flip(to_unit_range(noise()), axis))
 
 
 @pytest.mark.parametrize("size", [SIZE, 32])
 @pytest.mark.parametrize("quarters", [-2, -1, 1, 2])
 def test_quarter_turns_are_counter_clockwise(size, quarters):
-    turned = transform(noise(size), quarters * np.pi / 2, vertical=False, horizontal=False)
+    turned = change(noise(size), quarters * np.pi / 2)
     # The outermost rows may lie 1e-6 outside after rounding, which costs them as much of their value.
-    np.testing.assert_allclose(turned, np.rot90(noise(size), quarters), atol=2e-5)
+    np.testing.assert_allclose(turned, np.rot90(to_unit_range(noise(size)), quarters), atol=2e-5)
 
 
 def test_mirroring_comes_after_rotating():
-    turned = transform(noise(), np.pi / 2, vertical=True, horizontal=False)
-    np.testing.assert_allclose(turned, np.flip(np.rot90(noise()), 0), atol=2e-5)
-    turned = transform(noise(), np.pi / 2, vertical=False, horizontal=True)
-    np.testing.assert_allclose(turned, np.flip(np.rot90(noise()), 1), atol=2e-5)
+    turned = change(noise(), np.pi / 2, vertical=True)
+    np.testing.assert_allclose(turned, np.flip(np.rot90(to_unit_range(noise())), 0), atol=2e-5)
+    turned = change(noise(), np.pi / 2, horizontal=True)
+    np.testing.assert_allclose(turned, np.flip(np.rot90(to_unit_range(noise())), 1), atol=2e-5)
 
 
 def test_a_spot_moves_by_the_angle():
-    spot = np.zeros((61, 61, 3), np.float32)
-    spot[29:32, 49:52] = 1.0  # 20 pixels to the right of the centre
-    turned = transform(tf.constant(spot), np.deg2rad(30.0), vertical=False, horizontal=False).numpy()[..., 0]
+    spot = np.zeros((61, 61, 3), np.uint8)
+    spot[29:32, 49:52] = 255  # 20 pixels to the right of the centre
+    turned = change(spot, np.deg2rad(30.0))[..., 0]
     row, column = (np.average(index, weights=turned) for index in np.indices(turned.shape))
     # Counter-clockwise: up, where row numbers are smaller.
     np.testing.assert_allclose([row, column], [30 - 20 * 0.5, 30 + 20 * np.sqrt(0.75)], atol=0.05)
 
 
 def test_bilinear_rotation_reads_between_pixels_and_nearest_does_not():
-    stripes = tf.constant(np.tile((np.arange(SIZE) % 2).astype(np.float32)[:, None, None], (1, SIZE, 3)))
-    turned = {
-        kind: transform(stripes, 0.3, vertical=False, horizontal=False, interpolation=kind).numpy()
-        for kind in ("bilinear", "nearest")
-    }
+    stripes = np.tile((255 * (np.arange(SIZE) % 2)).astype(np.uint8)[:, None, None], (1, SIZE, 3))
+    turned = {kind: change(stripes, 0.3, interpolation=kind) for kind in ("bilinear", "nearest")}
     assert set(np.unique(turned["nearest"])) == {0.0, 1.0}
     assert ((turned["bilinear"] > 0.1) & (turned["bilinear"] < 0.9)).mean() > 0.3
 
 
-def test_pad_and_crop_by_hand():
-    image = noise(4)
-    np.testing.assert_array_equal(pad_and_crop(image, 2, tf.constant([2, 2])), image)
-    moved = pad_and_crop(image, 2, tf.constant([0, 3])).numpy()
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_shift_by_hand(interpolation):
+    picture = noise(4)
+    moved = change(picture, shift=(-2, 1), interpolation=interpolation)
     expected = np.zeros((4, 4, 3), np.float32)
-    expected[2:, :3] = image[:2, 1:]
+    expected[2:, :3] = to_unit_range(picture)[:2, 1:]
     np.testing.assert_array_equal(moved, expected)
+
+
+def test_what_the_shift_cut_off_does_not_come_back_by_turning():
+    # Moved to the right by 10 of 31 columns, then turned upside down: the place of the cut columns stays empty.
+    turned = change(white(), np.pi, shift=(0, -10))
+    assert turned[:, : SIZE - 10].min() > 0.999
+    assert turned[:, SIZE - 10 :].max() < 1e-4
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_all_at_once_is_one_after_the_other(interpolation):
+    """TensorFlow's own ops, in the order that the module promises."""
+    shift, radians, size = (3, -5), 0.6, 32
+    padded = np.pad(to_unit_range(noise(size)), ((5, 5), (5, 5), (0, 0)))
+    crop = padded[5 + shift[0] :, 5 + shift[1] :][:size, :size]
+    cos, sin, centre = np.cos(radians), np.sin(radians), (size - 1) / 2
+    matrix = [cos, -sin, centre * (1 - cos + sin), sin, cos, centre * (1 - sin - cos), 0, 0]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=crop[np.newaxis],
+        transforms=tf.constant([matrix], tf.float32),
+        output_shape=(size, size),
+        fill_value=0.0,
+        interpolation=interpolation.upper(),
+        fill_mode="CONSTANT",
+    )
+    expected = np.flip(turned[0], (0, 1))
+    result = change(noise(size), radians, True, True, shift, interpolation)
+    np.testing.assert_allclose(result, expected, atol=2e-5)
 
 
 def test_crops_cover_the_whole_range_evenly():
     config = AugmentationConfig(**NOTHING | {"pad": 2})
-    image = np.zeros((9, 9, 3), np.float32)
-    image[4, 4] = 1.0
+    image = np.zeros((9, 9, 3), np.uint8)
+    image[4, 4] = 255
     results = np.stack(run_in_dataset(tf.constant(image), some_seeds(1000), config))[..., 0]
     counts = results.sum(axis=0)
     assert counts.sum() == 1000
@@ -132,8 +169,8 @@ def test_crops_cover_the_whole_range_evenly():
 def test_angles_and_flips_cover_their_range():
     config = AugmentationConfig(pad=0, rotation_degrees=45.0, vertical_flip=0.25, horizontal_flip=0.5)
     # Two spots of different brightness on the axes show the angle and both mirrorings.
-    image = np.zeros((61, 61, 3), np.float32)
-    image[29:32, 49:52, 0] = image[9:12, 29:32, 1] = 1.0
+    image = np.zeros((61, 61, 3), np.uint8)
+    image[29:32, 49:52, 0] = image[9:12, 29:32, 1] = 255
     results = np.stack(run_in_dataset(tf.constant(image), some_seeds(600), config))
     rows, columns = np.indices((61, 61)) - 30
     right = np.einsum("nij,ij->n", results[..., 0], columns) / 9
