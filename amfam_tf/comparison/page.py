@@ -97,10 +97,11 @@ def forest_picture(outcome: Outcome) -> Picture:
         for section in outcome.sections
         for result in section.results
     ]
+    line = "; line: AMFAM" if any(section.reference for section in outcome.sections) else ""
     return Picture(
         name="accuracy",
         png=figure_style.to_png(draw_forest(outcome)),
         title="Accuracy of the methods",
         alternative=f"Mean accuracy of each method in percent: {'; '.join(best)}.",
-        caption="Dot: mean over the seeds; bar: its 95 % interval; upright marks: single runs; line: AMFAM.",
+        caption=f"Dot: mean over the seeds; bar: its 95 % interval; upright marks: single runs{line}.",
     )

@@ -269,5 +269,7 @@ def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     # Order is part of a run's identity.
     options.deterministic = True
+    # The first batches are read while the train step is traced, not after it.
+    options.experimental_warm_start = True
     # Prepare the next batches while the model works on this one.
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

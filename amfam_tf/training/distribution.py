@@ -29,6 +29,9 @@ from amfam_tf.training.cluster import VARIABLE, Cluster, read_cluster
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 
+PREFETCHED_BATCHES = 2
+"""One that the device takes next, one that is on its way."""
+
 LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -78,10 +81,19 @@ class Distribution:
         """Returns the context in which the network and its optimiser are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def distribute(self, make: Callable[[Share], tf.data.Dataset]) -> Any:
-        """Returns the dataset that `make` gives for this worker's share, for Keras; endless with several replicas."""
+    def distribute(self, make: Callable[[Share], tf.data.Dataset], counted: bool = True) -> Any:
+        """Returns the dataset that `make` gives for this worker's share, for Keras; endless with several replicas.
+
+        The next batches wait in the memory of the replicas' devices. For the GPU of a single replica that is so only
+        where Keras need not know how many batches there are.
+
+        Args:
+            make: gives the batches of a share.
+            counted: Keras counts the batches, as it is not told their number.
+        """
         if self.replicas == 1:
-            return make(self.share)
+            gpus = tf.config.list_logical_devices("GPU")
+            return make(self.share) if counted or not gpus else prefetch(make(self.share), gpus[0].name)
         # Endless: else the workers would ask each other before each step whether anyone still has a batch.
         return self.strategy.distribute_datasets_from_function(lambda _: make(self.share).repeat())
 
@@ -166,6 +178,14 @@ class Distribution:
                 f"the workers no longer reach each other ({_reason(error)}): start the same command on all of them "
                 "again; it goes on after the last complete epoch"
             ) from error
+
+
+def prefetch(dataset: tf.data.Dataset, device: str) -> tf.data.Dataset:
+    """Returns the same batches, the next two of which are copied to a device while it works on others.
+
+    The dataset no longer knows how many there are.
+    """
+    return dataset.apply(tf.data.experimental.prefetch_to_device(device, buffer_size=PREFETCHED_BATCHES))
 
 
 SINGLE = Distribution("single")

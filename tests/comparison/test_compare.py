@@ -227,6 +227,12 @@ def test_methods_with_metadata_have_tables_of_their_own(two_sections):
     assert headings == ["method", "seeds", "accuracy ± SD", "95 %"]
 
 
+def test_the_figure_explains_the_line_of_amfam_where_there_is_one(two_sections):
+    assert page.forest_picture(two_sections).caption.endswith("single runs; line: AMFAM.")
+    without = Outcome(**{**vars(two_sections), "sections": two_sections.sections[1:]})
+    assert page.forest_picture(without).caption.endswith("single runs.")
+
+
 def test_a_method_that_takes_metadata_is_fitted_with_them_too(drawn, runner, tmp_path):
     outcome, _ = run(drawn, tmp_path, methods=("amfam", "embeddingnet"), seeds=(0,), metadata=("sex", "location"))
     name = "embeddingnet+sex+location"

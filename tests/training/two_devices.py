@@ -76,6 +76,42 @@ def assert_same(ours, theirs, tolerance=1e-4):
         np.testing.assert_allclose(other, value, rtol=0, atol=tolerance * scale, err_msg=name)
 
 
+def test_batches_wait_in_the_memory_of_the_device_and_are_the_same():
+    plain = tf.data.Dataset.from_tensor_slices(constants(random_batch(6))).batch(4)
+    waiting = distribution.prefetch(plain, tf.config.list_logical_devices("CPU")[1].name)
+    for _ in range(2):
+        found = list(waiting)
+        assert all(value.device.endswith("CPU:1") for one in found for value in one.values())
+        for ours, theirs in zip(found, plain, strict=True):
+            assert ours.keys() == theirs.keys()
+            assert all(np.array_equal(ours[key], theirs[key]) and ours[key].dtype == theirs[key].dtype for key in ours)
+
+
+def test_a_fit_takes_its_batches_from_the_memory_of_a_device(monkeypatch):
+    """One replica, as with one GPU, whose place the second CPU device takes."""
+    device = tf.config.list_logical_devices("CPU")[1]
+    alone, other = (create_trainer(models.resolve(small_config(*STEADY, method="tiny")), 2) for _ in range(2))
+    other.network.set_weights(alone.network.get_weights())
+    history = fit_six_cases(alone)
+    taken, prefetch = [], distribution.prefetch
+    monkeypatch.setattr(distribution, "prefetch", lambda dataset, name: taken.append(name) or prefetch(dataset, name))
+    with monkeypatch.context() as context:
+        context.setattr(tf.config, "list_logical_devices", lambda kind: [device] if kind == "GPU" else [])
+        again = fit_six_cases(other)
+    assert taken == [device.name]
+    assert again == history
+    assert_same(state(other), state(alone), tolerance=0.0)
+
+
+def fit_six_cases(trainer):
+    """Returns the history of two epochs of two steps each."""
+    batches = tf.data.Dataset.from_tensor_slices(constants(random_batch(6))).batch(4)
+    training = distribution.SINGLE.distribute(lambda _: batches.repeat(2), counted=False)
+    validation = distribution.SINGLE.distribute(lambda _: batches)
+    arguments = {"epochs": 2, "steps_per_epoch": 2, "shuffle": False, "verbose": 0}
+    return trainer.fit(training, validation_data=validation, **arguments).history
+
+
 def test_a_fit_of_twenty_steps_ends_as_on_one_device(tmp_path):
     """The reference is of the process that started this one; that what takes the time is recorded changes nothing."""
     data, reference, overrides = json.loads(os.environ["REPLICAS_FIT"])
