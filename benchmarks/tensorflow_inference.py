@@ -50,8 +50,8 @@ class Inference:
     def weights(self, run: str, to: str) -> dict[str, Any]:
         """Writes a run's weights by path to an .npz file; returns what PyTorch's network is built from."""
         source = read_source(Path(run), False)
-        if type(source.network).__name__ != "AMFAM" or any(value != 1.0 for value in source.temperatures.values()):
-            raise ValueError("PyTorch's network is AMFAM without temperatures")
+        if type(source.network).__name__ != "AMFAM":
+            raise ValueError(f"PyTorch's network is AMFAM; the run's is {source.network.name}")
         np.savez(to, **{weight.path: weight.numpy() for weight in network_weights(source.network)})
         backbone = source.network.parts["G"][0]
         return {
@@ -60,6 +60,7 @@ class Inference:
             "blocks": list(backbone.stackwise_blocks),
             "image_size": source.config.data.image_size,
             "tasks": {task.name: len(task.classes) for task in TASKS},
+            "temperatures": dict(source.temperatures),
         }
 
     def write_pictures(self, run: str, data: str, cases: int, to: str) -> int:

@@ -26,6 +26,7 @@ class Inference:
         with torch.no_grad():
             model.backbone.fold()
         dtype = torch.bfloat16 if bfloat16 else torch.float32
+        temperatures = config["temperatures"]
         model = model.to(dtype=dtype, memory_format=torch.channels_last)
 
         def answer(pair: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -33,7 +34,8 @@ class Inference:
                 images = {
                     key: torch.from_numpy(pair[key]).permute(0, 3, 1, 2).to(dtype).div_(255) for key in MODALITIES
                 }
-                return {name: logits.float().softmax(1).numpy() for name, logits in model(images).items()}
+                logits = model(images).items()
+                return {name: (values.float() / temperatures[name]).softmax(1).numpy() for name, values in logits}
 
         self.tasks, self.answer_pair = list(config["tasks"]), answer
 
