@@ -81,19 +81,18 @@ class Distribution:
         """Returns the context in which the network and its optimiser are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def distribute(self, make: Callable[[Share], tf.data.Dataset], counted: bool = True) -> Any:
+    def distribute(self, make: Callable[[Share], tf.data.Dataset], steps_told: bool = False) -> Any:
         """Returns the dataset that `make` gives for this worker's share, for Keras; endless with several replicas.
 
-        The next batches wait in the memory of the replicas' devices. For the GPU of a single replica that is so only
-        where Keras need not know how many batches there are.
+        The next batches wait in the memory of the replicas' devices, those of a single replica only with `steps_told`.
 
         Args:
             make: gives the batches of a share.
-            counted: Keras counts the batches, as it is not told their number.
+            steps_told: Keras is told how many batches to take, and need not ask the dataset.
         """
         if self.replicas == 1:
-            gpus = tf.config.list_logical_devices("GPU")
-            return make(self.share) if counted or not gpus else prefetch(make(self.share), gpus[0].name)
+            dataset, gpus = make(self.share), tf.config.list_logical_devices("GPU")
+            return prefetch(dataset, gpus[0].name) if gpus and steps_told else dataset
         # Endless: else the workers would ask each other before each step whether anyone still has a batch.
         return self.strategy.distribute_datasets_from_function(lambda _: make(self.share).repeat())
 

@@ -248,7 +248,7 @@ def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: Ru
     train, validate = splits["train"], splits["validate"]
     return (
         session.distribution.distribute(
-            lambda share: pipeline.training_dataset(train, session.config, state.epochs, share), counted=False
+            lambda share: pipeline.training_dataset(train, session.config, state.epochs, share), steps_told=True
         ),
         session.distribution.distribute(
             lambda share: pipeline.evaluation_dataset(validate, session.config, use_cache=True, share=share)

@@ -26,8 +26,8 @@ class Inference:
         with torch.no_grad():
             model.backbone.fold()
         dtype = torch.bfloat16 if bfloat16 else torch.float32
-        temperatures = config["temperatures"]
         model = model.to(dtype=dtype, memory_format=torch.channels_last)
+        temperatures = config["temperatures"]
 
         def answer(pair: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             with torch.inference_mode():

@@ -106,7 +106,7 @@ def test_a_fit_takes_its_batches_from_the_memory_of_a_device(monkeypatch):
 def fit_six_cases(trainer):
     """Returns the history of two epochs of two steps each."""
     batches = tf.data.Dataset.from_tensor_slices(constants(random_batch(6))).batch(4)
-    training = distribution.SINGLE.distribute(lambda _: batches.repeat(2), counted=False)
+    training = distribution.SINGLE.distribute(lambda _: batches.repeat(2), steps_told=True)
     validation = distribution.SINGLE.distribute(lambda _: batches)
     arguments = {"epochs": 2, "steps_per_epoch": 2, "shuffle": False, "verbose": 0}
     return trainer.fit(training, validation_data=validation, **arguments).history
