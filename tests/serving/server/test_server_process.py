@@ -49,6 +49,8 @@ def wait_until_refused(port: int, seconds: float = 20) -> None:
     while True:
         try:
             socket.create_connection((LOCALHOST, port), timeout=5).close()
+        except ConnectionResetError:
+            pass  # the port was closed while it took this connection: the next one must be refused
         except OSError as error:
             assert "refused" in str(error)
             return
