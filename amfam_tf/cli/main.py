@@ -4,7 +4,6 @@ Exit status: 0 success, 1 an error (one line on stderr), 2 wrong usage, 130 inte
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -138,8 +137,7 @@ def amfam_tf() -> None:
 
 
 def prepare_environment() -> None:
-    """Sets what TensorFlow and Keras read when they are imported."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    """Sets what TensorFlow reads when it is imported; Keras is settled by the package itself."""
     prefer_fast_kernels()
     quiet_tensorflow()
 
