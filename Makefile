@@ -8,9 +8,10 @@ STAMP := $(VENV)/.installed-$(notdir $(PYTHON))
 DEMO_ARGUMENTS ?=
 TEST_ARGUMENTS ?=
 TEST_WORKERS ?= 2
+SOAK_ARGUMENTS ?= --minutes 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test soak lint format clean
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -32,6 +33,9 @@ demo: $(STAMP)  ## Draw data, check it, fit AMFAM, evaluate it.
 
 test: lint  ## Check style, then run all tests.
 	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile $(TEST_ARGUMENTS)
+
+soak: $(STAMP)  ## Serve for long under traffic, swaps, kills and a full disk; see docs/reliability.md.
+	$(BIN)/python -m benchmarks.soak $(SOAK_ARGUMENTS)
 
 lint: $(STAMP)  ## Check style and format.
 	$(BIN)/ruff check .

@@ -1,0 +1,113 @@
+"""The figures of a soak, the judgement, and the curves of memory and descriptors."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.soak.records import Log, Request, Sample
+
+WARM_SECONDS = 60
+"""Of each life of the process: its memory still fills."""
+SHORTEST_SLOPE_SECONDS = 60
+FAULTY = ("wrong", "failed")
+MOST_GROWTH = 2.0
+"""Megabytes a minute; a leak of a picture or of a version is more."""
+MOST_DESCRIPTORS = 20
+MOST_P99_AT_A_SWAP = 1.0
+
+
+def summarise(log: Log) -> dict[str, Any]:
+    """Returns the figures: requests by outcome, faults, latencies in seconds, growth."""
+    good = [request for request in log.requests if request.good]
+    answered = [request for request in good if request.outcome == "right"]
+    at_swap = [request for request in answered if _during(request, log.swaps)]
+    return {
+        "minutes": round(log.now() / 60, 2),
+        "good": dict(Counter(request.outcome for request in good)),
+        "bad": dict(Counter(request.outcome for request in log.requests if not request.good)),
+        "bad_by_kind": dict(Counter(request.kind for request in log.requests if not request.good)),
+        "faults": dict(log.faults),
+        "seconds": _percentiles(answered),
+        "seconds_at_a_swap": _percentiles(at_swap),
+        "lives": [life for number in sorted({s.life for s in log.samples}) if (life := _life(log.samples, number))],
+        "problems": log.problems,
+        "examples": [f"{r.kind}: {r.detail}" for r in log.requests if r.outcome in ("wrong", "failed")][:20],
+    }
+
+
+def judge(summary: dict[str, Any]) -> list[str]:
+    """Returns what is not as it should be, a sentence each."""
+    found = list(summary["problems"])
+    counts = [(side, outcome, summary[side].get(outcome, 0)) for side in ("good", "bad") for outcome in FAULTY]
+    found += [f"{count} {side} requests: {outcome}" for side, outcome, count in counts if count]
+    if not summary["good"].get("right"):
+        found.append("no good request was answered")
+    p99 = summary["seconds_at_a_swap"].get("p99")
+    if p99 is not None and p99 >= MOST_P99_AT_A_SWAP:
+        found.append(f"p99 at a swap is {p99} s, the most is {MOST_P99_AT_A_SWAP} s")
+    for life in summary["lives"]:
+        if (slope := life["megabytes_a_minute"]) is not None and slope > MOST_GROWTH:
+            found.append(f"life {life['life']}: memory grows by {slope} MB a minute, the most is {MOST_GROWTH}")
+        if life["descriptors_more"] > MOST_DESCRIPTORS:
+            found.append(f"life {life['life']}: {life['descriptors_more']} descriptors more at its end than when warm")
+    return found
+
+
+def draw(log: Log, path: Path) -> None:
+    """Draws memory and descriptors of the server over time; swaps are marked."""
+    from amfam_tf.evaluation import figure_style as style
+
+    with style.style():
+        figure = style.new_figure(7.2, 4.2)
+        memory, descriptors = figure.subplots(2, 1, sharex=True)
+        for life in sorted({sample.life for sample in log.samples}):
+            samples = [sample for sample in log.samples if sample.life == life]
+            minutes = [sample.at / 60 for sample in samples]
+            memory.plot(minutes, [sample.megabytes for sample in samples], color=style.BLUE)
+            descriptors.plot(minutes, [sample.descriptors for sample in samples], color=style.VERMILLION, label="files")
+            descriptors.plot(minutes, [sample.threads for sample in samples], color=style.GREEN, label="threads")
+        for begun, _ in log.swaps:
+            memory.axvline(begun / 60, color=style.PALE, linewidth=0.8, zorder=0)
+        memory.set(ylabel="resident memory, MB (a line: a swap)")
+        memory.set_ylim(bottom=0)
+        descriptors.set(xlabel="minutes", ylabel="open")
+        descriptors.set_ylim(bottom=0)
+        handles, labels = descriptors.get_legend_handles_labels()
+        descriptors.legend(handles[:2], labels[:2])
+        style.write_png(figure, path)
+
+
+def _during(request: Request, spans: Sequence[tuple[float, float]]) -> bool:
+    ended = request.started + request.seconds
+    return any(begin <= ended and request.started <= end for begin, end in spans)
+
+
+def _percentiles(requests: Sequence[Request]) -> dict[str, float]:
+    if not requests:
+        return {}
+    values = np.percentile([request.seconds for request in requests], [50, 99, 100])
+    return {"count": len(requests), **dict(zip(("p50", "p99", "most"), values.round(3).tolist(), strict=True))}
+
+
+def _life(samples: Sequence[Sample], number: int) -> dict[str, Any] | None:
+    """Returns how a process grew after it was warm; None for one that did not live that long."""
+    own = [sample for sample in samples if sample.life == number]
+    warm = [sample for sample in own if sample.at >= own[0].at + WARM_SECONDS]
+    if not warm:
+        return None
+    span = warm[-1].at - warm[0].at
+    slope = None
+    if span >= SHORTEST_SLOPE_SECONDS:
+        slope = round(60 * float(np.polyfit([s.at for s in warm], [s.megabytes for s in warm], 1)[0]), 2)
+    return {
+        "life": number,
+        "minutes": round((own[-1].at - own[0].at) / 60, 2),
+        "megabytes_warm": round(warm[0].megabytes),
+        "megabytes_at_the_end": round(warm[-1].megabytes),
+        "megabytes_a_minute": slope,
+        "descriptors_more": warm[-1].descriptors - warm[0].descriptors,
+        "threads_more": warm[-1].threads - warm[0].threads,
+    }
