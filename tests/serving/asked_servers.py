@@ -1,6 +1,5 @@
 """Servers to ask: the embedded one with an exported version, and one that answers as a test says."""
 
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,17 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+from ports import LOCALHOST, free_port
 
 from amfam_tf.serving import wire
-
-LOCALHOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    """Returns a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((LOCALHOST, 0))
-        return listener.getsockname()[1]
 
 
 @contextmanager

@@ -3,16 +3,15 @@
 Each strategy needs processes of its own: TensorFlow takes its devices and its cluster only once.
 """
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from rich.console import Console
 from run_comparison import assert_same_training
 from small import SMALL, small_config
@@ -113,7 +112,7 @@ def train(
         options: further ones of `amfam-tf fit`.
         dies_in: the epoch in which the other worker is killed.
     """
-    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    addresses = [f"localhost:{port}" for port in (free_port(), free_port())]
     settings = [word for value in (*SMALL, *TWENTY_STEPS) for word in ("--set", value)]
     dying = {} if dies_in is None else {"DIES_IN_EPOCH": str(dies_in)}
     logs = [path.with_suffix(".log") for path in (run, other)]
@@ -137,11 +136,3 @@ def train(
             process.kill()
             process.wait()
     return statuses, tuple(log.read_text() for log in logs)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
+from ports import LOCALHOST, free_port
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
@@ -24,7 +24,6 @@ from tensorflow_serving.apis import (
 
 from amfam_tf.serving.server import Server, ServerOptions
 
-LOCALHOST = "127.0.0.1"
 NAME = "toy"
 RECEIVE_ALL = [("grpc.max_receive_message_length", -1)]
 LONGEST_SIDE = 1000
@@ -173,13 +172,6 @@ def predict_log(request: predict_pb2.PredictRequest) -> prediction_log_pb2.Predi
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
 
 
-def free_port() -> int:
-    """Returns a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((LOCALHOST, 0))
-        return listener.getsockname()[1]
-
-
 def predict_request(
     name: str = NAME, signature: str = "", version: int | None = None, label: str = "", **inputs: Any
 ) -> predict_pb2.PredictRequest:
@@ -210,7 +202,7 @@ class Client:
         self.channel = channel or grpc.insecure_channel(f"{LOCALHOST}:{options.port}", options=RECEIVE_ALL)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
-        self.http = http.client.HTTPConnection(LOCALHOST, options.rest_api_port, timeout=20)
+        self.http = http.client.HTTPConnection(LOCALHOST, options.rest_api_port, timeout=60)
 
     def predict(self, timeout: float = 20, **request: Any) -> predict_pb2.PredictResponse:
         return self.prediction.Predict(predict_request(**request), timeout=timeout)
