@@ -4,6 +4,7 @@ The engine hands out shards: a worker reads and decodes the pairs of a shard bat
 RunInference, and writes the shard's file when its last pair is answered. The same call again does the missing shards.
 """
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,8 @@ def run(
             beam_engine.run_pipeline(
                 lambda pipeline: define(pipeline, missing, model, batch_size, threads), beam_arguments
             )
-        return count_results(folder, model, tasks, missing, time.perf_counter() - started)
+        report = count_results(folder, model, tasks, missing, time.perf_counter() - started)
+        return dataclasses.replace(report, notes=found.notes)
 
 
 def define(pipeline: Any, tasks: Sequence[ShardTask], version: Version, batch_size: int, threads: int) -> None:

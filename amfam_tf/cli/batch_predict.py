@@ -86,6 +86,8 @@ def _print(report: "BatchReport") -> None:
         f"{report.pairs_per_second:.2f} pairs/s with loading"
     )
     click.echo(f"written: {report.out}: {report.pairs:,} pairs, {report.errors:,} errors, {report.shards} files")
+    for note in report.notes:
+        click.echo(f"note: {note}")
     if report.first_error is not None:
         click.echo(f"note: a pair without an answer has the reason in the column error, e.g. {report.first_error}")
     click.echo(RESEARCH_ONLY)

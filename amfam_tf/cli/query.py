@@ -64,13 +64,17 @@ def query(
     from amfam_tf.serving.client import Client
     from amfam_tf.serving.pairs import find_pairs
 
-    paths = find_pairs(pairs) if pairs else [(clinical, dermoscopic)]
+    paths = find_pairs(pairs, _note) if pairs else [(clinical, dermoscopic)]
     with Client(_connection(options), options["rest"]) as client:
         if picture:
             answers: Iterable[Named] = [_explain(client, paths[0], picture, options)]
         else:
             answers = _predict(client, paths, options["batch_size"])
         _print(answers, options["form"], is_list=pairs is not None)
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
 
 
 def _check_usage(

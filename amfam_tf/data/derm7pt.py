@@ -15,6 +15,7 @@ from typing import Literal
 
 import pandas as pd
 
+from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, Task, seven_point_score, task_names
 
@@ -82,7 +83,8 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
     Raises:
         DataError: the first problem, and how many there are.
     """
-    frame, problems = scan_release(root)
+    frame, findings = scan_release(root)
+    problems = [finding for finding in findings if finding.severity == "problem"]
     if problems:
         total = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise DataError(f"{root}: {problems[0]} ({total} in total; `amfam-tf check {root}` lists all)")
@@ -94,7 +96,7 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
 def scan_release(
     root: str | Path, resolve: Callable[[str], str | Path] | None = None
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Returns the table of `read_release` and all problems of tables and paths; opens no picture.
+    """Returns the table of `read_release` and all problems and notes of tables and paths; opens no picture.
 
     What could not be read is `UNKNOWN` in a column of numbers and "" in a column of strings.
 
@@ -132,31 +134,26 @@ def _read_table(release: Path, file: str, columns: Sequence[str], problems: list
     """Returns `columns` of a CSV file as raw strings; None where a column is missing, no rows if the file is."""
     nothing = pd.DataFrame(columns=list(columns), dtype=object)
     try:
-        # keep_default_na: "None" or "NA" are strings like any other. Letters that are not UTF-8 occur in notes.
-        table = pd.read_csv(
-            release / file, dtype=str, keep_default_na=False, encoding="utf-8", encoding_errors="replace"
-        )
+        # Letters that are not UTF-8 occur in the notes of the real release, and do not matter there.
+        table = CsvTable(lambda: (release / file).open("rb"), columns, mixed=True)
+        rows = list(table.rows())
     except FileNotFoundError:
         problems.append(Problem(file, None, "missing_file", f"no such file; {LAYOUT_HINT}"))
         return nothing
-    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        problems.append(Problem(file, None, "unreadable_table", f"cannot be read as CSV: {_one_line(error)}"))
+    except OSError as error:
+        problems.append(Problem(file, None, "unreadable_table", f"cannot be read: {error.strerror}"))
         return nothing
-    if not isinstance(table.index, pd.RangeIndex):
-        problems.append(Problem(file, None, "unreadable_table", "rows have more fields than the header has names"))
+    except TableError as error:
+        problems.append(Problem(file, None, "unreadable_table", str(error)))
         return nothing
-    missing = [column for column in columns if column not in table]
+    problems += [Problem(file, None, "table_format", text, "note") for text in table.notes()]
+    missing = table.missing(columns)
     for column in missing:
         found = ", ".join(map(repr, table.columns))
         problems.append(Problem(file, None, "missing_column", f"no column {column!r}; the file has: {found}"))
-    if table.empty:
+    if not rows:
         problems.append(Problem(file, None, "no_rows", "has no rows"))
-    absent = pd.Series([None] * len(table), dtype=object)
-    return pd.DataFrame({column: absent if column in missing else table[column].astype(object) for column in columns})
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return pd.DataFrame({column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns})
 
 
 def to_integer(raw: str) -> int | None:
@@ -239,7 +236,8 @@ def _read_splits(release: Path, cases: int, problems: list[Problem]) -> pd.Serie
                 message = f"row {row} of {META_FILE} is in {INDEX_FILES[splits[row]]} as well"
                 found.append(Problem(file, place, "overlapping_index", message))
         splits.update({row: split for row in rows.values() if row not in splits})
-    if all(problem.row is not None for problem in found):  # else a file is missing, and so are its rows
+    # If a file is missing, so are its rows.
+    if all(problem.row is not None for problem in found if problem.severity == "problem"):
         for row in sorted(set(range(cases)) - set(splits)):
             message = f"row {row} is in no index file ({', '.join(INDEX_FILES.values())})"
             found.append(Problem(META_FILE, row, "incomplete_index", message))

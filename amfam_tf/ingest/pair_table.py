@@ -13,10 +13,9 @@ Other columns are not used.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-import pandas as pd
-
+from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.data.derm7pt import to_integer
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
@@ -25,6 +24,7 @@ from amfam_tf.ingest.source import Case, DeadLetter, Source
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
 OPTIONAL = (*METADATA, "case_id")
+WHAT = "a CSV of pairs"
 REQUIRED = ("case_num", *MODALITIES, "split", *(task.column for task in TASKS))
 
 
@@ -46,11 +46,11 @@ def read_pair_table(path: str, images: str) -> Source:
     Raises:
         DataError: it cannot be read, a column is missing, or it has no rows; names the file.
     """
-    table = _read_csv(path)
+    table, rows = _read_csv(path)
     cases: list[Case] = []
     dead: list[DeadLetter] = []
     first_rows: dict[int, int] = {}
-    for row, raw in enumerate(table.to_dict("records")):
+    for row, raw in enumerate(rows):
         number = to_integer(raw["case_num"])
         try:
             case = {"row": row, **_parse(raw, images)}
@@ -61,32 +61,22 @@ def read_pair_table(path: str, images: str) -> Source:
             dead.append(DeadLetter(row, number, error.kind, str(error)))
         else:
             cases.append(case)
-    return Source(path, cases, dead, _unused_columns(table))
+    return Source(path, cases, dead, [*_told(table), *_unused_columns(table.columns)])
 
 
-def _read_csv(path: str) -> pd.DataFrame:
-    """Returns the table as raw strings, with an empty column for each optional one that it does not have."""
+def _read_csv(path: str) -> tuple[CsvTable, list[dict[str, str]]]:
+    """Returns the table and its rows as raw strings, with an empty one for each optional column that is absent."""
+    absent = dict.fromkeys(OPTIONAL, "")
     try:
-        content = io.BytesIO(files.read_bytes(path))
+        content = files.read_bytes(path)
+        table = CsvTable(lambda: io.BytesIO(content), REQUIRED)
+        table.require(REQUIRED, WHAT)
+        rows = [absent | raw for raw in table.rows()]
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    try:
-        # keep_default_na: "None" or "NA" are strings like any other. utf-8-sig: spreadsheets write a mark first.
-        table = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {files.one_line(error)}") from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{path}: rows have more fields than the header has names")
-    missing = [column for column in REQUIRED if column not in table]
-    if missing:
-        found = ", ".join(map(repr, table.columns))
-        raise DataError(
-            f"{path}: no column {missing[0]!r}; a CSV of pairs needs {', '.join(REQUIRED)}; it has: {found}"
-        )
-    if table.empty:
+    if not rows:
         raise DataError(f"{path}: has no rows")
-    # A row with too few fields has no strings at its end.
-    return table.fillna("").assign(**{name: "" for name in OPTIONAL if name not in table})
+    return table, rows
 
 
 def _parse(raw: Mapping[str, str], images: str) -> Case:
@@ -133,8 +123,12 @@ def _metadata(raw: Mapping[str, str], column: str) -> str:
     return raw[column]
 
 
-def _unused_columns(table: pd.DataFrame) -> list[Anomaly]:
-    unused = [column for column in table.columns if column not in (*REQUIRED, *OPTIONAL)]
+def _told(table: CsvTable) -> list[Anomaly]:
+    return [Anomaly("table_format", text, "note") for text in table.notes()]
+
+
+def _unused_columns(columns: Iterable[str]) -> list[Anomaly]:
+    unused = [column for column in columns if column not in (*REQUIRED, *OPTIONAL)]
     if not unused:
         return []
     return [Anomaly("unused_column", f"not used: {', '.join(map(repr, unused))}", "note")]

@@ -20,6 +20,7 @@ from amfam_tf.data.derm7pt import (
 )
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files
+from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.source import Case, DeadLetter, Source
 from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
@@ -38,7 +39,8 @@ def read_release_cases(root: str, images: str | None = None) -> Source:
     Raises:
         DataError: a table is missing or cannot be used, or an object store cannot be read.
     """
-    frame, problems = _scan_store(root, images) if files.is_url(root) else _scan_folder(root, images)
+    frame, findings = _scan_store(root, images) if files.is_url(root) else _scan_folder(root, images)
+    problems = [finding for finding in findings if finding.severity == "problem"]
     for problem in problems:
         if problem.file != META_FILE or problem.row is None:
             raise DataError(f"{root}: {problem}")
@@ -46,7 +48,8 @@ def read_release_cases(root: str, images: str | None = None) -> Source:
     for problem in problems:
         dead.setdefault(problem.row, _dead_letter(problem, int(frame["case_num"][problem.row])))
     cases = [_case(row, raw) for row, raw in enumerate(frame[list(CASE_COLUMNS)].to_dict("records")) if row not in dead]
-    return Source(META_FILE, cases, [dead[row] for row in sorted(dead)])
+    notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]
+    return Source(META_FILE, cases, [dead[row] for row in sorted(dead)], notes)
 
 
 class StoreResolver:

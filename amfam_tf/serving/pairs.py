@@ -1,8 +1,9 @@
 """Lists of pairs to ask about: a CSV file, or a folder of files named by lesion and modality."""
 
-import csv
+from collections.abc import Callable
 from pathlib import Path
 
+from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES
 
@@ -11,30 +12,34 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 PairPaths = tuple[Path, Path]
 
 
-def find_pairs(source: Path) -> list[PairPaths]:
+def find_pairs(source: Path, tell: Callable[[str], object] = lambda _: None) -> list[PairPaths]:
     """Returns the paths (clinical, dermoscopic) of each pair.
 
     Args:
         source: a CSV file with the columns clinical and dermoscopic, paths relative to it; or a folder of files
             NAME_clinical.jpg and NAME_dermoscopic.jpg (or png, bmp), in the order of the names.
+        tell: takes what is worth knowing about the table, a sentence each.
 
     Raises:
         DataError: no pair, a column or a partner is missing; says which.
     """
-    pairs = _pairs_of_folder(source) if source.is_dir() else _pairs_of_table(source)
+    pairs = _pairs_of_folder(source) if source.is_dir() else _pairs_of_table(source, tell)
     if not pairs:
         raise DataError(f"{source} has no pair of pictures")
     return pairs
 
 
-def _pairs_of_table(table: Path) -> list[PairPaths]:
+def _pairs_of_table(table: Path, tell: Callable[[str], object]) -> list[PairPaths]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        found = CsvTable(lambda: table.open("rb"), MODALITIES)
+        found.require(MODALITIES, "a list of pairs")
+        rows = list(found.rows())
     except OSError as error:
         raise DataError(f"cannot read {table}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is no CSV file of pairs: {error}") from error
+    except DataError as error:
+        raise DataError(f"{table}: {error}") from error
+    for text in found.notes():
+        tell(f"{table}: {text}")
     pairs = []
     for number, row in enumerate(rows, start=1):
         empty = [name for name in MODALITIES if not row.get(name)]

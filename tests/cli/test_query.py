@@ -167,9 +167,9 @@ def test_folders_without_pairs(tmp_path, names, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no pair of pictures"),
+        ("", "cannot be read as CSV: it is empty"),
         ("clinical,dermoscopic\n", "has no pair of pictures"),
-        ("clinical,other\nA,B\n", "row 1 has no dermoscopic"),
+        ("clinical,other\nA,B\n", "no column 'dermoscopic'; a list of pairs needs clinical, dermoscopic; it has: "),
         ("clinical,dermoscopic\nA,B\n,B\n", "row 2 has no clinical"),
     ],
 )

@@ -72,7 +72,11 @@ def test_letters_of_another_encoding_in_a_note_do_not_matter(tmp_path: Path) -> 
     release.meta.loc[3, "notes"] = "?tat"
     root = release.write(tmp_path / "release")
     (root / META).write_bytes((root / META).read_bytes().replace(b"?tat", b"\xe9tat"))
-    assert read_release(root)["notes"][3] == "\N{REPLACEMENT CHARACTER}tat"
+    frame, findings = scan_release(root)
+    assert frame["notes"][3] == read_release(root)["notes"][3] == "\xe9tat"
+    (note,) = findings
+    assert str(note).startswith("meta/meta.csv: is not UTF-8 (line 5): read as cp1252")
+    assert note.severity == "note"
 
 
 def test_a_relative_root_gives_absolute_paths(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,12 @@
 """A picture of many cases with their labels as captions."""
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.errors import DataError, UserError
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS
 
@@ -26,8 +26,10 @@ def _read_rows(root: Path) -> list[dict[str, str]]:
     path = root / "meta" / "meta.csv"
     if not path.is_file():
         raise DataError(f"{path}: not found; the folder must be a release with images/ and meta/")
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        return list(CsvTable(lambda: path.open("rb"), mixed=True).rows())
+    except TableError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _choose(rows: list[dict[str, str]], count: int) -> list[int]:

@@ -24,6 +24,7 @@ class BatchReport:
         done_before: of them, those that an earlier call had written.
         predicted: pairs of the files that this call has written.
         seconds: that this call took for them, loading of the version included.
+        notes: what is worth knowing about the source's table.
     """
 
     out: Path
@@ -36,6 +37,7 @@ class BatchReport:
     done_before: int
     predicted: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def pairs_per_second(self) -> float:

@@ -6,16 +6,15 @@ alone; a table whose cases cannot be told apart is refused. Rows are counted fro
 """
 
 import array
-import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
+from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_release, scan_release, to_integer
 from amfam_tf.data.shards import find_shards, has_shards
 from amfam_tf.errors import DataError
@@ -37,6 +36,7 @@ class Source:
         pairs: how many there are; None for records, which nobody has counted.
         rows: gives them all, in order, each time that it is called; of records, nothing.
         records: files of a folder of records, in order.
+        notes: what is worth knowing about the table, a sentence each.
     """
 
     kind: Literal["pairs", "release", "records"]
@@ -44,6 +44,7 @@ class Source:
     pairs: int | None
     rows: Callable[[], Iterator[Row]]
     records: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def open_source(source: str, images: str | None = None) -> Source:
@@ -73,23 +74,27 @@ def _pairs_of_table(path: str, images: str) -> Source:
     # Workers need not have this process's working directory.
     images = images if files.is_url(images) else str(Path(images).absolute())
     numbers = array.array("q")
-    for row, raw in enumerate(_read_table(path)):
-        number = to_integer(raw["case_num"])
-        if number is None:
-            raise DataError(f"{path}: row {row}, column 'case_num': value {raw['case_num']!r} is not a whole number")
-        numbers.append(number)
+    with _readable(path):
+        table = CsvTable(lambda: _open(path), COLUMNS)
+        table.require(COLUMNS, "a CSV of pairs")
+        for row, raw in enumerate(table.rows()):
+            number = to_integer(raw["case_num"])
+            if number is None:
+                raise TableError(f"row {row}, column 'case_num': value {raw['case_num']!r} is not a whole number")
+            numbers.append(number)
     if not numbers:
         raise DataError(f"{path}: has no rows")
     _refuse_repeated(path, np.frombuffer(numbers, np.int64))
+    notes = tuple(f"{path}: {text}" for text in table.notes())
 
     def rows() -> Iterator[Row]:
-        for raw in _read_table(path):
+        for raw in _rows(path, table):
             empty = [name for name in MODALITIES if not raw[name]]
             error = f"column {empty[0]!r} is empty" if empty else None
             places = {name: files.join(images, raw[name]) if raw[name] else "" for name in MODALITIES}
             yield Row(to_integer(raw["case_num"]), **places, error=error)
 
-    return Source("pairs", path, len(numbers), rows)
+    return Source("pairs", path, len(numbers), rows, notes=notes)
 
 
 def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
@@ -102,42 +107,30 @@ def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
         raise DataError(f"{path}: row {row}, column 'case_num': value {number} is that of row {earlier} already")
 
 
-def _read_table(path: str) -> Iterator[dict[str, str]]:
-    """Gives the rows of a CSV of pairs, its columns as strings, one in memory at a time."""
-    try:
-        with _open(path) as stream:
-            reader = csv.DictReader(stream, restval="", strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                found = ", ".join(map(repr, reader.fieldnames or ())) or "nothing"
-                raise DataError(
-                    f"{path}: no column {missing[0]!r}; a CSV of pairs needs {', '.join(COLUMNS)}; it has: {found}"
-                )
-            for row, raw in enumerate(reader):
-                if None in raw:
-                    raise DataError(f"{path}: row {row} has more fields than the header has names")
-                yield raw
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or files.one_line(error)}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {files.one_line(error)}") from error
+def _rows(path: str, table: CsvTable) -> Iterator[dict[str, str]]:
+    with _readable(path):
+        yield from table.rows()
 
 
 @contextmanager
-def _open(path: str) -> Iterator[TextIO]:
-    # utf-8-sig: spreadsheets write a mark first.
-    if files.is_url(path):
-        with io.TextIOWrapper(files.filesystems().open(path), encoding="utf-8-sig", newline="") as stream:
-            yield stream
-    else:
-        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
-            yield stream
+def _readable(path: str) -> Iterator[None]:
+    """Names the table in what is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or files.one_line(error)}") from error
+    except TableError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _open(path: str) -> BinaryIO:
+    return files.filesystems().open(path) if files.is_url(path) else Path(path).open("rb")
 
 
 def _pairs_of_release(root: Path) -> Source:
-    frame, problems = scan_release(root.absolute())
+    frame, findings = scan_release(root.absolute())
     reasons: dict[int, str] = {}
-    for problem in problems:
+    for problem in (finding for finding in findings if finding.severity == "problem"):
         if problem.file in (META_FILE, IMAGES) and (problem.row is None or problem.kind == "duplicate_case"):
             raise DataError(f"{root}: {problem}")
         if problem.file == META_FILE and problem.message.startswith(tuple(f"column {c!r}" for c in _PATH_COLUMNS)):
@@ -151,7 +144,8 @@ def _pairs_of_release(root: Path) -> Source:
         for row, (number, *places) in enumerate(frame[list(COLUMNS)].itertuples(index=False)):
             yield Row(int(number), *places, error=reasons.get(row))
 
-    return Source("release", str(root), len(frame), rows)
+    notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
+    return Source("release", str(root), len(frame), rows, notes=notes)
 
 
 _PATH_COLUMNS = tuple(PATH_COLUMNS.values())

@@ -33,7 +33,7 @@ def test_paths_start_from_the_folder_of_the_table_or_from_images(tmp_path, monke
 
 
 def test_a_row_without_a_path_is_an_error_of_that_row(tmp_path):
-    path = table(tmp_path, "case_num,clinical,dermoscopic\n1,a.jpg,\n2\n")
+    path = table(tmp_path, "case_num,clinical,dermoscopic\n1,a.jpg,\n2,,\n")
     assert [row.error for row in open_source(path).rows()] == [
         "column 'dermoscopic' is empty",
         "column 'clinical' is empty",
@@ -43,7 +43,7 @@ def test_a_row_without_a_path_is_an_error_of_that_row(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column 'case_num'; a CSV of pairs needs case_num, clinical, dermoscopic; it has: nothing"),
+        ("", "cannot be read as CSV: it is empty"),
         (
             "case_num,derm\n1,a\n",
             "no column 'clinical'; a CSV of pairs needs case_num, clinical, dermoscopic; it has: ",
@@ -52,7 +52,11 @@ def test_a_row_without_a_path_is_an_error_of_that_row(tmp_path):
         (GOOD + "x9,e.jpg,f.jpg\n", "row 2, column 'case_num': value 'x9' is not a whole number"),
         (GOOD + "6,e,f\n5,g,h\n", "row 3, column 'case_num': value 5 is that of row 1 already"),
         (GOOD + "6,e.jpg,f.jpg,more\n", "row 2 has more fields than the header has names"),
-        (GOOD + '6,"e.jpg,f.jpg\n', "cannot be read as CSV: "),
+        (GOOD + "6,e.jpg\n", "row 2 has fewer fields than the header has names: 2 instead of 3 (line 4 of the file)"),
+        (
+            GOOD + '6,"e.jpg,f.jpg\n',
+            "cannot be read as CSV: the quote that opens in row 2, column 'clinical' (line 4 of the file) is n",
+        ),
     ],
 )
 def test_a_table_whose_cases_cannot_be_told_is_refused(text, message, tmp_path):
@@ -70,9 +74,17 @@ def test_what_is_no_source_is_refused_in_one_line(tmp_path, drawn):
         open_source(str(tmp_path / "absent"))
     with pytest.raises(DataError, match="is no CSV of pairs: a folder of images goes with such a file only"):
         open_source(str(drawn), images=str(tmp_path))
-    (tmp_path / "latin.csv").write_bytes(GOOD.encode() + b"6,\xe9.jpg,f.jpg\n")
-    with pytest.raises(DataError, match="cannot be read as CSV: 'utf-8' codec can't decode"):
-        open_source(str(tmp_path / "latin.csv"))
+
+
+def test_what_is_odd_about_a_table_is_told(tmp_path):
+    (tmp_path / "latin.csv").write_bytes(GOOD.encode().replace(b",", b";") + b'6;\xe9.jpg;"f.jpg\n7;g.jpg;h.jpg"\n')
+    found = open_source(str(tmp_path / "latin.csv"))
+    assert [row.clinical for row in found.rows()][2] == f"{tmp_path}/\xe9.jpg"
+    assert [note.removeprefix(f"{tmp_path}/latin.csv: ")[:12] for note in found.notes] == [
+        "is not UTF-8",
+        "read with se",
+        "1 field hold",
+    ]
 
 
 def test_a_release_gives_its_cases_and_what_is_wrong_with_labels_does_not_matter(tmp_path):
