@@ -38,7 +38,7 @@ TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 Tensors = dict[str, tensor_pb2.TensorProto]
 
 
-def parse_body(body: bytes) -> tuple[dict[str, Any], str]:
+def parse_body(body: bytes | bytearray) -> tuple[dict[str, Any], str]:
     """Returns the body's object and its signature name, "" if it has none.
 
     Raises:

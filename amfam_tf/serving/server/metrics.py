@@ -4,7 +4,7 @@ import bisect
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -14,17 +14,22 @@ REQUEST_COUNT = ":tensorflow:serving:request_count"
 REQUEST_LATENCY = ":tensorflow:serving:request_latency"
 BUCKETS_MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
-MOST_NAMES = 200
 OTHER_NAME = ""
 
 
 class RequestMetrics(Collector):
     """Counts requests by model and status, and times the successful ones.
 
-    Names of models come from requests: from the 201st on they are counted together, under the empty name.
+    Names of models come from requests: those that are in no configuration are counted together, under the empty name,
+    so that nothing of an invented name stays in memory.
+
+    Args:
+        is_configured: says whether a model is in the present configuration. A model that was asked for while it was
+            keeps its name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_configured: Callable[[str], bool]) -> None:
+        self._is_configured = is_configured
         self._lock = threading.Lock()
         self._names: set[str] = set()
         self._counts: dict[tuple[str, str], int] = defaultdict(int)
@@ -41,8 +46,11 @@ class RequestMetrics(Collector):
             api: "Predict" (gRPC) or "predict" (REST).
             entrypoint: "GRPC" or "REST".
         """
+        configured = self._is_configured(model_name)
         with self._lock:
-            name = self._known_name(model_name)
+            if configured:
+                self._names.add(model_name)
+            name = model_name if model_name in self._names else OTHER_NAME
             self._counts[name, status] += 1
             if status != "OK":
                 return
@@ -75,9 +83,3 @@ class RequestMetrics(Collector):
         for key, values in sorted(buckets.items()):
             histogram.add_metric(key, list(zip(bounds, itertools.accumulate(values), strict=True)), sums[key])
         yield histogram
-
-    def _known_name(self, name: str) -> str:
-        if name not in self._names and len(self._names) >= MOST_NAMES:
-            return OTHER_NAME
-        self._names.add(name)
-        return name

@@ -16,12 +16,13 @@ from amfam_tf.errors import ConfigError
 from amfam_tf.serving.server import tls
 from amfam_tf.serving.server.admission import Admission
 from amfam_tf.serving.server.batching import read_batching_options
+from amfam_tf.serving.server.http_server import RestServer
 from amfam_tf.serving.server.manager import ModelManager
 from amfam_tf.serving.server.metrics import DEFAULT_PATH, RequestMetrics
 from amfam_tf.serving.server.model_config import ModelServerConfig, initial_config
 from amfam_tf.serving.server.options import ServerOptions
 from amfam_tf.serving.server.predict import predict
-from amfam_tf.serving.server.rest import RestApi, RestServer
+from amfam_tf.serving.server.rest import RestApi
 from amfam_tf.serving.server.servable import Servable
 from amfam_tf.serving.server.services import ModelService, PredictionService
 from amfam_tf.serving.server.status import ServerError, ServingError
@@ -29,7 +30,7 @@ from amfam_tf.serving.server.text_protos import MonitoringConfig, read_text_prot
 from amfam_tf.serving.server.warmup import warm_up
 
 SPARE_THREADS = 16
-"""gRPC threads beyond those of predictions, so that health and status always have one."""
+"""Threads of gRPC, and of REST, beyond those of predictions, so that health and status always have one."""
 HEALTH_NAMES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 _log = logging.getLogger(__name__)
@@ -49,9 +50,9 @@ class Server:
         self._credentials = tls.read_credentials(options.ssl_config_file)
         self._metrics_path = _read_metrics_path(options.monitoring_config_file)
         self._batching = read_batching_options(options.batching_parameters_file) if options.enable_batching else None
-        self._metrics = RequestMetrics()
         self._admission = Admission(options.max_concurrent_requests)
         self._manager = ModelManager(self._load, options.file_system_poll_wait_seconds)
+        self._metrics = RequestMetrics(self._manager.is_configured)
         self._health = health.HealthServicer()
         self._grpc: grpc.Server | None = None
         self._rest: RestServer | None = None
@@ -139,7 +140,8 @@ class Server:
                 options.max_message_bytes,
             )
             try:
-                self._rest = RestServer(api, self._admission, options.bind_address, options.rest_api_port)
+                threads = options.max_concurrent_requests + SPARE_THREADS
+                self._rest = RestServer(api, self._admission, options.bind_address, options.rest_api_port, threads)
             except OSError as error:
                 raise _cannot_listen("rest_api_port", options.rest_api_port, error.strerror) from error
             _log.info("Exporting HTTP/REST API at:%s:%d ...", options.bind_address, options.rest_api_port)

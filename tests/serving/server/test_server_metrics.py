@@ -1,12 +1,13 @@
 """Prometheus metrics under upstream's names."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from server_tools import Client, floats, serving
 
-from amfam_tf.serving.server.metrics import MOST_NAMES, RequestMetrics
+from amfam_tf.serving.server.metrics import RequestMetrics
 
 PATH = "/monitoring/prometheus/metrics"
 
@@ -19,6 +20,8 @@ def test_requests_are_counted_and_timed(base_path: Path, tmp_path: Path) -> None
             client.predict(x=floats(1))
         client.predict_error(x=floats(1), signature="S")
         client.predict_error(name="other", x=floats(1))
+        client.predict_error(name="n" * 1_000_000, x=floats(1))
+        client.rest("POST", "/v1/models/%c3%bc%1b%00:predict", {"instances": [1]})
         client.rest("POST", "/v1/models/toy:predict", {"instances": [1]})
         status, text = client.rest("GET", "/numbers")
     lines = text.splitlines()
@@ -28,16 +31,18 @@ def test_requests_are_counted_and_timed(base_path: Path, tmp_path: Path) -> None
     for line in (
         ':tensorflow:serving:request_count{model_name="toy",status="OK"} 4.0',
         ':tensorflow:serving:request_count{model_name="toy",status="FAILED_PRECONDITION"} 1.0',
-        ':tensorflow:serving:request_count{model_name="other",status="NOT_FOUND"} 1.0',
+        ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 3.0',
         ':tensorflow:serving:request_latency_count{API="Predict",entrypoint="GRPC",model_name="toy"} 3.0',
         ':tensorflow:serving:request_latency_count{API="predict",entrypoint="REST",model_name="toy"} 1.0',
     ):
         assert line in lines
     assert "_total" not in text
+    assert "other" not in text
+    assert len(text) < 10_000
 
 
 def test_buckets_are_upstreams_and_microseconds() -> None:
-    metrics = RequestMetrics()
+    metrics = RequestMetrics(lambda _: True)
     metrics.record("m", "OK", "Predict", "GRPC", 10.0)
     metrics.record("m", "OK", "Predict", "GRPC", 11.0)
     metrics.record("m", "OK", "Predict", "GRPC", 1e12)
@@ -52,12 +57,27 @@ def test_buckets_are_upstreams_and_microseconds() -> None:
 
 
 def test_invented_model_names_do_not_fill_the_memory() -> None:
-    metrics = RequestMetrics()
-    for number in range(5000):
-        metrics.record(f"m{number}", "NOT_FOUND", "Predict", "GRPC", 1.0)
+    configured = {"now", "once"}
+    metrics = RequestMetrics(configured.__contains__)
+    tracemalloc.start()
+    try:
+        for name in ("now", "once", ""):
+            metrics.record(name, "NOT_FOUND", "Predict", "GRPC", 1.0)
+        configured.remove("once")
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(5000):
+            metrics.record(f"m{number}" * 100, "NOT_FOUND", "Predict", "GRPC", 1.0)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    # One name of these has 300 bytes and more.
+    assert grown < 10_000
+    metrics.record("once", "NOT_FOUND", "Predict", "GRPC", 1.0)
     lines = [line for line in metrics.page().decode().splitlines() if not line.startswith("#")]
-    assert len(lines) == MOST_NAMES + 1
-    assert f':tensorflow:serving:request_count{{model_name="",status="NOT_FOUND"}} {5000.0 - MOST_NAMES}' in lines
+    assert lines == [
+        f':tensorflow:serving:request_count{{model_name="{name}",status="NOT_FOUND"}} {count}'
+        for name, count in (("", 5001.0), ("now", 1.0), ("once", 2.0))
+    ]
 
 
 def test_default_path(toy_server: Client) -> None:

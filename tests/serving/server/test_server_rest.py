@@ -22,7 +22,10 @@ def b64(data: bytes) -> dict[str, str]:
         ("/v1/models/toy:predict", 2),
         ("/v1/models/toy/versions/1:predict", 1),
         ("/v1/models/toy/labels/stable:predict", 1),
+        ("/v1/models/toy/versions/" + "0" * 5000 + "1:predict", 1),
         ("/V1/models/t%6Fy:Predict", 2),
+        ("/v1/models/toy:predict?a=/v1/models/other", 2),
+        ("http://[::1]:1/v1/models/toy:predict", 2),
     ],
 )
 def test_row_form_drops_the_single_outputs_name(toy_server: Client, path: str, version: int) -> None:
@@ -93,6 +96,7 @@ def test_floats_are_the_shortest_that_read_back_the_same(toy_server: Client) -> 
         ({"signature_name": "S", "inputs": [1]}, 400, 'Serving signature name: "S" not found in signature def'),
         ({"instances": ["a"]}, 400, 'JSON Value: "a" Type: String is not of expected type: float'),
         ({"instances": [True]}, 400, "JSON Value: true Type: True is not of expected type: float"),
+        (b'{"instances": [' + b"1" * 5000 + b"]}", 400, "JSON Parse error: Exceeds the limit (4300 digits)"),
         ({"instances": [16777217]}, 400, "Cannot convert JSON value: 16777217 to float without loss of precision."),
         ({"instances": [[1, 2], [1]]}, 400, "Expecting tensor size: 2 but got: 1"),
         ({"inputs": [[1, 2], [1]]}, 400, "Encountered list at unexpected size: 1 at level: 1 expected size: 2"),
@@ -130,6 +134,17 @@ def test_wrong_bodies(toy_server: Client, body, status: int, text: str) -> None:
         ("GET", "/v1/models/other", 404, "Could not find any versions of model other"),
         ("GET", "/v1/models/toy/versions/7", 404, "Could not find version 7 of model toy"),
         ("GET", "/v1/models/toy/versions/99999999999999999999", 400, "Failed to convert version"),
+        ("GET", "/v1/models/toy/versions/" + "9" * 5000, 400, "Failed to convert version: " + "9" * 900),
+        ("POST", "/v1/models/toy/versions/" + "9" * 5000 + ":predict", 400, "Failed to convert version: " + "9" * 900),
+        ("GET", f"/v1/models/toy/versions/{2**63}", 400, f"Failed to convert version: {2**63} to numeric."),
+        ("GET", f"/v1/models/toy/versions/{2**63 - 1}", 404, f"Could not find version {2**63 - 1} of model toy"),
+        ("GET", "/v1/models/" + "n" * 60_000, 404, "Could not find any versions of model " + "n" * 900),
+        ("GET", "/v1/models/%C3%BC%1b[31m%0a%00", 404, "Could not find any versions of model \u00fc\x1b[31m\n\0"),
+        ("GET", "/v1/models/%ff%fe", 404, "Could not find any versions of model \ufffd\ufffd"),
+        ("GET", "/v1/models/[::1", 400, "Malformed request: GET /v1/models/[::1"),
+        ("GET", "//[::1/v1/models/toy", 404, "Not found: //[::1/v1/models/toy"),
+        ("DELETE", "/v1/models/toy:predict", 400, "Malformed request: DELETE /v1/models/toy:predict"),
+        ("OPTIONS", "*", 404, "Not found: *"),
         ("GET", "/elsewhere", 404, "Not found: /elsewhere"),
     ],
 )
@@ -170,14 +185,19 @@ def test_chunked_bodies_are_read(toy_server: Client) -> None:
     assert json.loads(toy_server.http.getresponse().read()) == {"predictions": [5.0]}
 
 
-def test_connections_are_kept_and_head_has_no_body(toy_server: Client) -> None:
+def test_connections_are_kept_and_head_has_the_head_of_get(toy_server: Client) -> None:
     connection = http.client.HTTPConnection(LOCALHOST, toy_server.options.rest_api_port, timeout=20)
     connection.connect()
     address = connection.sock.getsockname()
-    for method in ("GET", "HEAD", "GET"):
-        connection.request(method, "/v1/models/toy")
-        connection.getresponse().read()
-        assert connection.sock.getsockname() == address
+    for path, status in (("/v1/models/toy", 200), ("/v1/models/other", 404)):
+        found = []
+        for method in ("GET", "HEAD", "GET"):
+            connection.request(method, path)
+            response = connection.getresponse()
+            found.append((response.status, response.headers["Content-Length"], response.headers["Content-Type"]))
+            assert bool(response.read()) == (method == "GET")
+            assert connection.sock.getsockname() == address
+        assert found == [(status, found[0][1], "application/json")] * 3
     connection.close()
 
 

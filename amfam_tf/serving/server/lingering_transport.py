@@ -1,0 +1,70 @@
+"""A connection's end that does not take its last answer away."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class LingeringTransport:
+    """A transport that closes late if the client still sends: most clients listen only after they have sent all.
+
+    A socket that is closed with bytes unread takes the answer away from the client as well.
+
+    Args:
+        has_more_to_say: whether the client is in the middle of a request.
+        discard_seconds: for which the rest of it is read and dropped.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        has_more_to_say: Callable[[], bool],
+        discard_seconds: float,
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._has_more_to_say = has_more_to_say
+        self._discard_seconds = discard_seconds
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.write = transport.write
+        self.get_extra_info = transport.get_extra_info
+
+    def close(self) -> None:
+        """Closes after what is written; after the client's end, or a while, if it is in the middle of a request."""
+        if self.is_closing():
+            return
+        self._closing = True
+        if not self._has_more_to_say():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._timer = self._loop.call_later(self._discard_seconds, self._transport.abort)
+
+    def is_closing(self) -> bool:
+        """Says whether the connection is to end."""
+        return self._closing or self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        """Stops reading, unless the rest is to be dropped."""
+        if not self.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reads again."""
+        self._transport.resume_reading()
+
+    def unsent_bytes(self) -> int:
+        """Returns the size of the write buffer."""
+        return self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        self._closing = True
+        self._transport.abort()
+
+    def forget(self) -> None:
+        """Stops the timer: the connection has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
