@@ -13,27 +13,28 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
+from amfam_tf import strict_yaml
 from amfam_tf.errors import ConfigError
+from amfam_tf.ranges import Range, bounded, check
+from amfam_tf.strict_yaml import shown
 
 PAPER_IMAGE_SIZE = 299
 ACTIVATIONS = ("elu", "gelu", "leaky_relu", "linear", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh")
+LARGEST_SEED = 2**32 - 1
+"""NumPy's and Keras' generators take no larger one."""
+MOST_PIXELS = 2**27
+"""TensorFlow's decoders take fewer than 2**29 values, in up to 4 channels."""
+BELOW_ONE = 0.999999
+"""What float32 still tells from 1."""
+MOST_UNITS = 65_536
+MOST_EPOCHS = 1_000_000
+LAYERS = Range(1, 16)
+"""How many layers a list of sizes may describe."""
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
-
-
-def _require_positive(section: str, values: Mapping[str, float]) -> None:
-    for key, value in values.items():
-        _require(value > 0, f"{section}.{key} must be greater than 0. Received: {value}")
-
-
-def _require_not_negative(section: str, values: Mapping[str, float]) -> None:
-    for key, value in values.items():
-        _require(value >= 0, f"{section}.{key} must not be negative. Received: {value}")
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,18 @@ class DataConfig:
         cases_per_label: cases drawn for each label of a balanced batch.
     """
 
-    image_size: int = PAPER_IMAGE_SIZE
-    border_crop: int = 0
+    image_size: int = bounded(PAPER_IMAGE_SIZE, 32, 4096)
+    border_crop: int = bounded(0, 0, 10_000)
     drop_shared_files: bool = False
     cache: Literal["none", "memory", "file"] = "memory"
     cache_directory: str | None = None
-    shuffle_buffer: int = 2048
-    max_pixels: int = 50_000_000
+    shuffle_buffer: int = bounded(2048, 1, 10**9)
+    max_pixels: int = bounded(50_000_000, 1, MOST_PIXELS)
     sampling: Literal["shuffled", "balanced"] = "shuffled"
-    cases_per_label: int = 1
+    cases_per_label: int = bounded(1, 1, 1024)
 
     def __post_init__(self) -> None:
-        keys = ("shuffle_buffer", "max_pixels", "cases_per_label")
-        _require(self.image_size >= 32, f"data.image_size must be at least 32. Received: {self.image_size}")
-        _require_positive("data", {key: getattr(self, key) for key in keys})
-        _require_not_negative("data", {"border_crop": self.border_crop})
+        check(self, "data")
         _require(
             self.cache != "file" or self.cache_directory is not None,
             "data.cache=file needs data.cache_directory, the folder to keep the decoded images in",
@@ -89,21 +87,14 @@ class AugmentationConfig:
     """
 
     enabled: bool = True
-    pad: int = 20
-    rotation_degrees: float = 45.0
+    pad: int = bounded(20, 0, 4096)
+    rotation_degrees: float = bounded(45.0, 0, 180)
     rotation_interpolation: Literal["bilinear", "nearest"] = "bilinear"
-    vertical_flip: float = 0.5
-    horizontal_flip: float = 0.0
+    vertical_flip: float = bounded(0.5, 0, 1)
+    horizontal_flip: float = bounded(0.0, 0, 1)
 
     def __post_init__(self) -> None:
-        _require_not_negative("augmentation", {"pad": self.pad})
-        _require(
-            0 <= self.rotation_degrees <= 180,
-            f"augmentation.rotation_degrees must be in [0, 180]. Received: {self.rotation_degrees}",
-        )
-        for key in ("vertical_flip", "horizontal_flip"):
-            value = getattr(self, key)
-            _require(0 <= value <= 1, f"augmentation.{key} must be a probability in [0, 1]. Received: {value}")
+        check(self, "augmentation")
 
 
 @dataclass(frozen=True)
@@ -151,28 +142,29 @@ class ModelConfig:
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")
     batch_statistics: Literal["joint", "per_modality"] = "joint"
     batch_norm: Literal["synchronised", "per_replica"] = "synchronised"
-    batch_norm_momentum: float = 0.99
+    batch_norm_momentum: float = bounded(0.99, 0, BELOW_ONE)
     adversarial: bool = True
-    reversal_scale: float = 1.0
+    reversal_scale: float = bounded(1.0, 1e-6, 1e6)
     reversal_schedule: Literal["constant", "ramp"] = "constant"
-    discriminator_units: int = 512
+    discriminator_units: int = bounded(512, 1, MOST_UNITS)
     reconstruction: bool = True
-    decoder_scales: tuple[int, ...] = (4, 4, 2)
-    decoder_channels: tuple[int, ...] = (128, 128, 64)
-    leaky_relu_slope: float = 0.01
+    decoder_scales: tuple[int, ...] = bounded((4, 4, 2), 1, 64, length=LAYERS)
+    decoder_channels: tuple[int, ...] = bounded((128, 128, 64), 1, MOST_UNITS, length=LAYERS)
+    leaky_relu_slope: float = bounded(0.01, 0, 1)
     upsampling: Literal["nearest", "bilinear"] = "nearest"
     attention: Literal["none", "linear", "exponential"] = "exponential"
     attention_activations: tuple[str, str, str] = ("relu", "relu", "sigmoid")
     stop_attention_gradient: bool = False
-    classifier_units: int = 512
+    classifier_units: int = bounded(512, 1, MOST_UNITS)
     classifier_activation: str = "relu"
-    classifier_dropout: float = 0.0
+    classifier_dropout: float = bounded(0.0, 0, BELOW_ONE)
     metadata: tuple[Literal["elevation", "location", "sex", "management", "level_of_diagnostic_difficulty"], ...] = ()
-    embedding_units: tuple[int, ...] = (1024, 512)
-    embedding_dropout: float = 0.5
+    embedding_units: tuple[int, ...] = bounded((1024, 512), 1, MOST_UNITS, length=LAYERS)
+    embedding_dropout: float = bounded(0.5, 0, BELOW_ONE)
     fuse_predictions: Literal["both", "mean"] = "both"
 
     def __post_init__(self) -> None:
+        check(self, "model")
         _require(len(self.modalities) > 0, "model.modalities must name at least one modality")
         _require(
             len(set(self.modalities)) == len(self.modalities),
@@ -187,28 +179,19 @@ class ModelConfig:
             "model.attention weights the reconstruction: set model.reconstruction=true or model.attention=none",
         )
         _require(
-            len(self.decoder_scales) == len(self.decoder_channels) > 0,
-            "model.decoder_scales and model.decoder_channels must have the same length, at least 1. "
+            len(self.decoder_scales) == len(self.decoder_channels),
+            "model.decoder_scales and model.decoder_channels must have the same length. "
             f"Received: {list(self.decoder_scales)} and {list(self.decoder_channels)}",
         )
         _require(
             len(set(self.metadata)) == len(self.metadata),
             f"model.metadata names a column twice. Received: {list(self.metadata)}",
         )
-        _require(len(self.embedding_units) > 0, "model.embedding_units must have at least one layer")
-        for key in ("decoder_scales", "decoder_channels", "embedding_units"):
-            _require(min(getattr(self, key)) > 0, f"model.{key} must be greater than 0")
-        units = {key: getattr(self, key) for key in ("discriminator_units", "classifier_units", "reversal_scale")}
-        _require_positive("model", units)
-        _require_not_negative("model", {"leaky_relu_slope": self.leaky_relu_slope})
         for activation in (*self.attention_activations, self.classifier_activation):
             known = ", ".join(ACTIVATIONS)
             _require(
                 activation in ACTIVATIONS, f"model: an activation must be one of {known}. Received: {activation!r}"
             )
-        for key in ("batch_norm_momentum", "classifier_dropout", "embedding_dropout"):
-            value = getattr(self, key)
-            _require(0 <= value < 1, f"model.{key} must be in [0, 1). Received: {value}")
 
 
 @dataclass(frozen=True)
@@ -222,12 +205,12 @@ class LossConfig:
             counted in each task and batch (Kawahara et al. 2018).
     """
 
-    adversarial: float = 0.8
-    reconstruction: float = 0.4
+    adversarial: float = bounded(0.8, 0, 1e6)
+    reconstruction: float = bounded(0.4, 0, 1e6)
     class_weights: Literal["none", "batch"] = "none"
 
     def __post_init__(self) -> None:
-        _require_not_negative("loss", {"adversarial": self.adversarial, "reconstruction": self.reconstruction})
+        check(self, "loss")
 
 
 @dataclass(frozen=True)
@@ -245,27 +228,19 @@ class OptimizerConfig:
         beta_1, beta_2, epsilon: Adam's.
     """
 
-    learning_rate: float = 1e-5
-    weight_decay: float = 1e-4
+    learning_rate: float = bounded(1e-5, 1e-12, 100)
+    weight_decay: float = bounded(1e-4, 0, 100)
     weight_decay_mode: Literal["coupled", "decoupled"] = "coupled"
     exclude_norm_and_bias: bool = False
-    clip_norm: float | None = None
+    clip_norm: float | None = bounded(None, 1e-12, 1e9)
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: int = 0
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
+    warmup_epochs: int = bounded(0, 0, MOST_EPOCHS)
+    beta_1: float = bounded(0.9, 0, BELOW_ONE)
+    beta_2: float = bounded(0.999, 0, BELOW_ONE)
+    epsilon: float = bounded(1e-8, 1e-30, 1)
 
     def __post_init__(self) -> None:
-        _require_positive("optimizer", {"learning_rate": self.learning_rate, "epsilon": self.epsilon})
-        _require_not_negative("optimizer", {"weight_decay": self.weight_decay, "warmup_epochs": self.warmup_epochs})
-        _require(
-            self.clip_norm is None or self.clip_norm > 0,
-            f"optimizer.clip_norm must be greater than 0 or null. Received: {self.clip_norm}",
-        )
-        for key in ("beta_1", "beta_2"):
-            value = getattr(self, key)
-            _require(0 <= value < 1, f"optimizer.{key} must be in [0, 1). Received: {value}")
+        check(self, "optimizer")
 
 
 @dataclass(frozen=True)
@@ -284,27 +259,21 @@ class TrainingConfig:
         pretraining_epochs: of `epochs`, those of the first stage of a method that trains in two; null is half.
     """
 
-    batch_size: int = 8
-    epochs: int = 150
-    patience: int | None = 20
+    batch_size: int = bounded(8, 1, 65_536)
+    epochs: int = bounded(150, 1, MOST_EPOCHS)
+    patience: int | None = bounded(20, 1, MOST_EPOCHS)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     jit_compile: Literal["auto", "on", "off"] = "auto"
-    steps_per_execution: int = 1
+    steps_per_execution: int = bounded(1, 1, 100_000)
     recompute: bool = False
-    picture_every: int = 5
-    pretraining_epochs: int | None = None
+    picture_every: int = bounded(5, 0, MOST_EPOCHS)
+    pretraining_epochs: int | None = bounded(None, 1, MOST_EPOCHS)
 
     def __post_init__(self) -> None:
-        keys = ("batch_size", "epochs", "steps_per_execution")
-        _require_positive("training", {key: getattr(self, key) for key in keys})
-        _require_not_negative("training", {"picture_every": self.picture_every})
+        check(self, "training")
         _require(
-            self.patience is None or self.patience > 0,
-            f"training.patience must be greater than 0 or null. Received: {self.patience}",
-        )
-        _require(
-            self.pretraining_epochs is None or 0 < self.pretraining_epochs < self.epochs,
-            f"training.pretraining_epochs must be greater than 0 and less than training.epochs, or null. "
+            self.pretraining_epochs is None or self.pretraining_epochs < self.epochs,
+            f"training.pretraining_epochs must be less than training.epochs, or null. "
             f"Received: {self.pretraining_epochs} of {self.epochs}",
         )
 
@@ -319,7 +288,7 @@ class Config:
     """
 
     method: str = "amfam"
-    seed: int = 0
+    seed: int = bounded(0, 0, LARGEST_SEED)
     data: DataConfig = field(default_factory=DataConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -328,7 +297,7 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        _require(self.seed >= 0, f"seed must not be negative. Received: {self.seed}")
+        check(self, "")
 
 
 def preset_names() -> tuple[str, ...]:
@@ -370,7 +339,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def dump(config: Config) -> str:
     """Returns the configuration as YAML, complete, in the order of definition."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
+    return strict_yaml.dump(to_dict(config))
 
 
 def read(path: Path) -> Config:
@@ -379,10 +348,21 @@ def read(path: Path) -> Config:
     Raises:
         ConfigError: the file cannot be read or has unknown keys or impossible values; names the file.
     """
+    return from_dict(_read_yaml(read_text(path), str(path)))
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
     try:
-        return from_dict(_read_yaml(path.read_text(encoding="utf-8"), str(path)))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {path}: it is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -397,15 +377,12 @@ def _read_preset(preset: str) -> dict[str, Any]:
         return _read_yaml(resource.read_text(encoding="utf-8"), f"preset {preset}")
     path = Path(preset)
     if path.suffix in {".yaml", ".yml"} and path.is_file():
-        return _read_yaml(path.read_text(encoding="utf-8"), str(path))
+        return _read_yaml(read_text(path), str(path))
     raise ConfigError(f"unknown preset {preset!r}: it is none of {', '.join(preset_names())} and no YAML file")
 
 
 def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    tree = strict_yaml.parse(text, source)
     if tree is None:
         return {}
     _require(isinstance(tree, dict), f"{source} must be a mapping of sections. Received: {type(tree).__name__}")
@@ -414,11 +391,8 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, separator, text = override.partition("=")
-    _require(bool(separator) and bool(key), f"override {override!r} is not of the form section.key=value")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not valid YAML") from error
+    _require(bool(separator) and bool(key), f"override {shown(override)} is not of the form section.key=value")
+    value = strict_yaml.parse(text, f"override {shown(override)}: the value")
     for part in reversed(key.strip().split(".")):
         value = {part: value}
     return value
@@ -451,7 +425,7 @@ def _tuples_to_lists(value: Any) -> Any:
 
 
 def structure(value: Any, kind: Any, key: str) -> Any:
-    """Returns `value` as `kind`, strictly: no silent conversion but int to float and 1e-5 style strings to float."""
+    """Returns `value` as `kind`, strictly: no silent conversion but int to float."""
     if dataclasses.is_dataclass(kind):
         return _structure_section(value, kind, key)
     origin, arguments = get_origin(kind), get_args(kind)
@@ -460,9 +434,8 @@ def structure(value: Any, kind: Any, key: str) -> Any:
         return None if value is None else structure(value, inner, key)
     if origin is Literal:
         allowed = ", ".join(map(str, arguments))
-        if isinstance(value, bool) and {"on", "off"} <= set(arguments):
-            value = "on" if value else "off"  # YAML 1.1 reads a bare on or off as a truth value.
-        _require(value in arguments, f"{key} must be one of {allowed}. Received: {value!r}")
+        fits = isinstance(value, str) and value in arguments
+        _require(fits, f"{key} must be one of {allowed}. Received: {shown(value)}")
         return value
     if origin is tuple:
         return _structure_tuple(value, arguments, key)
@@ -476,15 +449,15 @@ def _structure_section(value: Any, kind: Any, key: str) -> Any:
     prefix = f"{key}." if key else ""
     for name in value:
         known = ", ".join(names)
-        _require(name in names, f"unknown configuration key {prefix}{name}; known here: {known}")
+        _require(name in names, f"unknown configuration key {prefix}{_word(name)}; known here: {known}")
     return kind(**{name: structure(item, hints[name], f"{prefix}{name}") for name, item in value.items()})
 
 
 def _structure_tuple(value: Any, arguments: tuple[Any, ...], key: str) -> tuple[Any, ...]:
-    _require(isinstance(value, list | tuple), f"{key} must be a list. Received: {value!r}")
+    _require(isinstance(value, list | tuple), f"{key} must be a list. Received: {shown(value)}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(structure(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
-    _require(len(value) == len(arguments), f"{key} must have {len(arguments)} values. Received: {value!r}")
+    _require(len(value) == len(arguments), f"{key} must have {len(arguments)} values. Received: {shown(value)}")
     pairs = zip(value, arguments, strict=True)
     return tuple(structure(item, kind, f"{key}[{index}]") for index, (item, kind) in enumerate(pairs))
 
@@ -493,15 +466,23 @@ def _structure_scalar(value: Any, kind: type, key: str) -> Any:
     if kind is float:
         return _structure_float(value, key)
     fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    _require(fits, f"{key} must be of type {kind.__name__}. Received: {value!r}")
+    _require(fits, f"{key} must be {_KINDS[kind]}. Received: {shown(value)}")
+    if kind is str:
+        _require(value.isprintable(), f"{key} must not hold control characters. Received: {shown(value)}")
     return value
 
 
+_KINDS = {bool: "true or false", int: "a whole number in decimal digits", str: "text (in quotes if it looks like else)"}
+
+
 def _structure_float(value: Any, key: str) -> float:
-    # YAML 1.1 reads 1e-5 (no dot) as a string; to a person it is a number.
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    _require(math.isfinite(number), f"{key} must be a finite number. Received: {value!r}")
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    _require(math.isfinite(number), f"{key} must be a finite number. Received: {shown(value)}")
     return number
+
+
+def _word(key: Any) -> str:
+    return key if isinstance(key, str) and key.isprintable() and len(key) < 80 else shown(key)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.options import MOST_FILES, MOST_IN_BATCH, MOST_PROCESSES
 from amfam_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
 @click.option("--images", metavar="DIR", help="Where the paths of a CSV start.  [default: the CSV's folder]")
 @click.option(
     "--shards",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_FILES),
     help="Number of files.  [default: one per 256 pairs, 16 to 1000 if each fills a batch; of records, their files]",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Pairs of one call of the model."
+    "--batch-size",
+    type=click.IntRange(1, MOST_IN_BATCH),
+    default=16,
+    show_default=True,
+    help="Pairs of one call of the model.",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_PROCESSES),
     default=1,
     show_default=True,
     help="Processes on this machine; not with --runner.",

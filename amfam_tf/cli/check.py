@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--min-side", type=click.IntRange(min=1), default=64, show_default=True, help="Fewest pixels per side.")
+@click.option(
+    "--min-side", type=click.IntRange(1, 65_536), default=64, show_default=True, help="Fewest pixels per side."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(data: Path, min_side: int, as_json: bool) -> None:
     """Check a release in DATA: count its cases and list every problem.

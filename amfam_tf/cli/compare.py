@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import Seeds, Words, configuration_options, console
+from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console
 
 
 @click.command(short_help="Fit and evaluate several methods with several seeds; one table, published values beside.")
@@ -30,7 +30,9 @@ from amfam_tf.cli.options import Seeds, Words, configuration_options, console
 )
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
+@click.option(
+    "--jobs", type=click.IntRange(1, MOST_PROCESSES), default=1, show_default=True, help="Runs at the same time."
+)
 def compare(
     data: Path,
     out: Path,

@@ -63,7 +63,7 @@ def serving_steps(out: Path, port: int, pair: tuple[Path, Path]) -> tuple[Step, 
     show_default=True,
     help="Folder for the data set, the run and the exported model; the same folder again continues.",
 )
-@click.option("--cases", type=click.IntRange(min=50), default=400, show_default=True, help="Cases to draw.")
+@click.option("--cases", type=click.IntRange(50, 100_000), default=400, show_default=True, help="Cases to draw.")
 def demo(out: Path, cases: int) -> None:
     """Draw a data set, check it, fit AMFAM (preset tiny), evaluate it, export it, serve it and ask the server.
 

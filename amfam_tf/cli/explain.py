@@ -20,7 +20,7 @@ FIRST_CASES = 4
 @click.option(
     "--case",
     "cases",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**63 - 1),
     multiple=True,
     metavar="N",
     help=f"Case number; may be repeated. Without it: the first {FIRST_CASES} cases of the split.",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amfam_tf.cli.options import MOST_FILES, MOST_PROCESSES, Number
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,15 +21,17 @@ MOST_SIZES = 5
 @click.argument("source")
 @click.argument("out")
 @click.option("--images", metavar="DIR", help="Folder or URL that the pictures' paths start from.")
-@click.option("--shards", type=click.IntRange(min=1), default=8, show_default=True, help="Number of files.")
+@click.option("--shards", type=click.IntRange(1, MOST_FILES), default=8, show_default=True, help="Number of files.")
 @click.option(
     "--max-bad-share",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.0,
     show_default=True,
     help="Share of the rows that may become no record.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes of this machine; by default one per core.")
+@click.option(
+    "--workers", type=click.IntRange(1, MOST_PROCESSES), help="Processes of this machine; by default one per core."
+)
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 def ingest(
     source: str,

@@ -1,14 +1,20 @@
 """Click options and the terminal that several verbs share."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
+from amfam_tf.config import LARGEST_SEED
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 WIDTH_WITHOUT_TERMINAL = 120
+MOST_PROCESSES = 1024
+MOST_FILES = 10_000
+MOST_IN_BATCH = 65_536
 
 
 class Words(click.ParamType):
@@ -27,17 +33,30 @@ class Words(click.ParamType):
 
 
 class Seeds(Words):
-    """Seeds with commas between them, e.g. "0,1,2"; gives a tuple of int, none negative."""
+    """Seeds with commas between them, e.g. "0,1,2"; gives a tuple of int from 0 to LARGEST_SEED."""
 
     name = "seeds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Returns the seeds; what is no whole number from 0 on is wrong usage."""
+        """Returns the seeds; what is no such number in decimal digits is wrong usage."""
         words = super().convert(value, param, ctx)
         for word in words:
-            if not (word.isascii() and word.isdecimal()):
-                self.fail(f"{word!r} is no whole number from 0 on", param, ctx)
+            digits = word.isascii() and word.isdecimal() and len(word) <= len(str(LARGEST_SEED))
+            # 010 is 8 to some and 10 to others.
+            if not digits or (word[0] == "0" and word != "0") or int(word) > LARGEST_SEED:
+                self.fail(f"{word[:40]!r} is no whole number from 0 to {LARGEST_SEED}", param, ctx)
         return tuple(map(int, words))
+
+
+class Number(click.FloatRange):
+    """A finite number within a range: click itself lets NaN pass any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Returns the number; what is none is wrong usage."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
 def configuration_options(function: Function) -> Function:

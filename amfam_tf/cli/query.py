@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amfam_tf.cli.options import MOST_IN_BATCH, Number
+
 if TYPE_CHECKING:
     from amfam_tf.serving.client import Answer, Client
 
@@ -20,7 +22,7 @@ Named = tuple["Answer", tuple[str, str]]
 @click.option("--dermoscopic", type=EXISTING_FILE, help="The dermoscopic picture of one pair.")
 @click.option("--server", help="HOST:PORT.  [default: localhost:8500, with --rest localhost:8501]")
 @click.option("--model", default="amfam", show_default=True, help="Name of the model on the server.")
-@click.option("--model-version", type=click.IntRange(min=0), help="A version of it.  [default: the latest]")
+@click.option("--model-version", type=click.IntRange(0, 2**63 - 1), help="A version of it.  [default: the latest]")
 @click.option("--rest", is_flag=True, help="REST instead of gRPC.")
 @click.option("--json", "form", flag_value="json", help="Print JSON: an object for one pair, a list for PAIRS.")
 @click.option("--csv", "form", flag_value="csv", help="Print a table with a row per pair.")
@@ -33,17 +35,19 @@ Named = tuple["Answer", tuple[str, str]]
 )
 @click.option("--task", default="", help="With --explain: the task.  [default: DIAG]")
 @click.option("--class", "class_name", default="", help="With --explain: its class.  [default: the predicted one]")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Pairs in one request.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, MOST_IN_BATCH), default=8, show_default=True, help="Pairs in one request."
+)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(0, 86_400, min_open=True),
     default=30.0,
     show_default=True,
     help="Seconds for one request, all attempts together.",
 )
 @click.option(
     "--attempts",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1000),
     default=5,
     show_default=True,
     help="How often to try while the server is unavailable.",

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--to", type=click.IntRange(min=1), help="Number of the version.  [default: the one before]")
+@click.option("--to", type=click.IntRange(1, 2**63 - 1), help="Number of the version.  [default: the one before]")
 @click.option("--reason", default="", help="Why, to be written down.")
 def rollback(model: Path, to: int | None, reason: str) -> None:
     """Serve an older version of MODEL again, under the next number.

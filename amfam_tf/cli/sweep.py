@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import Seeds, configuration_options, console
+from amfam_tf.cli.options import MOST_PROCESSES, Seeds, configuration_options, console
 
 
 @click.command(short_help="Fit a method over a grid of configuration values; measure validation accuracy.")
@@ -28,7 +28,9 @@ from amfam_tf.cli.options import Seeds, configuration_options, console
 @click.option("--method", default="amfam", show_default=True, metavar="NAME", help="Method of the comparison.")
 @click.option("--seeds", type=Seeds(), default="0", show_default=True, metavar="0,1,...", help="Seeds of each point.")
 @configuration_options
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
+@click.option(
+    "--jobs", type=click.IntRange(1, MOST_PROCESSES), default=1, show_default=True, help="Runs at the same time."
+)
 def sweep(
     data: Path,
     out: Path,

@@ -2,11 +2,15 @@
 
 import click
 
+from amfam_tf.cli.options import MOST_PROCESSES
+from amfam_tf.config import LARGEST_SEED
+
 
 class PictureSize(click.ParamType):
     """WIDTHxHEIGHT in pixels."""
 
     name = "WxH"
+    low, high = 32, 8192
 
     def convert(self, value, param, ctx):
         """Returns (width, height)."""
@@ -15,16 +19,29 @@ class PictureSize(click.ParamType):
         width, _, height = value.lower().partition("x")
         if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
             self.fail(f"must be WIDTHxHEIGHT, for example 512x384; received {value!r}", param, ctx)
+        # Longer numbers are no size of a picture, and Python refuses to read the longest.
+        if not all(len(side) <= 5 and self.low <= int(side) <= self.high for side in (width, height)):
+            self.fail(
+                f"each side must be between {self.low} and {self.high} pixels; received {value[:40]!r}", param, ctx
+            )
         return int(width), int(height)
 
 
 @click.command()
 @click.argument("out", type=click.Path())
-@click.option("--cases", default=1011, show_default=True, help="Number of cases; splits and classes keep their shares.")
-@click.option("--seed", default=0, show_default=True, help="Equal seeds give equal files.")
+@click.option(
+    "--cases",
+    type=click.IntRange(10, 1_000_000),
+    default=1011,
+    show_default=True,
+    help="Number of cases; splits and classes keep their shares.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="Equal seeds give equal files."
+)
 @click.option("--size", type=PictureSize(), default="512x384", show_default=True, help="Size of each picture.")
 @click.option("--traps/--no-traps", default=False, show_default=True, help="Include the real release's irregularities.")
-@click.option("--workers", type=int, help="Processes.  [default: 2, or 1 for few cases]")
+@click.option("--workers", type=click.IntRange(1, MOST_PROCESSES), help="Processes.  [default: 2, or 1 for few cases]")
 @click.option(
     "--contact-sheet", type=click.Path(), metavar="FILE", help="Also write a picture of some cases, with labels."
 )

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from amfam_tf import config as configuration
-from amfam_tf import models
+from amfam_tf import models, strict_yaml
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation.files import write_text
@@ -110,7 +108,7 @@ class GridFolder:
             foreign = sorted(item.name for item in self.path.iterdir() if not item.name.startswith("."))
             if foreign:
                 raise RunError(f"{self.path} holds {foreign[0]} and no {self.grid_file.name}: name another --out")
-            write_text(self.grid_file, yaml.safe_dump(purpose.to_dict(), sort_keys=False))
+            write_text(self.grid_file, strict_yaml.dump(purpose.to_dict()))
             return
         differences = self._begun().differences(purpose)
         if differences:
@@ -120,10 +118,16 @@ class GridFolder:
 
     def _begun(self) -> Purpose:
         try:
-            return Purpose.from_dict(yaml.safe_load(self.grid_file.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise RunError(f"cannot read {self.grid_file}: {error.strerror}") from error
-        except (yaml.YAMLError, KeyError, TypeError) as error:
+            text = configuration.read_text(self.grid_file)
+        except ConfigError as error:
+            raise RunError(str(error)) from error
+        try:
+            tree = strict_yaml.parse(text, "it")
+        except ConfigError as error:
+            raise RunError(f"{self.grid_file} is damaged: {error}") from error
+        try:
+            return Purpose.from_dict(tree)
+        except (KeyError, TypeError) as error:
             raise RunError(f"{self.grid_file} is damaged: {' '.join(str(error).split())}") from error
         except ConfigError as error:
             raise RunError(f"{self.grid_file}: {error}") from error

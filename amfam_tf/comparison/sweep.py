@@ -11,11 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from amfam_tf import config as configuration
-from amfam_tf import models
+from amfam_tf import models, strict_yaml
 from amfam_tf.comparison import fill
 from amfam_tf.comparison.grid import Cell, GridFolder, Purpose, common_part, refuse_repeated
 from amfam_tf.comparison.outcome import read_tables
@@ -23,6 +22,7 @@ from amfam_tf.comparison.results import AVERAGE, GroupResult, summarise
 from amfam_tf.config import Config
 from amfam_tf.data.cases import data_fingerprint, read_cases
 from amfam_tf.errors import ConfigError, DataError, RunError
+from amfam_tf.strict_yaml import shown
 
 KIND = "sweep"
 SPLIT = "validate"
@@ -96,10 +96,7 @@ def parse_axis(text: str) -> Axis:
     key, separator, values = text.partition("=")
     if not separator or not key.strip() or not values.strip():
         raise ConfigError(f"--grid {text!r} is not of the form section.key=value,value,...")
-    try:
-        parsed = yaml.safe_load(f"[{values}]")
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--grid {text!r}: the values are not valid YAML") from error
+    parsed = strict_yaml.parse(f"[{values}]", f"--grid {shown(text)}: the list of values")
     return Axis(key.strip(), tuple(parsed))
 
 

@@ -17,12 +17,7 @@ def load_weight_file(backbone: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: no such file, not such a file, or the first layer whose weights differ, by name.
     """
-    if not path.is_file():
-        raise WeightsError(
-            f"weight file {path} does not exist: set model.weights to none, imagenet or an existing file"
-        )
-    if not path.name.endswith(".weights.h5"):
-        raise WeightsError(f"weight file {path} must be a Keras weight file whose name ends in .weights.h5")
+    check_weight_file(path)
     try:
         stored = _stored_shapes(path)
     except OSError as error:
@@ -34,6 +29,20 @@ def load_weight_file(backbone: keras.Model, path: Path) -> None:
         # Keras warns of containers without weights that its own older files lack; shapes were compared above.
         warnings.filterwarnings("ignore", message="Skipping nested container", category=UserWarning)
         backbone.load_weights(path)
+
+
+def check_weight_file(path: Path) -> None:
+    """Checks that a file of weights is there and named as one.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"weight file {path} does not exist: set model.weights to none, imagenet or an existing file"
+        )
+    if not path.name.endswith(".weights.h5"):
+        raise WeightsError(f"weight file {path} must be a Keras weight file whose name ends in .weights.h5")
 
 
 def _stored_shapes(path: Path) -> dict[str, list[tuple[int, ...]]]:

@@ -16,7 +16,7 @@ from keras import layers
 
 from amfam_tf.errors import ConfigError, WeightsError
 from amfam_tf.layers import fuse_batch_norms
-from amfam_tf.models.backbone_weights import load_weight_file
+from amfam_tf.models.backbone_weights import check_weight_file, load_weight_file
 from amfam_tf.models.narrow_inception import narrow_inception
 
 RESNET, INCEPTION = "resnet", "inception"
@@ -164,6 +164,29 @@ def of_family(name: str, family: str) -> str:
     raise ConfigError(f"model.backbone={name} has no counterpart among the {family} backbones: set one of {have}")
 
 
+def check_image_size(name: str, image_size: int) -> None:
+    """Checks that a backbone takes images of that size.
+
+    Raises:
+        ConfigError: it does not take images as small.
+    """
+    smallest = BACKBONES[name].smallest_image
+    if image_size < smallest:
+        raise ConfigError(f"data.image_size must be at least {smallest} for {name}. Received: {image_size}")
+
+
+def check_weights(name: str, weights: str) -> None:
+    """Checks, as far as that needs no network, that a backbone's first weights can be had; see `create_backbone`.
+
+    Raises:
+        WeightsError: there are no such ImageNet weights, or no such file.
+    """
+    if weights == "imagenet":
+        _check_pretrained(name, BACKBONES[name].pretrained)
+    elif weights != "none":
+        check_weight_file(Path(weights))
+
+
 def create_backbone(
     name: str, image_size: int, weights: str = "none", batch_norm_momentum: float = 0.99, title: str = "backbone"
 ) -> keras.Model:
@@ -183,9 +206,8 @@ def create_backbone(
         ConfigError: the backbone does not take images as small.
         WeightsError: ImageNet weights do not exist or cannot be had; the file is missing or does not fit.
     """
+    check_image_size(name, image_size)
     spec = BACKBONES[name]
-    if image_size < spec.smallest_image:
-        raise ConfigError(f"data.image_size must be at least {spec.smallest_image} for {name}. Received: {image_size}")
     backbone = spec.build(image_size, title)
     fuse_batch_norms(backbone)
     for layer in backbone.layers:
@@ -198,13 +220,17 @@ def create_backbone(
     return backbone
 
 
-def _load_imagenet(backbone: keras.Model, name: str, pretrained: Pretrained | None) -> None:
+def _check_pretrained(name: str, pretrained: Pretrained | None) -> None:
     if pretrained is None:
         have = ", ".join(key for key, value in BACKBONES.items() if value.pretrained)
         raise WeightsError(
             f"there are no ImageNet weights for {name}, only for {have}: "
             "set model.weights=none, or model.weights to the path of a .weights.h5 file"
         )
+
+
+def _load_imagenet(backbone: keras.Model, name: str, pretrained: Pretrained | None) -> None:
+    _check_pretrained(name, pretrained)
     path = f"{name}.weights.h5"
     try:
         model = pretrained.load()

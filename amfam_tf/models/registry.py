@@ -10,7 +10,7 @@ import keras
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
-from amfam_tf.models.backbones import INCEPTION, RESNET, of_family
+from amfam_tf.models.backbones import BACKBONES, INCEPTION, RESNET, check_image_size, of_family
 from amfam_tf.models.embeddingnet import EmbeddingNet
 from amfam_tf.models.hccnn import HcCNN
 from amfam_tf.models.inception import Inception
@@ -32,6 +32,7 @@ class Method:
         family: of its backbones; the configured one is replaced by its counterpart, see `backbones.of_family`. None
             takes any.
         takes_metadata: whether `model.metadata` may name columns.
+        stages: of its training; each needs an epoch.
     """
 
     summary: str
@@ -40,6 +41,7 @@ class Method:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     family: str | None = None
     takes_metadata: bool = False
+    stages: int = 1
 
 
 _PLAIN = {"adversarial": False, "reconstruction": False, "attention": "none"}
@@ -128,6 +130,7 @@ METHODS: dict[str, Method] = {
         {"model": _TWO_IMAGES},
         RESNET,
         takes_metadata=True,
+        stages=2,
     ),
     "hccnn": Method(
         "A network per picture and a hyper-branch that fuses their features at every stage.",
@@ -154,7 +157,24 @@ def resolve(config: Config) -> Config:
     if resolved.model.metadata and not method.takes_metadata:
         takers = ", ".join(name for name, one in METHODS.items() if one.takes_metadata)
         raise ConfigError(f"method {config.method} takes no metadata: set model.metadata=[], or a method of {takers}")
+    _check_together(method, resolved)
     return resolved
+
+
+def _check_together(method: Method, config: Config) -> None:
+    """Refuses values that are possible one by one, and not together with this method: before any data is read."""
+    check_image_size(config.model.backbone, config.data.image_size)
+    if config.training.epochs < method.stages:
+        raise ConfigError(
+            f"method {config.method} trains in {method.stages} stages: training.epochs must be at least "
+            f"{method.stages}. Received: {config.training.epochs}"
+        )
+    decoders = method.network is AMFAM and config.model.reconstruction
+    if config.training.recompute and BACKBONES[config.model.backbone].family == INCEPTION and not decoders:
+        raise ConfigError(
+            f"training.recompute=true: method {config.method} with {config.model.backbone} has no part that could be "
+            "computed again"
+        )
 
 
 def create(name: str, config: Config) -> LesionModel:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from amfam_tf import config as training_configuration
+from amfam_tf import strict_yaml
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
+from amfam_tf.ranges import bounded, check
 
 
 def _require(condition: bool, message: str) -> None:
@@ -36,14 +36,13 @@ class DataPart:
 
     source: str = ""
     images: str | None = None
-    shards: int = 8
-    max_bad_share: float = 0.0
+    shards: int = bounded(8, 1, 10_000)
+    max_bad_share: float = bounded(0.0, 0, 1)
     beam_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.source != "", "data.source is missing: name a release or a CSV of pairs")
-        _require(self.shards > 0, f"data.shards must be greater than 0. Received: {self.shards}")
-        _require(0 <= self.max_bad_share <= 1, f"data.max_bad_share must be in [0, 1]. Received: {self.max_bad_share}")
+        check(self, "data")
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,10 @@ class ValidationPart:
 
     schema: str | None = None
     allow: tuple[str, ...] = ()
-    fewest_cases: int = 1
+    fewest_cases: int = bounded(1, 1, 10**9)
 
     def __post_init__(self) -> None:
-        _require(
-            self.fewest_cases > 0, f"validation.fewest_cases must be greater than 0. Received: {self.fewest_cases}"
-        )
+        check(self, "validation")
 
 
 @dataclass(frozen=True)
@@ -101,13 +98,12 @@ class Threshold:
     """
 
     metric: str = ""
-    at_least: float = float("nan")
+    at_least: float | None = bounded(None, -1, 1)
 
     def __post_init__(self) -> None:
         _require(self.metric != "", "blessing.thresholds: each needs a metric, e.g. average.accuracy")
-        _require(
-            self.at_least == self.at_least, f"blessing.thresholds: {self.metric} needs at_least, a number to reach"
-        )
+        _require(self.at_least is not None, f"blessing.thresholds: {self.metric} needs at_least, a number to reach")
+        check(self, "blessing.thresholds")
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ class BlessingPart:
 
     split: Literal["validate", "test"] = "test"
     thresholds: tuple[Threshold, ...] = ()
-    significance: float = 0.05
+    significance: float = bounded(0.05, 0, 0.5, open_low=True)
     subgroups: tuple[Literal["sex", "location", "elevation", "level_of_diagnostic_difficulty"], ...] = (
         "sex",
         "location",
@@ -137,10 +133,7 @@ class BlessingPart:
             "blessing.thresholds is missing: a release needs at least one, e.g. "
             "[{metric: average.accuracy, at_least: 0.6}]",
         )
-        _require(
-            0 < self.significance <= 0.5,
-            f"blessing.significance must be greater than 0 and at most 0.5. Received: {self.significance}",
-        )
+        check(self, "blessing")
 
 
 @dataclass(frozen=True)
@@ -154,15 +147,11 @@ class InfraPart:
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    canaries: int = 8
-    patience_seconds: float = 180.0
+    canaries: int = bounded(8, 1, 10_000)
+    patience_seconds: float = bounded(180.0, 0, 86_400, open_low=True)
 
     def __post_init__(self) -> None:
-        _require(self.canaries > 0, f"infra.canaries must be greater than 0. Received: {self.canaries}")
-        _require(
-            self.patience_seconds > 0,
-            f"infra.patience_seconds must be greater than 0. Received: {self.patience_seconds}",
-        )
+        check(self, "infra")
 
 
 @dataclass(frozen=True)
@@ -207,19 +196,12 @@ def read(path: Path) -> ReleaseConfig:
     Raises:
         ConfigError: it cannot be read, has unknown keys or impossible values; names the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    return parse(text, str(path))
+    return parse(training_configuration.read_text(path), str(path))
 
 
 def parse(text: str, name: str) -> ReleaseConfig:
     """Returns the configuration of a YAML text, as `read`; `name` is what to call it."""
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    tree = strict_yaml.parse(text, name)
     if not isinstance(tree, dict):
         raise ConfigError(f"{name} must be a mapping of sections. Received: {type(tree).__name__}")
     try:

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from amfam_tf.errors import RunError
 from amfam_tf.layers import GradientReversal
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.training import optimizers
 from amfam_tf.training.distribution import SINGLE, Distribution
+from amfam_tf.training.finite_loss import check_epoch
 from amfam_tf.training.panel import draw_panel
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
 from amfam_tf.training.stages import StagePlan
@@ -144,12 +144,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         values = {name: float(value) for name, value in logs.items()}
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        if broken:
-            raise RunError(
-                f"{broken[0]} is no longer a finite number in epoch {epoch}: lower optimizer.learning_rate or set "
-                f"optimizer.clip_norm; the run folder holds the epochs before"
-            )
+        check_epoch(epoch, values)
         weights = f"epoch-{epoch:04d}.weights.h5"
         self._write(weights, weights_writer(self.model))
         stage = {"stage": self._plan.stage(epoch).name} if self._plan.staged else {}

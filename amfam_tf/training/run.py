@@ -9,7 +9,7 @@ import dataclasses
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +24,15 @@ from amfam_tf import environment, models
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
-from amfam_tf.errors import DataError, RunError
+from amfam_tf.errors import ConfigError, DataError, RunError
+from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.tasks import metadata_warning
 from amfam_tf.training import callbacks, profile
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
+from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import create_optimizer
 from amfam_tf.training.run_folder import RunFolder, RunState, write_file
@@ -133,10 +135,14 @@ def fit(
         WeightsError: the backbone's weights cannot be had.
     """
     session = _Session(models.resolve(config), RunFolder(run), console, recorder, distribution)
+    if not session.folder.model_file.exists():
+        check_sources(session.config)
     with contextlib.ExitStack() as held, distribution.naming_lost_workers():
         cases, description, state = _open(session, data, held)
         if state.finished:
             return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, cases=cases)
+        if state.diverged is not None:
+            raise RunError(describe_divergence(state, run))
         splits = split_cases(cases, ("train", "validate"))
         pipeline.check_training_cases(splits["train"], session.config)
         check_replicas(distribution, session.config, *map(len, splits.values()))
@@ -149,7 +155,25 @@ def fit(
         if not state.stopped and state.epochs < session.config.training.epochs:
             state = _train(session, trainer, plan, splits, state)
         with recorder.phase("writing the model"):
-            return dataclasses.replace(_finish(session, trainer.network, state), cases=cases)
+            result = _finish(session, trainer.network, state)
+        if state.diverged is not None:
+            raise RunError(describe_divergence(state, run))
+        return dataclasses.replace(result, cases=cases)
+
+
+def check_sources(config: Config) -> None:
+    """Checks what a configuration names beside the data, before any of them is read.
+
+    Raises:
+        ConfigError: data.cache_directory cannot be a folder.
+        WeightsError: there are no such weights.
+    """
+    check_weights(config.model.backbone, config.model.weights)
+    if config.data.cache == "file":
+        folder = Path(config.data.cache_directory or "")
+        blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+        if blocked is not None:
+            raise ConfigError(f"data.cache_directory={folder} cannot be used: {blocked} is no folder")
 
 
 @dataclass(frozen=True)
@@ -225,7 +249,7 @@ def _train(
         with session.recorder.phase("making the input"):
             training, validation = _make_input(session, splits, state)
             watchers = _callbacks(session, trainer, plan, splits, checkpoint)
-        with session.recorder.phase(profile.STEPS):
+        with session.recorder.phase(profile.STEPS), _noting_divergence(checkpoint, watchers):
             trainer.fit(
                 training,
                 initial_epoch=state.epochs,
@@ -241,6 +265,31 @@ def _train(
                 verbose=0,
             )
     return checkpoint.state
+
+
+@contextlib.contextmanager
+def _noting_divergence(
+    checkpoint: callbacks.Checkpoint, watchers: Sequence[keras.callbacks.Callback]
+) -> Iterator[None]:
+    """Makes a loss that is no finite number the end of the training, in its state."""
+    try:
+        yield
+    except DivergedError as error:
+        checkpoint.state = dataclasses.replace(checkpoint.state, diverged=str(error))
+        # As Keras does at every other end: the progress bar goes, TensorBoard's files are closed.
+        for watcher in watchers:
+            watcher.on_train_end()
+
+
+def describe_divergence(state: RunState, run: Path) -> str:
+    """Returns in one sentence why a training has ended, what is kept of it, and what to do."""
+    kept = "no epoch was complete"
+    if state.best_weights is not None:
+        kept = f"{RunFolder(run).model_file} has the weights of epoch {state.best_epoch + 1}, the best before"
+    return (
+        f"{state.diverged}: {kept}; the same would happen again: lower optimizer.learning_rate or set "
+        "optimizer.clip_norm, and name another run folder"
+    )
 
 
 def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: RunState) -> tuple:
@@ -267,6 +316,7 @@ def _callbacks(
     config, distribution = session.config, session.distribution
     steps, epochs = pipeline.steps_per_epoch(len(splits["train"]), config), config.training.epochs
     chosen = [callbacks.Stages(plan, steps), callbacks.EpochSeeds(trainer.network, config.seed, distribution)]
+    chosen.append(FiniteLoss())
     if config.model.batch_norm == "per_replica":
         chosen.append(callbacks.MovingAverages(trainer.network, distribution))
     if config.model.adversarial and config.model.reversal_schedule == "ramp":
@@ -283,11 +333,12 @@ def _callbacks(
 
 
 def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResult:
-    """Writes model.keras with the best weights."""
+    """Writes model.keras with the best weights, if an epoch is complete."""
     if session.distribution.chief:
-        network.load_weights(session.folder.checkpoints / state.best_weights)
-        write_file(session.folder.model_file, network.save)
-        session.folder.write_state(dataclasses.replace(state, finished=True))
+        if state.best_weights is not None:
+            network.load_weights(session.folder.checkpoints / state.best_weights)
+            write_file(session.folder.model_file, network.save)
+        session.folder.write_state(dataclasses.replace(state, finished=state.diverged is None))
     return FitResult(state.epochs, state.best_epoch, state.best_accuracy)
 
 
@@ -335,6 +386,7 @@ def dry_run(data: Path, config: Config, console: Console) -> None:
         console: where to print.
     """
     config = models.resolve(config)
+    check_sources(config)
     splits = split_cases(read_cases(data, config), ("train", "validate"))
     pipeline.check_training_cases(splits["train"], config)
     steps = pipeline.steps_per_epoch(len(splits["train"]), config)

@@ -30,6 +30,7 @@ class RunState:
         best_weights: file of the network's weights after it.
         waited: epochs since.
         stopped: early stopping ended training.
+        diverged: what ended training for good, in words; `model.keras` then has the best weights before, if there are.
         finished: `model.keras` is written.
         history: one mapping per epoch; "stage" is in it if the method trains in several.
         seconds: wall time of each epoch.
@@ -42,6 +43,7 @@ class RunState:
     best_weights: str | None = None
     waited: int = 0
     stopped: bool = False
+    diverged: str | None = None
     finished: bool = False
     history: list[dict[str, float | str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)

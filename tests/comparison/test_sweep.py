@@ -58,7 +58,7 @@ def test_what_is_no_axis(text):
     ("grids", "options", "message"),
     [
         (["loss.lambda=0,1"], {}, "unknown configuration key loss.lambda; known here: adversarial, reconstruction"),
-        (["loss.adversarial=0,-1"], {}, "loss.adversarial must not be negative. Received: -1"),
+        (["loss.adversarial=0,-1"], {}, "loss.adversarial must be from 0 to 1e+06. Received: -1"),
         (["loss.adversarial=0,high"], {}, "loss.adversarial must be a finite number. Received: 'high'"),
         (["loss.adversarial=0.4,0.40"], {}, "--grid names loss.adversarial=0.4 twice"),
         (["loss=0,1"], {}, "loss is a section"),

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from amfam_tf.errors import DataError, RunError, WeightsError
 from amfam_tf.tasks import TASKS
 from amfam_tf.training import callbacks, run_folder
 from amfam_tf.training import run as run_module
-from amfam_tf.training.run import dry_run, fit, require_finished
+from amfam_tf.training.run import dry_run, fit, read_cases, require_finished, split_cases
 from amfam_tf.training.run_folder import RunFolder
+from amfam_tf.training.trainer import Trainer
 
 # Dropout and augmentation on: both draw random numbers that a resumed run must draw again.
 FAST = ("training.epochs=2", "training.batch_size=8", "model.classifier_dropout=0.3")
@@ -194,10 +196,75 @@ def test_patience_ends_a_run_and_a_resumed_one_stays_ended(drawn, tmp_path):
     assert (tmp_path / "run/model.keras").exists()
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_advice(drawn, tmp_path):
-    with pytest.raises(RunError, match=r"no longer a finite number in epoch 0: lower optimizer\.learning_rate"):
-        fit(drawn, tmp_path / "run", fast_config("optimizer.learning_rate=1e30"), quiet())
-    assert not (tmp_path / "run/model.keras").exists()
+EXPLODING = ("optimizer.weight_decay_mode=decoupled", "optimizer.weight_decay=100", "optimizer.learning_rate=100")
+"""Each step makes every weight ten thousand times larger."""
+ADVICE = (
+    "; the same would happen again: lower optimizer.learning_rate or set optimizer.clip_norm, "
+    "and name another run folder"
+)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_keeps_the_best_weights(drawn, tmp_path):
+    run = tmp_path / "run"
+    config = fast_config(*EXPLODING, "optimizer.schedule=constant", "training.epochs=9", "data.sampling=shuffled")
+    with pytest.raises(RunError) as caught:
+        fit(drawn, run, config, quiet())
+    state = RunFolder(run).read_state()
+    begin = r"the loss is no longer a finite number in epoch (\d+), step \d+ \(classification\)"
+    said = re.fullmatch(begin, state.diverged)
+    kept = f"{run / 'model.keras'} has the weights of epoch {state.best_epoch + 1}, the best before"
+    assert str(caught.value) == f"{state.diverged}: {kept}{ADVICE}"
+    # The epoch of the step was not completed; the ones before are there.
+    assert state.epochs == len(pd.read_csv(run / "history.csv")) == int(said.group(1)) - 1 > 0
+    assert (state.finished, state.stopped) == (False, False)
+    kept = keras.saving.load_model(run / "model.keras", compile=False)
+    best = keras.saving.load_model(run / "model.keras", compile=False)
+    best.load_weights(run / "checkpoints" / state.best_weights)
+    for ours, theirs in zip(kept.get_weights(), best.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert np.isfinite(ours).all()
+    history = (run / "history.csv").read_bytes()
+    with pytest.raises(RunError) as again:
+        fit(drawn, run, config, quiet())
+    assert str(again.value) == str(caught.value)
+    assert (run / "history.csv").read_bytes() == history
+
+
+def poison(monkeypatch, call):
+    """Makes the classification loss NaN in one batch, counted from 1 over training and validation."""
+    original, calls = Trainer._update_metrics, tf.Variable(0)
+
+    def update(self, batch, outputs, losses):
+        broken = tf.where(calls.assign_add(1) == call, float("nan"), 0.0)
+        names = ("loss", "classification")
+        return original(self, batch, outputs, {**losses, **{name: losses[name] + broken for name in names}})
+
+    monkeypatch.setattr(Trainer, "_update_metrics", update)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step", "message"),
+    [
+        (1, 0, "the loss is no longer a finite number in epoch 1, step 1 (classification): no epoch was complete"),
+        (2, 1, "the loss is no longer a finite number in epoch 2, step 2 (classification): {model} has the weights of"),
+        (1, -1, "the validation loss is no longer a finite number after epoch 1 (classification): no epoch was"),
+        (2, -1, "the validation loss is no longer a finite number after epoch 2 (classification): {model} has the"),
+    ],
+)
+def test_the_step_of_the_first_loss_that_is_no_number_is_named(drawn, tmp_path, monkeypatch, epoch, step, message):
+    splits = split_cases(read_cases(drawn, fast_config()), ("train", "validate"))
+    training, validation = (-(-len(splits[name]) // 8) for name in ("train", "validate"))
+    before = (epoch - 1) * (training + validation)
+    poison(monkeypatch, before + (training if step < 0 else step) + 1)
+    shown = io.StringIO()
+    with pytest.raises(RunError) as caught:
+        fit(drawn, tmp_path / "run", fast_config("training.epochs=3"), Console(file=shown, force_terminal=True))
+    model = tmp_path / "run" / "model.keras"
+    assert str(caught.value).startswith(message.format(model=model))
+    assert str(caught.value).endswith(ADVICE)
+    assert model.exists() == (epoch > 1)
+    # The progress bar has given the cursor back.
+    assert shown.getvalue().rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in shown.getvalue().rpartition("\x1b[?25l")[2]
 
 
 def test_a_damaged_picture_is_named(drawn, tmp_path):
