@@ -1,0 +1,280 @@
+"""The tables of check, ingest, methods, paper, query and lineage: each number under its heading and in its row."""
+
+import csv
+import io
+import itertools
+
+import numpy as np
+import pytest
+import reading
+from rich.console import Console
+
+from amfam_tf.cli import main, methods
+from amfam_tf.cli.counts_table import counts_table
+from amfam_tf.evaluation import paper, paper_markdown
+from amfam_tf.models.describe import Cost, Description
+from amfam_tf.release import lineage, served
+from amfam_tf.serving import card
+from amfam_tf.serving.client import Answer
+from amfam_tf.tasks import CRITERIA, TASKS
+
+
+def printed(*shown) -> str:
+    """Returns what a wide terminal shows."""
+    console = Console(file=io.StringIO(), width=300, highlight=False)
+    for one in shown:
+        console.print(one)
+    return console.file.getvalue()
+
+
+# check and ingest
+
+
+def test_counts_of_each_class_and_split_are_under_their_split():
+    numbers = itertools.count(101)
+    splits = {split: next(numbers) for split in ("train", "validate", "test")}
+    rows = [
+        {"task": task.name, "class": name, "total": next(numbers)} | {split: next(numbers) for split in splits}
+        for task in TASKS
+        for name in task.classes
+    ]
+    (grid,) = reading.terminal_grids(printed(counts_table("1,234 cases", 1234, splits, rows))).values()
+    assert grid.caption == "1,234 cases"
+    assert grid.headings == ["task", "class", "train", "validate", "test", "total"]
+    task = ""
+    for cells, row in zip(grid.rows, rows, strict=False):
+        task = cells[0] or task
+        assert [task, *cells[1:]] == [row["task"], row["class"]] + [
+            str(row[name]) for name in ("train", "validate", "test", "total")
+        ]
+    assert grid.rows[-1] == ["cases", "", *map(str, splits.values()), "1234"]
+
+
+# methods
+
+
+def test_costs_of_each_method_are_under_their_heading():
+    found = [
+        Description("one", "the first", "paper A", Cost("net A", 64, 1_230_000, 450_000, 7_218_227_968), None),
+        Description("two", "the second", "paper B", Cost("net B", 96, 34_560_000, 7_890_000, 123_450_000), None),
+        Description("three", "the third", "paper C", None, "does not fit"),
+    ]
+    lines = [" ".join(line.split()) for line in printed(methods._costs(found)).splitlines()]
+    assert lines == [
+        "method backbone image parameters served multiply-adds",
+        "one net A 64 1.23 M 0.45 M 7,218 M",
+        "two net B 96 34.6 M 7.89 M 123.5 M",
+        "three - - - - -",
+    ]
+    lines = [" ".join(line.split()) for line in printed(methods._descriptions(found)).splitlines()]
+    assert lines == [
+        "method what it is source",
+        "one the first paper A",
+        "two the second paper B",
+        "three the third paper C",
+    ]
+
+
+# paper
+
+
+def one_decimal(value: float) -> str:
+    return "-" if value != value else f"{value:.1f}"
+
+
+@pytest.fixture(scope="module")
+def terminal():
+    """Returns the tables of `amfam-tf paper`."""
+    with pytest.MonkeyPatch.context() as patch:
+        import contextlib
+
+        patch.setenv("COLUMNS", "400")
+        stream = io.StringIO()
+        with contextlib.redirect_stdout(stream):
+            assert main.main(["paper"]) == 0
+    return reading.terminal_grids(stream.getvalue())
+
+
+@pytest.fixture(scope="module")
+def markdown():
+    """Returns the tables of docs/published_tables.md by the text above each."""
+    return list(reading.markdown_grids(paper_markdown.document()).values())
+
+
+def test_published_averages_are_corrected_as_printed(terminal, markdown):
+    expected = [
+        [str(row["table"]), row["method"]]
+        + [
+            f"{one_decimal(row[metric])} ({one_decimal(row[f'{metric}_as_printed'])})"
+            for metric in ("sensitivity", "specificity", "precision", "auc")
+        ]
+        for row in paper.averages().to_dict("records")
+    ]
+    headings = ["table", "method", "sensitivity", "specificity", "precision", "AUC"]
+    for grid in (terminal["Averages over classes in %: corrected (as printed)"], markdown[2]):
+        assert grid.headings == headings
+        assert grid.rows == expected
+    (ours,) = [row for row in expected if row[:2] == ["4", "AMFAM"]]
+    # By hand, from the erratum: what is printed as sensitivity is the precision.
+    assert ours[2].split()[0] == one_decimal(paper.published_values("amfam")["paper_diagnosis"]["sensitivity"] * 100)
+
+
+def test_mistyped_cells_have_printed_and_corrected_at_their_place(terminal, markdown):
+    headings = ["table", "method", "column", "class", "printed", "corrected", "mistake"]
+    expected = [
+        [str(row["table"]), row["method"], row["column"], f"{row['task']} {row['class']}"]
+        + [one_decimal(row["printed"]), one_decimal(row["corrected"]), row["kind"]]
+        for row in paper.typing_errors().to_dict("records")
+    ]
+    assert expected and all(row[4] != row[5] for row in expected)
+    for grid in (terminal["Cells that cannot be right"], markdown[1]):
+        assert grid.headings == headings
+        assert grid.rows == expected
+
+
+def test_readings_have_both_errors_at_their_place(terminal, markdown):
+    frame = paper.readings()
+    grids = terminal["How the printed rows have to be read"], markdown[0]
+    assert grids[0].headings == [
+        "table",
+        "method",
+        "Sen., Prec.",
+        "error*",
+        "error**",
+        "Spec. agrees with",
+        "rows that differ",
+    ]
+    assert grids[1].headings == [
+        *("table", "method", "Sen. and Prec. are", "largest error of accuracy if Prec. is recall", "if Sen. is recall"),
+        *("Spec. agrees with", "rows that differ"),
+    ]
+    rows = iter(zip(grids[0].rows, grids[1].rows, strict=True))
+    for (place, method), group in frame.groupby(["table", "method"], sort=False):
+        in_terminal, in_markdown = next(rows)
+        assert in_terminal == in_markdown
+        errors = [
+            f"{(group[column] - group['accuracy_printed']).abs().max():.2f}"
+            for column in ("accuracy_if_prec_is_recall", "accuracy_if_sen_is_recall")
+        ]
+        assert in_terminal[:2] == [str(place), method]
+        assert in_terminal[3:5] == errors
+        agreeing = f"NPV {group['spec_is_npv'].sum()}, specificity {group['spec_is_specificity'].sum()} of"
+        assert in_terminal[5].startswith(agreeing)
+        if [str(place), method] == ["4", "AMFAM"]:
+            assert in_terminal[2] == "exchanged" and float(errors[0]) < 0.2 < float(errors[1])
+
+
+def test_classes_of_the_markdown_are_the_corrected_ones(markdown):
+    frame = paper.corrected_classes()
+    diagnosis, criteria = markdown[3], markdown[4]
+    assert diagnosis.headings == ["table", "method", "metric", "BCC", "NEV", "MEL", "MISC", "SK"]
+    titles = {"sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision", "AUC": "auc"}
+    values = frame.set_index(["table", "method", "class"])
+    for row in diagnosis.rows:
+        for name, cell in zip(diagnosis.headings[3:], row[3:], strict=True):
+            assert cell == one_decimal(values.loc[(int(row[0]), row[1], name), titles[row[2]]])
+    assert criteria.headings == ["task", "class", "cases", *titles]
+    ours = frame[(frame["table"] == 3) & (frame["method"] == "AMFAM")].set_index(["task", "class"])
+    assert len(criteria.rows) == len(ours) == 19
+    for row in criteria.rows:
+        found = ours.loc[(row[0], row[1])]
+        assert row[2:] == [str(found["support"]), *(one_decimal(found[metric]) for metric in titles.values())]
+
+
+def test_claims_have_printed_corrected_and_verdict_at_their_place(terminal, markdown):
+    expected = [[claim.claim, claim.printed, claim.corrected, claim.verdict, claim.reason] for claim in paper.claims()]
+    grid = terminal["What is left of the claims"]
+    assert grid.headings == ["claim", "as printed", "corrected", "verdict"]
+    assert grid.rows == [row[:4] for row in expected]
+    assert markdown[5].headings == ["claim", "as printed", "corrected", "verdict", "reason"]
+    assert [[" ".join(cell.split()) for cell in row] for row in markdown[5].rows] == [
+        [" ".join(cell.split()) for cell in row] for row in expected
+    ]
+
+
+# query
+
+
+def answer() -> Answer:
+    """Returns an answer of which no two probabilities are printed alike."""
+    for seed in itertools.count():
+        weights = {
+            task.name: np.random.default_rng([seed, number]).random(len(task.classes))
+            for number, task in enumerate(TASKS)
+        }
+        rows = {name: tuple(row / row.sum()) for name, row in weights.items()}
+        if len({f"{100 * value:.1f}" for row in rows.values() for value in row}) == 24:
+            break
+    return Answer(rows, 0.1234, 7, "lesions", 5)
+
+
+def test_every_number_of_the_card_is_at_its_place():
+    one = answer()
+    shown = [f"{100 * value:.1f}" for row in one.probabilities.values() for value in row]
+    assert len(set(shown)) == len(shown)
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    card.print_card(one, ("left.jpg", "right.jpg"), console)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].rstrip() == "left.jpg + right.jpg   (lesions, version 5)"
+    ranked = sorted(zip(one.probabilities["DIAG"], TASKS[0].classes, TASKS[0].class_titles, strict=True), reverse=True)
+    for line, (value, name, title) in zip(lines[1:6], ranked, strict=True):
+        assert " ".join(line.split()) == f"{name} {title} {100 * value:.1f} % {'█' * round(30 * value)}".strip()
+    assert lines[6].split() == ["criterion", "finding", "probability", "points"]
+    points = {("PN", 2): 2, ("BWV", 1): 2, ("VS", 2): 2, ("PIG", 2): 1, ("STR", 2): 1, ("DaG", 2): 1, ("RS", 1): 1}
+    for line, task in zip(lines[7:14], CRITERIA, strict=True):
+        number = int(np.argmax(one.probabilities[task.name]))
+        value = one.probabilities[task.name][number]
+        expected = f"{task.title} {task.class_titles[number]} {100 * value:.1f} % {points.get((task.name, number), 0)}"
+        assert " ".join(line.split()) == expected
+    assert lines[14].startswith("7-point score 7 of 10: suspicious by the original rule (3 or more); suspicious by the")
+
+
+def test_every_column_of_the_table_of_answers_is_its_own():
+    one = answer()
+    stream = io.StringIO()
+    row = card.to_row(one, ("left.jpg", "right.jpg"))
+    writer = csv.DictWriter(stream, list(row))
+    writer.writeheader()
+    writer.writerow(row)
+    (read,) = csv.DictReader(io.StringIO(stream.getvalue()))
+    assert (read["clinical"], read["dermoscopic"]) == ("left.jpg", "right.jpg")
+    assert (read["model"], read["version"], read["seven_point_score"]) == ("lesions", "5", "7")
+    assert float(read["melanoma_probability"]) == 0.1234
+    content = card.to_json(one, ("left.jpg", "right.jpg"))
+    for task in TASKS:
+        values = dict(zip(task.classes, one.probabilities[task.name], strict=True))
+        best = max(values, key=values.get)
+        assert read[f"{task.name}_pred"] == best == content["tasks"][task.name]["class"]
+        assert {name: float(read[f"{task.name}_{name}"]) for name in task.classes} == values
+        assert content["tasks"][task.name]["probabilities"] == values
+
+
+# lineage
+
+
+def test_lines_of_a_lineage_are_of_their_step(tmp_path):
+    names = ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trainer", "Evaluator", "InfraValidator")
+    steps = {
+        name: {
+            "began": f"began {number}",
+            "seconds": 10.0 + number,
+            "decision": f"decision {number}",
+            "fingerprint": f"{number}" * 8,
+            "configuration": {"method": f"method {number}"},
+            "code": {"amfam_tf": f"0.{number}", "commit": f"c{number}"},
+            "details": {"source": f"source {number}", "notes": [f"note {number}"]},
+        }
+        for number, name in enumerate(names)
+    }
+    rollbacks = [{"time": "noon", "from": 8, "to": 6, "reason": "worse", "withdrawn": []}]
+    content = {"pushed": "today", "rollbacks": rollbacks, "steps": steps}
+    lines = list(lineage.describe(served.Served(tmp_path / "lesions" / "9", 9, "f", content)))
+    assert lines[0] == "lesions/9, pushed today; all files are as they were pushed"
+    assert lines[1] == "roll-back noon from version 8 to the content of version 6: worse"
+    assert lines[2] == "data: source 0, decision 0; records 00000000"
+    assert lines[3].startswith("configuration: method 4, ")
+    assert lines[4] == "code: amfam-tf 0.4, commit c4"
+    assert lines[5:12] == [
+        f"{name} (began {number}, {10 + number} s): decision {number}" for number, name in enumerate(names)
+    ]
+    assert lines[12] == "note: note 5"

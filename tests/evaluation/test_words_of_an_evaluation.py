@@ -1,0 +1,469 @@
+"""Every number of the terminal and of report.html is that of metrics.json under its heading and in its row.
+
+The results are made so that no two printed values are the same (tests/different.py): two exchanged columns, rows, ends
+of an interval or splits are seen. The headings and places here are typed, not taken from the code.
+"""
+
+import contextlib
+import io
+import re
+
+import different
+import numpy as np
+import pytest
+import reading
+
+from amfam_tf.cli import evaluate
+from amfam_tf.evaluation import html_report, intervals
+from amfam_tf.evaluation.checklists import GUIDELINES
+from amfam_tf.evaluation.figures.write import Picture, draw_all
+from amfam_tf.tasks import SPLITS, TASKS
+
+AVERAGES = {
+    "19 classes of the criteria (Table 3)": "paper_criteria",
+    "5 classes of DIAG (Tables 4, 7)": "paper_diagnosis",
+    "8 tasks, each over its classes": "macro",
+}
+SCORES = {
+    "classifier's probability of MEL": "melanoma_probability",
+    "7-point score, predicted criteria": "seven_point_score",
+    "expected 7-point score": "expected_seven_point_score",
+    "7-point score of the labels": "seven_point_score_of_labels",
+}
+OF_A_CLASS = {
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "AUC": "auc",
+    "F1": "f1",
+    "average precision": "average_precision",
+}
+PAPER = ("sensitivity", "specificity", "precision", "AUC")
+SUBGROUP = {
+    "accuracy of the 8 tasks": "accuracy",
+    "DIAG accuracy": "diagnosis_accuracy",
+    "AUC of melanoma": "melanoma_auc",
+}
+TASK_NAMES = ("DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Returns results with all values different."""
+    return different.of_evaluation(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def report(results):
+    """Returns their metrics.json."""
+    return results.evaluation.report
+
+
+@pytest.fixture(scope="module")
+def terminal(results):
+    """Returns the tables of the terminal, by title, and the whole text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "300")
+        stream = io.StringIO()
+        with contextlib.redirect_stdout(stream):
+            evaluate._print(results.evaluation, results.comparison, [])
+    return reading.terminal_grids(stream.getvalue()), stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    """Returns the tables of report.html, by caption, and its words by tag."""
+    names = ("confusion", "roc", "precision_recall", "reliability", "melanoma_roc", "decision_curve", "errors")
+    pictures = [Picture(name, f"title of {name}", f"caption of {name}", f"words of {name}", b"") for name in names]
+    return reading.html_page(html_report.render(results.evaluation, pictures, results.comparison))
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def points(value: float, minus: str = "-") -> str:
+    return f"{100 * value:+.1f}".replace("-", minus)
+
+
+def ranged(values, name: str, dash: str = "-") -> str:
+    """Returns "value (low-high)" in percent."""
+    low, high = values[f"{name}_ci95" if name else "ci95"]
+    assert low < high
+    return f"{percent(values[name or 'value'])} ({percent(low)}{dash}{percent(high)})"
+
+
+def test_no_two_printed_values_are_the_same(report, results):
+    printed = {key: part for key, part in report.items() if key not in different.NOT_SHOWN}
+    shares, numbers, counts = [], [], []
+    for value in different.leaves(printed):
+        if isinstance(value, int):
+            counts.append(value)
+        else:
+            (numbers if value > 1 else shares).append(value)
+    assert len(counts) == len(set(counts)) > 30
+    assert len(numbers) == len({f"{value:.2f}" for value in numbers}) > 40
+    shown = [f"{100 * value:.1f}" for value in shares if value == round(value, 3)]
+    assert len(shown) == len(set(shown)) > 700
+    compared = [
+        row["accuracy"] | {"ci95": None, "low": row["accuracy"]["ci95"][0], "high": row["accuracy"]["ci95"][1]}
+        for row in results.comparison["tasks"].values()
+    ]
+    values = [f"{value:.3f}" for row in compared for value in row.values() if isinstance(value, float)]
+    assert len(values) == len(set(values)) > 50
+
+
+# The terminal
+
+
+def test_accuracies_of_the_terminal(terminal, report):
+    (title,) = [title for title in terminal[0] if title.startswith("Accuracy")]
+    assert title == f"Accuracy in %, {report['cases']} cases of the split test"
+    grid = terminal[0][title]
+    assert grid.headings == [
+        *("task", "", "accuracy (95 %)", "majority", "gain", "balanced", "kappa", "ECE", "published*"),
+    ]
+    rows = [cells for cells in grid.rows if cells[0]]
+    assert [cells[0] for cells in rows] == [*TASK_NAMES, "average"]
+    base = report["majority_baseline"]["train"]
+    for task, cells in zip(TASKS, rows, strict=False):
+        values, most = report["tasks"][task.name], base["tasks"][task.name]
+        assert cells[1] == task.title
+        assert cells[2:] == [
+            ranged(values, "accuracy"),
+            f"{percent(most['accuracy'])} {most['class']:>4}",
+            points(values["accuracy"] - most["accuracy"]),
+            percent(values["balanced_accuracy"]),
+            f"{values['kappa']:.2f}",
+            percent(report["calibration"]["tasks"][task.name]["expected_calibration_error"]),
+            percent(report["published"]["accuracy"][task.name]),
+        ]
+    average = report["average"]
+    assert rows[-1][1:] == [
+        "of the 8 tasks",
+        ranged(average, "accuracy"),
+        percent(base["average"]),
+        points(average["accuracy"] - base["average"]),
+        percent(average["balanced_accuracy"]),
+        f"{average['kappa']:.2f}",
+        "",
+        percent(report["published"]["accuracy"]["average"]),
+    ]
+    assert "majority: always the most frequent class of the training split" in terminal[1]
+
+
+def test_averages_of_the_terminal(terminal, report):
+    grid = terminal[0]["Averages over classes, one class against the rest, in %"]
+    assert grid.headings == ["average over", "", *PAPER]
+    ours = [cells for cells in grid.rows if cells[1] == "this run"]
+    assert [cells[0] for cells in ours] == list(AVERAGES)
+    for cells in ours:
+        values = report["average"][AVERAGES[cells[0]]]
+        assert cells[2:] == [ranged(values, OF_A_CLASS[heading]) for heading in PAPER]
+    theirs = [cells for cells in grid.rows if cells[1] == "published*"]
+    assert len(theirs) == 2
+    for cells, key in zip(theirs, ("paper_criteria", "paper_diagnosis"), strict=True):
+        assert cells[2:] == [percent(report["published"][key][OF_A_CLASS[heading]]) for heading in PAPER]
+        above = grid.rows[grid.rows.index(cells) - 1]
+        assert AVERAGES[above[0]] == key
+
+
+def test_areas_of_the_terminal(terminal, report):
+    grid = terminal[0]["AUC in %, one class against the rest (95 %)"]
+    assert grid.rows[::2] and [cells[0] for cells in grid.rows[::2]] == list(TASK_NAMES)
+    for task, names, values in zip(TASKS, grid.rows[::2], grid.rows[1::2], strict=True):
+        rows = report["tasks"][task.name]["classes"]
+        assert [name for name in names[1:] if name] == [f"{name} ({rows[name]['support']})" for name in task.classes]
+        assert [value for value in values[1:] if value] == [ranged(rows[name], "auc") for name in task.classes]
+
+
+def test_melanoma_of_the_terminal(terminal, report):
+    melanoma = report["melanoma"]
+    grid = terminal[0][f"Melanoma or not, in %: {melanoma['melanomas']} of {melanoma['cases']} cases"]
+    assert grid.headings == ["score", "AUC (95 %)", *(f"at {place} specificity" for place in (80, 90, 95))]
+    assert grid.names() == list(SCORES)
+    for cells in grid.rows:
+        values = melanoma["scores"][SCORES[cells[0]]]
+        assert cells[1] == ranged(values, "auc")
+        assert cells[2:] == [ranged(row, "") for row in values["sensitivity_at_specificity"]]
+    assert "sensitivity at a specificity" in terminal[1]
+
+
+def test_subgroups_of_the_terminal(terminal, report):
+    grid = terminal[0]["Subgroups, in % (95 %)"]
+    assert grid.headings == ["subgroup", "", "cases", "melanomas", *SUBGROUP]
+    rows = [cells for cells in grid.rows if cells[1]]
+    assert len(rows) == len(report["subgroups"])
+    title = ""
+    for cells, row in zip(rows, report["subgroups"], strict=True):
+        title = cells[0] or title
+        assert row["variable"].endswith(title) and title
+        assert cells[1:4] == [row["value"], str(row["cases"]), str(row["melanomas"])]
+        expected = ["too small", "", ""] if row["too_small"] else [ranged(row, key) for key in SUBGROUP.values()]
+        assert cells[4:] == expected
+
+
+def test_comparison_of_the_terminal(terminal, results):
+    found = results.comparison
+    grid = terminal[0][f"one run minus another run, {found['cases']} cases, points (95 %)"]
+    assert grid.headings == [
+        *("task", "one run", "another run", "difference", "only 1st right", "only 2nd right", "p", "p, Holm"),
+    ]
+    assert grid.names() == [*TASK_NAMES, "average"]
+    for name in TASK_NAMES:
+        row = found["tasks"][name]["accuracy"]
+        low, high = row["ci95"]
+        assert grid.cell(name, "one run") == percent(row["first"])
+        assert grid.cell(name, "another run") == percent(row["second"])
+        assert grid.cell(name, "difference") == f"{points(row['difference'])} ({points(low)} to {points(high)})"
+        assert grid.cell(name, "only 1st right") == str(row["only_first_right"])
+        assert grid.cell(name, "only 2nd right") == str(row["only_second_right"])
+        assert grid.cell(name, "p") == f"{row['mcnemar_exact_p']:.3f}"
+        assert grid.cell(name, "p, Holm") == f"{row['mcnemar_holm_p']:.3f}"
+    row = found["average"]["accuracy"]
+    assert grid.cell("average", "one run") == percent(row["first"])
+    assert grid.cell("average", "another run") == percent(row["second"])
+    assert grid.cell("average", "only 1st right") == ""
+
+
+def test_notes_and_files_of_the_terminal(terminal, results):
+    lines = terminal[1].splitlines()
+    folder = results.evaluation.run / "evaluation" / "test"
+    begin = lines.index("note: the first thing to know")
+    assert lines[begin:] == [
+        "note: the first thing to know",
+        "note: the second thing to know",
+        f"written: {folder}/predictions.csv",
+        f"written: {folder}/metrics.json",
+        f"written: {folder}/against_another run.json",
+        "A research tool, not a medical device: no number here says anything about a patient.",
+    ]
+
+
+# report.html
+
+
+def test_heading_of_the_page(page, report):
+    assert page[1]["title"] == ["run of many values, test split: evaluation"]
+    assert page[1]["h1"] == ["Evaluation of run of many values"]
+    assert f"Method amfam on the {report['cases']} cases of the split test" in page[1]["p"]
+    assert {"the first thing to know", "the second thing to know"} <= set(page[1]["li"])
+
+
+def test_numbers_to_read_first(page, report):
+    keys = dict(zip(page[1]["dt"], zip(page[1]["dd"][::2], page[1]["dd"][1::2], strict=True), strict=True))
+    assert list(keys) == ["Accuracy, average of the 8 tasks", "Accuracy of the diagnosis", "AUC of melanoma"]
+    base, scores = report["majority_baseline"]["train"], report["melanoma"]["scores"]
+    most = base["tasks"]["DIAG"]
+    expected = [
+        (report["average"], "accuracy", f"majority class of the training split: {percent(base['average'])}"),
+        (report["tasks"]["DIAG"], "accuracy", f"always {most['class']}: {percent(most['accuracy'])}"),
+        (
+            scores["melanoma_probability"],
+            "auc",
+            f"7-point score of the predicted criteria: {percent(scores['seven_point_score']['auc'])}",
+        ),
+    ]
+    for (value, aside), (values, name, beside) in zip(keys.values(), expected, strict=True):
+        assert value == f"{percent(values[name])}%"
+        low, high = values[f"{name}_ci95"]
+        assert aside == f"95 % interval {percent(low)}–{percent(high)}\n{beside}"
+
+
+def test_accuracies_of_the_page(page, report):
+    grid = page[0]["Accuracy in percent"]
+    assert grid.headings == [
+        *("task", "", "accuracy (95 %)", "0 to 100 %", "majority", "gain", "balanced", "kappa", "published*"),
+    ]
+    assert grid.names() == [*TASK_NAMES, "average"]
+    base = report["majority_baseline"]["train"]
+    parts = {name: (report["tasks"][name], base["tasks"][name]["accuracy"]) for name in TASK_NAMES}
+    for name, (values, most) in (parts | {"average": (report["average"], base["average"])}).items():
+        assert grid.cell(name, "accuracy (95 %)") == ranged(values, "accuracy", "–")
+        assert grid.cell(name, "majority") == percent(most)
+        assert grid.cell(name, "gain") == points(values["accuracy"] - most, "−")
+        assert grid.cell(name, "balanced") == percent(values["balanced_accuracy"])
+        assert grid.cell(name, "kappa") == f"{values['kappa']:.2f}"
+        assert grid.cell(name, "published*") == percent(report["published"]["accuracy"][name])
+    assert [cells[1] for cells in grid.rows[:-1]] == [task.title for task in TASKS]
+    assert any("Majority, the upright mark: always the most frequent class of the training" in p for p in page[1]["p"])
+
+
+def test_classes_of_the_page(page, report):
+    grid = page[0]["One class against the rest, in percent (95 %)"]
+    assert grid.headings == ["class", "", "cases", *OF_A_CLASS]
+    assert grid.names() == [f"{task.name} {name}" for task in TASKS for name in task.classes]
+    for task in TASKS:
+        for name, title in zip(task.classes, task.class_titles, strict=True):
+            row = report["tasks"][task.name]["classes"][name]
+            assert grid.cell(f"{task.name} {name}", "") == title
+            assert grid.cell(f"{task.name} {name}", "cases") == str(row["support"])
+            for heading, key in OF_A_CLASS.items():
+                assert grid.cell(f"{task.name} {name}", heading) == ranged(row, key, "–")
+
+
+def test_averages_of_the_page(page, report):
+    grid = page[0]["Averages over classes in percent"]
+    assert grid.headings == ["average over", *PAPER]
+    expected = []
+    for title, key in AVERAGES.items():
+        values, published = report["average"][key], report["published"].get(key)
+        expected.append([title, *(ranged(values, OF_A_CLASS[heading], "–") for heading in PAPER)])
+        if published:
+            expected.append(["published*", *(percent(published[OF_A_CLASS[heading]]) for heading in PAPER)])
+    assert len(expected) == 5
+    assert grid.rows == expected
+
+
+def test_calibration_of_the_page(page, report):
+    grid, found = page[0]["Calibration"], report["calibration"]
+    assert grid.headings == [
+        *("task", "temperature", "ECE in %, before", "after", "Brier score, before", "after", "log loss, before"),
+        "after",
+    ]
+    assert grid.names() == list(TASK_NAMES)
+    for name in TASK_NAMES:
+        before, after = found["before"]["tasks"][name], found["tasks"][name]
+        assert grid.cell(name, "temperature") == f"{found['temperatures'][name]:.2f}"
+        assert grid.cell(name, "ECE in %, before") == percent(before["expected_calibration_error"])
+        assert grid.cell(name, "after", 0) == percent(after["expected_calibration_error"])
+        assert grid.cell(name, "Brier score, before") == f"{before['brier_score']:.2f}"
+        assert grid.cell(name, "after", 1) == f"{after['brier_score']:.2f}"
+        assert grid.cell(name, "log loss, before") == f"{before['log_loss']:.2f}"
+        assert grid.cell(name, "after", 2) == f"{after['log_loss']:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("caption", "measure", "other"),
+    [
+        ("Sensitivity for melanoma in percent", "sensitivity_at_specificity", "specificity"),
+        ("Specificity for melanoma in percent", "specificity_at_sensitivity", "sensitivity"),
+    ],
+)
+def test_melanoma_of_the_page(page, report, caption, measure, other):
+    grid = page[0][caption]
+    assert grid.headings == ["score", "AUC (95 %)", *(f"at {place} % {other}" for place in (80, 90, 95))]
+    assert grid.names() == list(SCORES)
+    for cells in grid.rows:
+        values = report["melanoma"]["scores"][SCORES[cells[0]]]
+        assert cells[1:] == [ranged(values, "auc", "–"), *(ranged(row, "", "–") for row in values[measure])]
+
+
+def test_rules_of_the_page(page, report):
+    grid = page[0]["Rules for melanoma in percent"]
+    assert grid.headings == ["rule", "sensitivity (95 %)", "specificity (95 %)"]
+    assert grid.names() == [
+        "predicted diagnosis is MEL",
+        "7-point score of the predicted criteria at least 3 (original rule)",
+        "7-point score of the labels at least 3 (original rule)",
+        "7-point score of the predicted criteria at least 1 (revised rule)",
+        "7-point score of the labels at least 1 (revised rule)",
+    ]
+    for cells, row in zip(grid.rows, report["melanoma"]["rules"], strict=True):
+        assert cells == [row["rule"], ranged(row, "sensitivity", "–"), ranged(row, "specificity", "–")]
+
+
+def test_subgroups_of_the_page(page, report):
+    grid = page[0]["Subgroups in percent (95 %)"]
+    assert grid.headings == ["subgroup", "cases", "melanomas", *SUBGROUP]
+    small = [row for row in report["subgroups"] if row["too_small"]]
+    assert small and len(small) < len(report["subgroups"])
+    for cells, row in zip(grid.rows, report["subgroups"], strict=True):
+        assert cells[0] == f"{row['variable'].rpartition('_')[2]}: {row['value']}"
+        assert cells[1:3] == [str(row["cases"]), str(row["melanomas"])]
+        values = [ranged(row, key, "–") for key in SUBGROUP.values()]
+        assert cells[3:] == (["under 10 cases: too small", "", ""] if row["too_small"] else values)
+
+
+def test_counts_of_the_page(page, results):
+    grid, release = page[0]["Cases of each class"], results.release
+    assert grid.headings == ["class", "train", "validate", "test", "all"]
+    assert SPLITS == ("train", "validate", "test")
+    sizes = {split: int((release["split"] == split).sum()) for split in SPLITS}
+    assert len(set(sizes.values())) > 1
+    assert grid.rows[0] == ["cases", *map(str, sizes.values()), str(len(release))]
+    rows = iter(grid.rows[1:])
+    for task in TASKS:
+        for number, (name, title) in enumerate(zip(task.classes, task.class_titles, strict=True)):
+            having = release[release[task.name] == number]
+            counts = [str(int((having["split"] == split).sum())) for split in SPLITS]
+            assert next(rows) == [f"{task.name} {name}, {title}", *counts, str(len(having))]
+
+
+def test_comparison_of_the_page(page, results):
+    grid = page[0]["Accuracy of one run minus another run, in points"]
+    assert grid.headings == ["task", "one run", "another run", "difference (95 %)", "p, McNemar", "p, Holm"]
+    assert grid.names() == [*TASK_NAMES, "average"]
+    for name in (*TASK_NAMES, "average"):
+        part = results.comparison["average"] if name == "average" else results.comparison["tasks"][name]
+        row = part["accuracy"]
+        low, high = (points(end, "−") for end in row["ci95"])
+        assert grid.cell(name, "one run") == percent(row["first"])
+        assert grid.cell(name, "another run") == percent(row["second"])
+        assert grid.cell(name, "difference (95 %)") == f"{points(row['difference'], '−')} ({low} to {high})"
+        p_values = [f"{row[key]:.3f}" if name != "average" else "" for key in ("mcnemar_exact_p", "mcnemar_holm_p")]
+        assert [grid.cell(name, "p, McNemar"), grid.cell(name, "p, Holm")] == p_values
+
+
+def test_plots_beside_the_accuracies_are_the_values(results, report):
+    text = html_report.render(results.evaluation, _no_pictures(), None)
+    plots = re.findall(
+        r'class="mark" d="M([\d.]+) 1V13"/><path class="bar" d="M([\d.]+) 7H([\d.]+)"/><circle cx="([\d.]+)"', text
+    )
+    base = report["majority_baseline"]["train"]
+    rows = [(report["tasks"][name], base["tasks"][name]["accuracy"]) for name in TASK_NAMES]
+    expected = [
+        [most, *values["accuracy_ci95"], values["accuracy"]]
+        for values, most in [*rows, (report["average"], base["average"])]
+    ]
+    np.testing.assert_allclose(np.array(plots, float) / 140, expected, atol=0.001)
+
+
+def _no_pictures() -> list[Picture]:
+    names = ("confusion", "roc", "precision_recall", "reliability", "melanoma_roc", "decision_curve", "errors")
+    return [Picture(name, "", "", "", b"") for name in names]
+
+
+@pytest.fixture(scope="module")
+def pictures(results):
+    """Returns the figures, drawn once."""
+    return draw_all(results.evaluation.table, results.evaluation.report, results.evaluation.cases)
+
+
+def test_each_figure_of_the_page_is_the_one_of_its_heading(results, pictures):
+    evaluation = results.evaluation
+    assert len({picture.png for picture in pictures}) == len(pictures)
+    text = html_report.render(evaluation, pictures)
+    for picture in pictures:
+        if picture.name == "errors":
+            continue
+        found = re.search(rf'<figure id="figure-{picture.name}">(.*?)</figure>', text, re.DOTALL).group(1)
+        assert f"<h3>{picture.title}</h3>" in found
+        assert html_report.data_uri(picture.png, "png") in found
+        assert picture.caption.split("'")[0] in found
+    titles = [picture.title for picture in pictures]
+    assert titles == [
+        *("Confusion matrices", "ROC curves", "Precision and recall", "Reliability", "ROC curves for melanoma"),
+        *("Decision curve", "Most confident errors"),
+    ]
+
+
+def test_words_that_stand_for_a_figure_have_its_numbers(pictures, report):
+    named = {one.name: one for one in pictures}
+    classes = report["tasks"]["DIAG"]["classes"]
+    for name, metric in (("confusion", "sensitivity"), ("roc", "auc"), ("precision_recall", "average_precision")):
+        values = ", ".join(f"{label} {row[metric]:.2f}" for label, row in classes.items())
+        assert named[name].alternative.endswith(f"{values}.")
+
+
+def test_methods_and_configuration_of_the_page(page, report):
+    assert any(intervals.METHOD in text for text in page[1]["p"])
+    for name, text in report["averages_over"].items():
+        assert f"{name.replace('_', ' ')}: {text}" in page[1]["li"]
+    for guideline, items in GUIDELINES.items():
+        grid = page[0][guideline]
+        assert grid.headings == ["item", "asks for", "where"]
+        for cells, item in zip(grid.rows, items, strict=True):
+            assert cells[:2] == [item.number, item.topic]
+            open_here = item.section in (None, "figure-training", "figure-network")
+            assert cells[2] == ("not answered here" if open_here else item.section.removeprefix("figure-"))
