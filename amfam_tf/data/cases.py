@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf import regular_files
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES, task_names
@@ -115,6 +116,6 @@ def _file_digest(path: str) -> str:
 
 def _read_file(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return regular_files.read(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from amfam_tf import regular_files
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 
@@ -143,7 +144,7 @@ def class_counts(frame: pd.DataFrame) -> pd.DataFrame:
 def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> Picture:
     """Reads and decodes one file to its last pixel, so that a missing end is found too."""
     try:
-        content = path.read_bytes()
+        content = regular_files.read(path)
     except OSError as error:
         return Picture(faults=(("unreadable_image", f"cannot be read: {error.strerror}"),))
     try:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import pandas as pd
 
+from amfam_tf import regular_files
 from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, Task, seven_point_score, task_names
@@ -135,7 +136,9 @@ def _read_table(release: Path, file: str, columns: Sequence[str], problems: list
     nothing = pd.DataFrame(columns=list(columns), dtype=object)
     try:
         # Letters that are not UTF-8 occur in the notes of the real release, and do not matter there.
-        table = CsvTable(lambda: (release / file).open("rb"), columns, mixed=True)
+        table = CsvTable(
+            lambda: regular_files.open_binary(release / file, regular_files.MAX_TABLE_BYTES), columns, mixed=True
+        )
         rows = list(table.rows())
     except FileNotFoundError:
         problems.append(Problem(file, None, "missing_file", f"no such file; {LAYOUT_HINT}"))

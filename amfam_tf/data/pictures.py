@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf import regular_files
 from amfam_tf.config import Config
 from amfam_tf.data import images, records
 from amfam_tf.errors import DataError
@@ -76,10 +77,28 @@ def _find_bad_file(cases: pd.DataFrame, config: Config) -> DataError | None:
 
 
 def references(cases: pd.DataFrame) -> tf.data.Dataset:
-    """Returns, for each case in order, the pair's paths (files) or encoded bytes (records): string [] by modality."""
+    """Returns, for each case in order, the pair's paths (files) or encoded bytes (records): string [] by modality.
+
+    Raises:
+        DataError: a file is no regular one, or too large; names case and file.
+    """
     if records.is_from_records(cases):
         return records.encoded_pairs(cases)
+    _refuse_other_files(cases)
     return tf.data.Dataset.from_tensor_slices({name: cases[name].astype(str).to_numpy() for name in MODALITIES})
+
+
+def _refuse_other_files(cases: pd.DataFrame) -> None:
+    """Checks the files of a release: TensorFlow opens by itself whatever a path leads to, and waits there for ever."""
+    for case_num, *files in cases[["case_num", *MODALITIES]].itertuples(index=False):
+        for name, file in zip(MODALITIES, files, strict=True):
+            try:
+                regular_files.check(file, regular_files.MAX_PICTURE_BYTES)
+            except regular_files.IrregularFileError as error:
+                raise DataError(f"case {case_num}: cannot read {name} picture {file}: {error.strerror}") from error
+            except OSError:
+                # Found when it is read.
+                continue
 
 
 def to_pictures(cases: pd.DataFrame, config: Config) -> Callable[[Tensors], Tensors]:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from amfam_tf import storage
+from amfam_tf import regular_files, storage
 from amfam_tf.data import images
 from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
 from amfam_tf.errors import DataError
@@ -175,7 +175,7 @@ def serialise(case: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
 
 def _read_picture(row: Mapping[str, Any], modality: str) -> bytes:
     try:
-        return Path(row[modality]).read_bytes()
+        return regular_files.read(row[modality])
     except OSError as error:
         raise DataError(f"case {row['case_num']}: cannot read {row[modality]}: {error.strerror}") from error
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from amfam_tf import regular_files
 from amfam_tf.errors import DataError
 
 SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
@@ -27,7 +28,7 @@ def find_shards(folder: str | Path) -> list[Path]:
     """Returns the shards of a folder, in order.
 
     Raises:
-        DataError: there is none, or not one complete set; names the first that is missing or too many.
+        DataError: there is none, or not one complete set; names the first that is missing, too many or no regular file.
     """
     found = sorted(Path(folder).glob(SHARD_PATTERN))
     if not found:
@@ -37,4 +38,9 @@ def find_shards(folder: str | Path) -> list[Path]:
     wrong = sorted(set(expected) ^ {path.name for path in found})
     if wrong:
         raise DataError(f"the records in {folder} are not one complete set of {len(expected)} shards: see {wrong[0]}")
+    for path in found:
+        try:
+            regular_files.check(path)
+        except OSError as error:
+            raise DataError(f"the records in {folder} cannot be read: {path.name}: {error.strerror}") from error
     return found

@@ -6,7 +6,7 @@ Which stores can be read depends on what is installed beside Beam, e.g. apache-b
 from pathlib import Path
 from typing import Any
 
-from amfam_tf import beam_engine
+from amfam_tf import beam_engine, regular_files
 from amfam_tf.errors import DataError
 
 URL_MARK = "://"
@@ -42,15 +42,17 @@ def parent(path: str) -> str:
     return filesystems().split(path)[0]
 
 
-def read_bytes(path: str) -> bytes:
-    """Returns the content of a file.
+def read_bytes(path: str, limit: int = regular_files.MAX_PICTURE_BYTES) -> bytes:
+    """Returns the content of a file of at most `limit` bytes.
 
     Raises:
-        DataError: it cannot be read; the message says why and does not name the file.
+        DataError: it cannot be read, is no regular file, or larger; the message says why and does not name the file.
     """
     try:
+        if not is_url(path):
+            return regular_files.read(path, limit)
         with filesystems().open(path, compression_type=_uncompressed()) as file:
-            return file.read()
+            return regular_files.read_up_to(file, limit, path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or one_line(error)}") from error
     except Exception as error:  # each store's client has errors of its own

@@ -15,6 +15,7 @@ Other columns are not used.
 import io
 from collections.abc import Iterable, Mapping
 
+from amfam_tf import regular_files
 from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.data.derm7pt import to_integer
 from amfam_tf.errors import DataError
@@ -68,7 +69,7 @@ def _read_csv(path: str) -> tuple[CsvTable, list[dict[str, str]]]:
     """Returns the table and its rows as raw strings, with an empty one for each optional column that is absent."""
     absent = dict.fromkeys(OPTIONAL, "")
     try:
-        content = files.read_bytes(path)
+        content = files.read_bytes(path, regular_files.MAX_TABLE_BYTES)
         table = CsvTable(lambda: io.BytesIO(content), REQUIRED)
         table.require(REQUIRED, WHAT)
         rows = [absent | raw for raw in table.rows()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf import regular_files
 from amfam_tf.data.derm7pt import (
     IMAGES,
     INDEX_FILES,
@@ -98,7 +99,7 @@ def _scan_store(root: str, images: str | None) -> tuple[pd.DataFrame, list[Probl
             if files.exists(files.join(start, name)):
                 path = Path(folder, name)
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(files.read_bytes(files.join(start, name)))
+                path.write_bytes(files.read_bytes(files.join(start, name), regular_files.MAX_TABLE_BYTES))
         return scan_release(folder, _resolver(files.join(start, IMAGES) if images is None else images).resolve)
 
 

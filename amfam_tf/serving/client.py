@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amfam_tf import regular_files
 from amfam_tf.errors import DataError, QueryError
 from amfam_tf.serving.transport import Connection, GrpcTransport, Inputs, Refused, RestTransport, Transport
 from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASK_BY_NAME, TASKS
@@ -49,7 +50,7 @@ class Pair:
         contents = []
         for path in (clinical, dermoscopic):
             try:
-                contents.append(Path(path).read_bytes())
+                contents.append(regular_files.read(path))
             except OSError as error:
                 raise DataError(f"cannot read {path}: {error.strerror}") from error
         return cls(*contents, (str(clinical), str(dermoscopic)))

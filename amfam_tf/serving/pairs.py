@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from amfam_tf import regular_files
 from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES
@@ -31,7 +32,7 @@ def find_pairs(source: Path, tell: Callable[[str], object] = lambda _: None) -> 
 
 def _pairs_of_table(table: Path, tell: Callable[[str], object]) -> list[PairPaths]:
     try:
-        found = CsvTable(lambda: table.open("rb"), MODALITIES)
+        found = CsvTable(lambda: regular_files.open_binary(table, regular_files.MAX_TABLE_BYTES), MODALITIES)
         found.require(MODALITIES, "a list of pairs")
         rows = list(found.rows())
     except OSError as error:

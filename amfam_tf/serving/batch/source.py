@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
+from amfam_tf import regular_files
 from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_release, scan_release, to_integer
 from amfam_tf.data.shards import find_shards, has_shards
@@ -124,7 +125,9 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def _open(path: str) -> BinaryIO:
-    return files.filesystems().open(path) if files.is_url(path) else Path(path).open("rb")
+    if files.is_url(path):
+        return files.filesystems().open(path)
+    return regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES)
 
 
 def _pairs_of_release(root: Path) -> Source:
