@@ -64,7 +64,9 @@ class HttpConnection(H11Protocol):
             return
         # The protocol hears when the last byte is on its way, not only when few are left.
         transport.set_write_buffer_limits(high=0)
-        lingering = LingeringTransport(transport, self.loop, self._has_more_to_say, self._limits.discard_seconds)
+        lingering = LingeringTransport(
+            transport, self.loop, self._is_body_awaited, self._has_more_to_say, self._limits.discard_seconds
+        )
         super().connection_made(lingering)
         self.timeout_keep_alive_task = self.loop.call_later(self._limits.idle_seconds, self.timeout_keep_alive_handler)
 
@@ -118,6 +120,9 @@ class HttpConnection(H11Protocol):
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_body_awaited(self) -> bool:
+        return self.conn.their_state is h11.SEND_BODY
 
     def _has_more_to_say(self) -> bool:
         """Says whether the client has not ended its request, so that it may not listen yet."""
@@ -215,9 +220,11 @@ class HttpConnection(H11Protocol):
         """Sends an answer and returns when the system has all of it, or the client does not take it."""
         close = close or self._service.draining or not self.cycle.keep_alive
         start = {"type": "http.response.start", "status": reply.status, "headers": _headers(reply, close)}
-        for message in (start, {"type": "http.response.body", "body": reply.body}):
-            await self._flushed()
-            await send(message)
+        await self._flushed()
+        self.transport.hold()
+        await send(start)
+        await send({"type": "http.response.body", "body": reply.body})
+        self.transport.send_held()
         await self._flushed()
 
     async def _flushed(self) -> None:

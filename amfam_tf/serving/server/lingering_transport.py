@@ -1,4 +1,4 @@
-"""A connection's end that does not take its last answer away."""
+"""What uvicorn writes and reads through: answers in one piece, and an end that does not take the last one away."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +10,7 @@ class LingeringTransport:
     A socket that is closed with bytes unread takes the answer away from the client as well.
 
     Args:
+        is_body_awaited: whether what arrives is the body of a request, and taken at once: reading does not pause then.
         has_more_to_say: whether the client is in the middle of a request.
         discard_seconds: for which the rest of it is read and dropped.
     """
@@ -18,22 +19,42 @@ class LingeringTransport:
         self,
         transport: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
+        is_body_awaited: Callable[[], bool],
         has_more_to_say: Callable[[], bool],
         discard_seconds: float,
     ) -> None:
         self._transport = transport
         self._loop = loop
+        self._is_body_awaited = is_body_awaited
         self._has_more_to_say = has_more_to_say
         self._discard_seconds = discard_seconds
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
-        self.write = transport.write
+        self._held: list[bytes] | None = None
         self.get_extra_info = transport.get_extra_info
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes, or keeps them for `send_held`."""
+        if self._held is None:
+            self._transport.write(data)
+        else:
+            self._held.append(data)
+
+    def hold(self) -> None:
+        """Keeps what is written from now on: head and body of an answer go out together, or cost two turns."""
+        self._held = []
+
+    def send_held(self) -> None:
+        """Sends what was kept, if anything was."""
+        held, self._held = self._held, None
+        if held:
+            self._transport.write(b"".join(held))
 
     def close(self) -> None:
         """Closes after what is written; after the client's end, or a while, if it is in the middle of a request."""
         if self.is_closing():
             return
+        self.send_held()
         self._closing = True
         if not self._has_more_to_say():
             self._transport.close()
@@ -47,8 +68,8 @@ class LingeringTransport:
         return self._closing or self._transport.is_closing()
 
     def pause_reading(self) -> None:
-        """Stops reading, unless the rest is to be dropped."""
-        if not self.is_closing():
+        """Stops reading, unless the next bytes are taken or dropped."""
+        if not (self.is_closing() or self._is_body_awaited()):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
