@@ -1,10 +1,12 @@
 """The REST API and the metrics page: from method, path and body to an answer."""
 
+import contextlib
 import json
 import logging
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -24,11 +26,13 @@ from amfam_tf.serving.server.manager import ModelManager
 from amfam_tf.serving.server.metrics import RequestMetrics
 from amfam_tf.serving.server.model_status import SIGNATURE_DEF, get_model_metadata, get_model_status
 from amfam_tf.serving.server.predict import predict_arrays
-from amfam_tf.serving.server.servable import DEFAULT_SIGNATURE
+from amfam_tf.serving.server.servable import DEFAULT_SIGNATURE, Servable
 from amfam_tf.serving.server.status import ServingError, from_exception, invalid_argument, out_of_scope, truncate
 
 HIGHEST_VERSION = 2**63 - 1
 LONGEST_VERSION = len(str(HIGHEST_VERSION))
+MANY_VALUES = 2**17
+"""Of a document that is parsed only while no other such is: each may take some hundred megabytes."""
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 _MODEL = r"(?i)/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -71,6 +75,7 @@ class RestApi:
         self._metrics_path = metrics_path
         self._timeout_ms = timeout_ms
         self.max_message_bytes = max_message_bytes
+        self._many_values = threading.Lock()
 
     def answer(self, method: str, target: str, body: bytes | bytearray) -> Reply:
         """Returns the reply to a request; errors become {"error": "..."}.
@@ -122,21 +127,30 @@ class RestApi:
             self._metrics.record(spec.name, status.name, "predict", "REST", microseconds)
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> bytes:
-        document, signature = json_tensors.parse_body(body)
-        with self._manager.lease(spec) as lease:
-            name = signature or DEFAULT_SIGNATURE
-            if not lease.servable.has_signature(name):
-                raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-            infos = lease.servable.signatures[name].inputs
-            if not infos:
-                raise invalid_argument(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
-            request = predict_pb2.PredictRequest(model_spec=spec)
-            request.model_spec.signature_name = name
-            tensors, row_form = json_tensors.to_tensors(document, infos)
-            for alias, tensor in tensors.items():
-                request.inputs[alias].CopyFrom(tensor)
-            outputs = predict_arrays(lease.servable, request, self.max_message_bytes, self._timeout_ms)
+        with contextlib.ExitStack() as turn:
+            if json_tensors.count_values(body) > MANY_VALUES:
+                turn.enter_context(self._turn_of_many_values())
+            document, signature = json_tensors.parse_body(body)
+            with self._manager.lease(spec) as lease:
+                request, row_form = _to_request(lease.servable, spec, document, signature)
+                del document
+                turn.close()
+                outputs = predict_arrays(lease.servable, request, self.max_message_bytes, self._timeout_ms)
         return json_tensors.to_json(outputs, row_form)
+
+    @contextlib.contextmanager
+    def _turn_of_many_values(self) -> Iterator[None]:
+        """Holds the place of the one document of many values.
+
+        Raises:
+            ServingError: DEADLINE_EXCEEDED, if it does not become free in the time of a prediction.
+        """
+        if not self._many_values.acquire(timeout=self._timeout_ms / 1000):
+            raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded: other large documents are read")
+        try:
+            yield
+        finally:
+            self._many_values.release()
 
     def _status(self, spec: model_pb2.ModelSpec) -> bytes:
         response = get_model_status(self._manager, get_model_status_pb2.GetModelStatusRequest(model_spec=spec))
@@ -152,6 +166,28 @@ class RestApi:
             "metadata": {SIGNATURE_DEF: _as_dict(signatures)},
         }
         return _json(document)
+
+
+def _to_request(
+    servable: Servable, spec: model_pb2.ModelSpec, document: dict[str, Any], signature: str
+) -> tuple[predict_pb2.PredictRequest, bool]:
+    """Returns a document as the request of gRPC, and whether it came in row form.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, if it does not fit the signature.
+    """
+    name = signature or DEFAULT_SIGNATURE
+    if not servable.has_signature(name):
+        raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+    infos = servable.signatures[name].inputs
+    if not infos:
+        raise invalid_argument(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
+    request = predict_pb2.PredictRequest(model_spec=spec)
+    request.model_spec.signature_name = name
+    tensors, row_form = json_tensors.to_tensors(document, infos)
+    for alias, tensor in tensors.items():
+        request.inputs[alias].CopyFrom(tensor)
+    return request, row_form
 
 
 def error_reply(message: str, status: int) -> Reply:

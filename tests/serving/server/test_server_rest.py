@@ -1,12 +1,17 @@
 """The REST API over a real connection: predict, status, metadata and their errors."""
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
+from types import SimpleNamespace
 
 import pytest
 from server_tools import LOCALHOST, Client, floats
+
+from amfam_tf.serving.server.json_tensors import MOST_VALUES
+from amfam_tf.serving.server.rest import MANY_VALUES, RestApi
 
 PREDICT = "/v1/models/toy:predict"
 
@@ -83,6 +88,9 @@ def test_floats_are_the_shortest_that_read_back_the_same(toy_server: Client) -> 
         (b"{", 400, "JSON Parse error: "),
         (b"\xff\xfe", 400, "JSON Parse error: "),
         (b"[" * 100_000, 400, "JSON Parse error: "),
+        (b'{"instances": [' + b"1," * MOST_VALUES + b"1]}", 429, "the request has more than 4194304 JSON values"),
+        (b'{"instances": [' + b"[]," * (MOST_VALUES // 5) + b"1]}", 429, "the request has more than 4194304 JSON"),
+        (b'{"instances":' + b"[" * MOST_VALUES, 429, "the request has more than 4194304 JSON values"),
         ([1], 400, "JSON Value: [1] Is not object"),
         ({}, 400, "Missing 'inputs' or 'instances' key"),
         (
@@ -220,3 +228,15 @@ def test_what_is_no_request_is_refused(toy_server: Client, sent: bytes, status: 
     assert answer.split(b" ")[1] == status
     assert b'{\n "error"' in answer
     assert toy_server.predict(x=floats(1)).outputs["y"].float_val[0] == 5.0
+
+
+def test_documents_of_many_values_are_read_one_after_the_other() -> None:
+    unmeasured = SimpleNamespace(record=lambda *_: None)
+    unlimited = SimpleNamespace(prediction=contextlib.nullcontext)
+    api = RestApi(None, unmeasured, unlimited, "", timeout_ms=50, max_message_bytes=2**26)
+    many, few = b"," * (MANY_VALUES + 1), b"," * MANY_VALUES
+    with api._turn_of_many_values():
+        assert api.answer("POST", PREDICT, many).status == 504
+        assert api.answer("POST", PREDICT, few).status == 400
+    assert api.answer("POST", PREDICT, many).status == 400
+    assert api.answer("POST", PREDICT, many).status == 400
