@@ -8,10 +8,11 @@ STAMP := $(VENV)/.installed-$(notdir $(PYTHON))
 DEMO_ARGUMENTS ?=
 TEST_ARGUMENTS ?=
 TEST_WORKERS ?= 2
+MUTANT_ARGUMENTS ?=
 SOAK_ARGUMENTS ?= --minutes 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint format clean
+.PHONY: help setup demo test soak mutants lint format clean
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -36,6 +37,10 @@ test: lint  ## Check style, then run all tests.
 
 soak: $(STAMP)  ## Serve for long under traffic, swaps, kills and a full disk; see docs/reliability.md.
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGUMENTS)
+
+mutants: $(STAMP)  ## Look for small wrong changes of the code that no test sees; see docs/reliability.md.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutants]"
+	$(BIN)/python -m mutation $(MUTANT_ARGUMENTS)
 
 lint: $(STAMP)  ## Check style and format.
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from prediction_tables import random_table
 from sklearn.metrics import brier_score_loss, log_loss
 
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import calibration, predictions
+from amfam_tf.evaluation import calibration, intervals, predictions
 from amfam_tf.evaluation.predict import probabilities_of
 from amfam_tf.tasks import TASK_BY_NAME, TASKS
 
@@ -143,3 +143,60 @@ def test_melanoma_is_calibrated_as_a_forecast_of_its_own():
     assert sum(row["cases"] for row in measured["melanoma"]["bins"]) == 300
     assert list(measured["tasks"]) == [task.name for task in TASKS]
     assert TASK_BY_NAME["PN"].name in measured["tasks"]
+
+
+def test_bins_have_their_ends_and_an_edge_belongs_below():
+    scores = np.array([0.0, 0.05, 0.1, 0.1001, 0.5, 0.95, 1.0])
+    outcomes = np.array([True, False, True, False, True, True, False])
+    bins = calibration.reliability_of(outcomes, scores)
+    assert bins["low"].tolist() == pytest.approx([place / 10 for place in range(10)])
+    assert bins["high"].tolist() == pytest.approx([place / 10 for place in range(1, 11)])
+    assert bins["cases"].tolist() == [3, 1, 0, 0, 1, 0, 0, 0, 0, 2]
+    assert bins.loc[0, "accuracy"] == pytest.approx(2 / 3)
+    assert bins.loc[0, "confidence"] == pytest.approx(0.05)
+    assert bins.loc[9, "accuracy"] == 0.5
+    low, high = intervals.wilson(2, 3)
+    assert (bins.loc[0, "accuracy_low"], bins.loc[0, "accuracy_high"]) == (low, high)
+    assert np.isnan(bins.loc[2, ["confidence", "accuracy", "accuracy_low", "accuracy_high"]].astype(float)).all()
+
+
+def test_temperature_one_changes_no_bit():
+    probabilities = np.array([[1.0, 0.0, 0.0], [0.1, 0.2, 0.7]])
+    np.testing.assert_array_equal(calibration.scale(probabilities, 1), probabilities)
+    assert calibration.scale(probabilities, 2.0)[0, 1] > 0
+
+
+@pytest.mark.parametrize(
+    ("temperature", "said"),
+    [(0.05, True), (0.0504, True), (0.0506, False), (1.0, False), (19.5, False), (19.79, False), (19.81, True)],
+)
+def test_a_temperature_is_at_the_end_of_its_range_within_a_hundredth(monkeypatch, temperature, said):
+    monkeypatch.setattr(calibration, "fit_temperature", lambda *_: temperature)
+    found, note = calibration._fit_task(np.array([0, 1]), np.array([[0.9, 0.1], [0.9, 0.1]]))
+    assert found == temperature
+    assert (note == "the temperature is at the end of the range 0.05 to 20") is said
+    assert said or note is None
+
+
+@pytest.mark.parametrize("truth", [[0, 0, 0], [2, 2, 2]])
+def test_predictions_on_one_side_of_the_label_are_not_all_right(truth):
+    probabilities = np.array([[0.2, 0.6, 0.2]] * 3)
+    _, note = calibration._fit_task(np.array(truth), probabilities)
+    assert "every validation case is right" not in (note or "")
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-1.0", "NaN"])
+def test_no_temperature_outside_its_range_is_read(tmp_path, value):
+    text = json.dumps(calibration.fit(random_table(29, 4), "digest").to_dict())
+    (tmp_path / "calibration.json").write_text(text.replace('"RS": 1.0', f'"RS": {value}', 1), encoding="utf-8")
+    with pytest.raises(RunError, match="not greater than 0"):
+        calibration.read(tmp_path)
+
+
+def test_each_task_is_scaled_by_its_own_temperature():
+    table = random_table(40, 9)
+    temperatures = {task.name: 0.5 + place / 2 for place, task in enumerate(TASKS)}
+    scaled = calibration.apply(table, temperatures)
+    for task in TASKS:
+        expected = calibration.scale(predictions.task_probabilities(table, task), temperatures[task.name])
+        np.testing.assert_allclose(predictions.task_probabilities(scaled, task), expected)

@@ -213,3 +213,22 @@ def test_auc_equals_scikit_learns_on_random_scores():
     table = metrics.class_table(y_true, probabilities)
     expected = roc_auc_score(y_true, probabilities, multi_class="ovr", average=None)
     np.testing.assert_allclose(table["auc"], expected)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [0, 7], [-1, 0]])
+def test_labels_out_of_range_are_refused_with_the_range(labels):
+    with pytest.raises(ValueError, match=r"integers in 0\.\.2\. Received"):
+        metrics.class_table(np.array(labels), np.full((2, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_as_many_labels_as_rows_are_needed(count):
+    with pytest.raises(ValueError, match=r"must be \[N\]"):
+        metrics.class_table(np.zeros(count, int), np.full((2, 3), 1 / 3))
+
+
+def test_absent_classes_are_those_without_a_case():
+    table = random_table(60, 3)
+    assert metrics.absent_classes(table) == []
+    without = table[(table["DIAG_true"] != "MISC") & (table["RS_true"] != "ABS")]
+    assert metrics.absent_classes(without) == [("DIAG", "MISC"), ("RS", "ABS")]

@@ -144,3 +144,23 @@ def test_cells_under_ten_cases_are_too_small_and_have_no_values():
     assert not np.isnan(rows["chest"]["accuracy"])
     assert np.isnan(rows["chest"]["melanoma_auc"])  # fewer than 10 melanomas
     assert "buttocks" not in rows
+
+
+def test_thresholds_of_the_decision_curve_are_whole_percents():
+    assert tuple(step / 100 for step in range(1, 51)) == clinical.THRESHOLDS
+
+
+def test_every_operating_point_of_the_report_is_reached_by_its_threshold():
+    table = random_table(300, 5, skill=1.5)
+    truth, scores = clinical.melanoma(table), clinical.scores_of(table)
+    report = clinical.melanoma_report(table, resamples=20)
+    for name, values in report["scores"].items():
+        for measure in ("sensitivity_at_specificity", "specificity_at_sensitivity"):
+            for row in values[measure]:
+                suspected = scores[name] >= row["threshold"]
+                sensitivity, specificity = suspected[truth].mean(), (~suspected[~truth]).mean()
+                of_specificity = measure == "sensitivity_at_specificity"
+                value, bound = (sensitivity, specificity) if of_specificity else (specificity, sensitivity)
+                assert row["value"] == pytest.approx(value)
+                assert bound >= row["target"] - 1e-9
+                assert row["ci95"][0] <= row["value"] <= row["ci95"][1]

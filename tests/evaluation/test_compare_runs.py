@@ -166,3 +166,23 @@ def test_other_cases_or_labels_are_refused():
     with pytest.raises(DataError, match="case 5, task RS"):
         compare_runs.compare(first, changed)
     assert isinstance(changed, pd.DataFrame)
+
+
+def test_the_first_case_with_another_label_is_named():
+    first, second = _pair(20)
+    for row in (3, 9, 15):
+        second.loc[row, "BWV_true"] = "PRS" if second.loc[row, "BWV_true"] == "ABS" else "ABS"
+    with pytest.raises(DataError, match="case 4, task BWV"):
+        compare_runs.compare(first, second)
+
+
+def test_swapping_the_runs_swaps_counts_and_values():
+    first, second = _pair(120)
+    one, other = (compare_runs.compare(*runs, resamples=20) for runs in ((first, second), (second, first)))
+    for task in one["tasks"]:
+        row, mirrored = one["tasks"][task]["accuracy"], other["tasks"][task]["accuracy"]
+        assert (row["first"], row["second"]) == (mirrored["second"], mirrored["first"])
+        counts = row["only_first_right"], row["only_second_right"]
+        assert counts == (mirrored["only_second_right"], mirrored["only_first_right"])
+        assert row["mcnemar_exact_p"] == mirrored["mcnemar_exact_p"]
+        assert row["first"] - row["second"] == pytest.approx((counts[0] - counts[1]) / 120)
