@@ -1,5 +1,6 @@
 """`amfam-tf query`: ask a served model about one pair of pictures, a table of pairs or a folder."""
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amfam_tf.cli.options import MOST_IN_BATCH, Number
+from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
+    from amfam_tf.errors import UserError
     from amfam_tf.serving.client import Answer, Client
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-Named = tuple["Answer", tuple[str, str]]
+Named = tuple["Answer | UserError", tuple[str, str]]
 
 
 @click.command()
@@ -36,7 +39,18 @@ Named = tuple["Answer", tuple[str, str]]
 @click.option("--task", default="", help="With --explain: the task.  [default: DIAG]")
 @click.option("--class", "class_name", default="", help="With --explain: its class.  [default: the predicted one]")
 @click.option(
-    "--batch-size", type=click.IntRange(1, MOST_IN_BATCH), default=8, show_default=True, help="Pairs in one request."
+    "--batch-size",
+    type=click.IntRange(1, MOST_IN_BATCH),
+    default=8,
+    show_default=True,
+    help="Most pairs in one request.",
+)
+@click.option(
+    "--max-message-bytes",
+    type=click.IntRange(1, 2**31 - 1),
+    default=MAX_MESSAGE_BYTES,
+    show_default=True,
+    help="Longest request: fewer pairs in one if need be. The server has its own limit.",
 )
 @click.option(
     "--timeout",
@@ -62,7 +76,8 @@ def query(
     """Ask a served model about one pair of pictures, or about PAIRS.
 
     PAIRS is a CSV file with the columns clinical and dermoscopic (paths relative to it), or a folder of files
-    NAME_clinical.jpg and NAME_dermoscopic.jpg. Works with amfam-tf serve and with TensorFlow Serving.
+    NAME_clinical.jpg and NAME_dermoscopic.jpg. A pair that cannot be used is an error at its place; the others are
+    answered, and the exit status is 1. Works with amfam-tf serve and with TensorFlow Serving.
     """
     _check_usage(pairs, clinical, dermoscopic, picture, options)
     from amfam_tf.serving.client import Client
@@ -70,11 +85,12 @@ def query(
 
     paths = find_pairs(pairs, _note) if pairs else [(clinical, dermoscopic)]
     with Client(_connection(options), options["rest"]) as client:
-        if picture:
-            answers: Iterable[Named] = [_explain(client, paths[0], picture, options)]
+        if client.proxy:
+            click.echo(f"{client.connection.server} is asked through the proxy of {client.proxy}", err=True)
+        if pairs:
+            _print_all(_predict(client, paths, options), len(paths), options["form"])
         else:
-            answers = _predict(client, paths, options["batch_size"])
-        _print(answers, options["form"], is_list=pairs is not None)
+            _print_one(*_ask_one(client, paths[0], picture, options), options["form"])
 
 
 def _note(text: str) -> None:
@@ -107,66 +123,132 @@ def _connection(options: dict[str, Any]) -> Any:
         ca=options["tls_ca"],
         certificate=options["tls_certificate"],
         key=options["tls_key"],
+        max_message_bytes=options["max_message_bytes"],
     )
 
 
-def _predict(client: "Client", paths: list[tuple[Path, Path]], batch_size: int) -> Iterator[Named]:
+def _predict(client: "Client", paths: list[tuple[Path, Path]], options: dict[str, Any]) -> Iterator[Named]:
+    """Yields answers and errors; a pair that cannot be read is an error like one that the server cannot use."""
+    from amfam_tf.errors import DataError
     from amfam_tf.serving.client import Pair
 
-    answers = client.predict_many((Pair.read(*pair) for pair in paths), batch_size)
+    def read(pair: tuple[Path, Path]) -> Pair | DataError:
+        try:
+            return Pair.read(*pair)
+        except DataError as error:
+            return error
+
+    answers = client.answer_many(map(read, paths), options["batch_size"])
     for answer, pair in zip(answers, paths, strict=True):
         yield answer, (str(pair[0]), str(pair[1]))
 
 
-def _explain(client: "Client", paths: tuple[Path, Path], picture: Path, options: dict[str, Any]) -> Named:
+def _ask_one(client: "Client", paths: tuple[Path, Path], picture: Path | None, options: dict[str, Any]) -> Any:
+    """Returns the answer for one pair and its names; with a picture to write, the explanation too."""
     from amfam_tf.serving.card import write_panel
     from amfam_tf.serving.client import Pair
 
     pair = Pair.read(*paths)
+    if picture is None:
+        return client.predict(pair), pair.names
     explanation = client.explain(pair, options["task"], options["class_name"])
     write_panel(explanation, picture)
     click.echo(f"written: {picture}", err=True)
     return explanation.answer, pair.names
 
 
-def _print(answers: Iterable[Named], form: str | None, is_list: bool) -> None:
+def _print_all(answers: Iterable[Named], count: int, form: str | None) -> None:
+    """Prints the answers to a list, and errors at their places.
+
+    Raises:
+        DataError: there are errors; says how many.
+        UserError: the server has failed; says how many pairs have got no answer.
+    """
+    from amfam_tf.errors import DataError, UserError
+
+    tally = _Tally(answers)
+    try:
+        {"json": _print_json, "csv": _print_csv, None: _print_cards}[form](tally)
+    except UserError as error:
+        left = count - tally.done
+        if left < count:
+            raise type(error)(f"{error}; {left} of {count} pairs have not been asked") from error
+        raise
+    if tally.failures:
+        raise DataError(f"{len(tally.failures)} of {count} pairs could not be asked: {tally.failures[0]}")
+
+
+class _Tally:
+    """Answers as they come, and what has become of them.
+
+    Attributes:
+        done: how many have come.
+        failures: the errors among them.
+    """
+
+    def __init__(self, answers: Iterable[Named]):
+        self._answers = answers
+        self.done = 0
+        self.failures: list[UserError] = []
+
+    def __iter__(self) -> Iterator[Named]:
+        from amfam_tf.errors import UserError
+
+        for answer, names in self._answers:
+            self.done += 1
+            if isinstance(answer, UserError):
+                self.failures.append(answer)
+            yield answer, names
+
+
+def _print_one(answer: "Answer", names: tuple[str, str], form: str | None) -> None:
     if form == "json":
-        _print_json(answers, is_list)
-    elif form == "csv":
-        _print_csv(answers)
+        click.echo(_json(answer, names))
     else:
-        _print_cards(answers)
+        {"csv": _print_csv, None: _print_cards}[form]([(answer, names)])
 
 
-def _print_json(answers: Iterable[Named], is_list: bool) -> None:
+def _json(answer: "Answer | UserError", names: tuple[str, str]) -> str:
     import json
 
-    from amfam_tf.serving.card import to_json
+    from amfam_tf.errors import UserError
+    from amfam_tf.serving.card import failure_to_json, to_json
 
-    found = [to_json(*answer) for answer in answers]
-    click.echo(json.dumps(found if is_list else found[0], indent=2, ensure_ascii=False))
+    written = failure_to_json if isinstance(answer, UserError) else to_json
+    return json.dumps(written(answer, names), indent=2, ensure_ascii=False)
+
+
+def _print_json(answers: Iterable[Named]) -> None:
+    """Prints a list, each answer as it comes; it is closed whatever happens."""
+    separator = "["
+    try:
+        for answer in answers:
+            click.echo(f"{separator}\n{textwrap.indent(_json(*answer), '  ')}", nl=False)
+            separator = ","
+    finally:
+        click.echo("[]" if separator == "[" else "\n]")
 
 
 def _print_csv(answers: Iterable[Named]) -> None:
     import csv
     import sys
 
-    from amfam_tf.serving.card import to_row
+    from amfam_tf.serving.card import columns, to_row
 
     writer = None
     for answer in answers:
-        row = to_row(*answer)
         if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+            writer = csv.DictWriter(sys.stdout, columns(), lineterminator="\n")
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerow(to_row(*answer))
 
 
 def _print_cards(answers: Iterable[Named]) -> None:
     from amfam_tf.cli.options import console
-    from amfam_tf.serving.card import print_card
+    from amfam_tf.errors import UserError
+    from amfam_tf.serving.card import print_card, print_failure
 
-    for number, answer in enumerate(answers):
+    for number, (answer, names) in enumerate(answers):
         if number:
             click.echo()
-        print_card(*answer, console())
+        (print_failure if isinstance(answer, UserError) else print_card)(answer, names, console())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
+
 if TYPE_CHECKING:
     from amfam_tf.serving.server import ServerOptions
 
@@ -45,7 +47,7 @@ def _dashes(token: str) -> str:
 @click.option("--tensorflow-intra-op-parallelism", default=0, help="Threads within one operation; 0: automatic.")
 @click.option("--tensorflow-inter-op-parallelism", default=0, help="Operations at a time; 0: automatic.")
 @click.option("--bind-address", default="0.0.0.0", help="Interface to listen on. Not in upstream.")
-@click.option("--max-message-bytes", default=64 * 1024 * 1024, help="Longest request. Not in upstream.")
+@click.option("--max-message-bytes", default=MAX_MESSAGE_BYTES, help="Longest request. Not in upstream.")
 @click.option("--max-concurrent-requests", default=64, help="Predictions at a time. Not in upstream.")
 @click.option("--drain-seconds", default=30.0, help="Longest wait for requests at the end. Not in upstream.")
 @click.argument("more_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- FLAG ...]")

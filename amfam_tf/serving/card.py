@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfam_tf.errors import DataError
+from amfam_tf.errors import DataError, UserError
 from amfam_tf.serving.client import Answer, Explanation
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS
 
@@ -20,6 +20,8 @@ HEAT = np.array([[0, 0, 64], [110, 20, 130], [225, 70, 60], [255, 180, 30], [255
 """Colours from nothing to most, evenly spaced, RGB in [0, 255]."""
 MOST_HEAT = 0.65
 GAP = 8
+ERROR = "error"
+"""Column and key of why there is no answer."""
 
 
 def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None:
@@ -45,6 +47,14 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
     console.print(criteria)
     console.print(f"7-point score {answer.seven_point_score} of {HIGHEST_SCORE}: {verdict(answer)}", soft_wrap=True)
     console.print(NOTICE, style="yellow", soft_wrap=True)
+
+
+def print_failure(error: UserError, names: Sequence[str], console: "Console") -> None:
+    """Prints, in place of a card, why there is no answer."""
+    from rich.text import Text
+
+    console.print(Text(f"{names[0]} + {names[1]}", style="bold"), soft_wrap=True)
+    console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
 
 
 def verdict(answer: Answer) -> str:
@@ -77,15 +87,29 @@ def to_json(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def to_row(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
+def failure_to_json(error: UserError, names: Sequence[str]) -> dict[str, Any]:
+    """Returns, as plain values, why there is no answer."""
+    return {**dict(zip(MODALITIES, names, strict=True)), "error": str(error)}
+
+
+def columns() -> list[str]:
+    """Returns the columns of a table of answers; `error` says in a row that is empty otherwise why it is."""
+    of_tasks = [f"{task.name}_{name}" for task in TASKS for name in ("pred", *task.classes)]
+    return [*MODALITIES, "model", "version", *of_tasks, "melanoma_probability", "seven_point_score", ERROR]
+
+
+def to_row(answer: Answer | UserError, names: Sequence[str]) -> dict[str, Any]:
     """Returns the answer as a row of a table; the columns of the tasks are those of predictions.csv."""
     row: dict[str, Any] = dict(zip(MODALITIES, names, strict=True))
+    if isinstance(answer, UserError):
+        return dict.fromkeys(columns(), "") | row | {ERROR: str(answer)}
     row |= {"model": answer.model, "version": "" if answer.version is None else answer.version}
     for task in TASKS:
         row[f"{task.name}_pred"] = answer.classes[task.name]
-        columns = (f"{task.name}_{name}" for name in task.classes)
-        row |= dict(zip(columns, answer.probabilities[task.name], strict=True))
-    return row | {"melanoma_probability": answer.melanoma_probability, "seven_point_score": answer.seven_point_score}
+        names_of_classes = (f"{task.name}_{name}" for name in task.classes)
+        row |= dict(zip(names_of_classes, answer.probabilities[task.name], strict=True))
+    row |= {"melanoma_probability": answer.melanoma_probability, "seven_point_score": answer.seven_point_score}
+    return row | {ERROR: ""}
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -17,8 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from amfam_tf import regular_files
-from amfam_tf.errors import DataError, QueryError
-from amfam_tf.serving.transport import Connection, GrpcTransport, Inputs, Refused, RestTransport, Transport
+from amfam_tf.errors import DataError, QueryError, UserError
+from amfam_tf.serving.transport import (
+    TOO_MUCH,
+    Connection,
+    GrpcTransport,
+    Inputs,
+    Refused,
+    RestTransport,
+    Transport,
+)
 from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASK_BY_NAME, TASKS
 
 PREDICT, EXPLAIN = "serving_default", "explain"
@@ -53,7 +61,13 @@ class Pair:
                 contents.append(regular_files.read(path))
             except OSError as error:
                 raise DataError(f"cannot read {path}: {error.strerror}") from error
+            except ValueError as error:  # a NUL in the path
+                raise DataError(f"cannot read {str(path)!r}: {error}") from error
         return cls(*contents, (str(clinical), str(dermoscopic)))
+
+
+def _too_long(name: str, size: int, limit: int) -> str:
+    return f"{name}: takes {size} bytes in a request; the limit is {limit}: see --max-message-bytes"
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,22 @@ class Explanation:
     maps: Mapping[str, np.ndarray]
 
 
+class _BadPicture(DataError):
+    """A picture that the server cannot use.
+
+    Attributes:
+        row: of its pair in the request.
+    """
+
+    def __init__(self, text: str, row: int):
+        super().__init__(text)
+        self.row = row
+
+
+def _inputs(pairs: Sequence[Pair]) -> dict[str, list[bytes]]:
+    return {name: [getattr(pair, name) for pair in pairs] for name in MODALITIES}
+
+
 class Client:
     """A connection to a served model.
 
@@ -126,6 +156,11 @@ class Client:
         """Returns the answer for one pair; see `predict_many` for errors."""
         return next(self.predict_many([pair]))
 
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that the connection goes through, as "variable=URL"; None if it is direct."""
+        return self._transport.route.proxy
+
     def predict_many(self, pairs: Iterable[Pair], batch_size: int = BATCH_SIZE) -> Iterator[Answer]:
         """Yields the answer for each pair, in order.
 
@@ -133,14 +168,33 @@ class Client:
             DataError: the server cannot use a picture; names it.
             QueryError: the server cannot be reached or refuses the request.
         """
-        batch: list[Pair] = []
-        for pair in pairs:
-            batch.append(pair)
-            if len(batch) == batch_size:
-                yield from self._predict_batch(batch)
+        for answer in self.answer_many(pairs, batch_size):
+            if isinstance(answer, UserError):
+                raise answer
+            yield answer
+
+    def answer_many(
+        self, pairs: Iterable[Pair | UserError], batch_size: int = BATCH_SIZE
+    ) -> Iterator[Answer | UserError]:
+        """Yields for each pair, in order, the answer, or why there is none for this pair.
+
+        Args:
+            pairs: one that could not be read is its error, which comes back at its place.
+            batch_size: most pairs in one request; fewer where a request would be longer than the connection's
+                `max_message_bytes`.
+
+        Raises:
+            QueryError: the server cannot be reached or refuses the request, whatever the pair.
+        """
+        batch: list[Pair | UserError] = []
+        for given in pairs:
+            pair = self._checked(given)
+            asked = [one for one in (*batch, pair) if isinstance(one, Pair)]
+            if len(batch) == batch_size or self._request_bytes(asked) > self.connection.max_message_bytes:
+                yield from self._answer_batch(batch)
                 batch = []
-        if batch:
-            yield from self._predict_batch(batch)
+            batch.append(pair)
+        yield from self._answer_batch(batch)
 
     def explain(self, pair: Pair, task: str = "", class_name: str = "") -> Explanation:
         """Returns the answer with Grad-CAM maps.
@@ -153,6 +207,9 @@ class Client:
         Raises:
             DataError, QueryError: see `predict_many`.
         """
+        checked = self._checked(pair)
+        if isinstance(checked, UserError):
+            raise checked
         question = {"task": [task.encode()], "class_name": [class_name.encode()]}
         outputs, version = self._call(EXPLAIN, [pair], question)
         answer = self._answers(outputs, version, 1)[0]
@@ -160,31 +217,63 @@ class Client:
         maps = {name: self._row(outputs, f"{name}_map").astype(np.float32) for name in MODALITIES}
         return Explanation(answer, images, maps)
 
-    def _predict_batch(self, pairs: Sequence[Pair]) -> list[Answer]:
-        outputs, version = self._call(PREDICT, pairs, {})
+    def _checked(self, pair: Pair | UserError) -> Pair | UserError:
+        """Returns the pair, or that it is too long even for a request of its own."""
+        if isinstance(pair, UserError):
+            return pair
+        size, limit = self._request_bytes([pair]), self.connection.max_message_bytes
+        return DataError(_too_long(" + ".join(pair.names), size, limit)) if size > limit else pair
+
+    def _request_bytes(self, pairs: Sequence[Pair]) -> int:
+        return self._transport.request_bytes(_inputs(pairs))
+
+    def _answer_batch(self, batch: Sequence[Pair | UserError]) -> list[Answer | UserError]:
+        """Returns answers and errors in order; the pairs are asked again without those that the server cannot use."""
+        found: list[Answer | UserError | None] = [None if isinstance(pair, Pair) else pair for pair in batch]
+        while None in found:
+            places = [place for place, answer in enumerate(found) if answer is None]
+            try:
+                answers: Sequence[Answer | UserError] = self._predict_batch([batch[place] for place in places])
+            except _BadPicture as error:
+                found[places[error.row]] = DataError(str(error))
+            else:
+                for place, answer in zip(places, answers, strict=True):
+                    found[place] = answer
+        return found
+
+    def _predict_batch(self, pairs: Sequence[Pair]) -> list[Answer | UserError]:
+        """Returns the answers to one request, or to its halves if it is too much for the server."""
+        try:
+            outputs, version = self._call(PREDICT, pairs, {})
+        except Refused as error:
+            if error.status not in TOO_MUCH:
+                raise
+            if len(pairs) == 1:
+                return [error]
+            middle = len(pairs) // 2
+            return [*self._answer_batch(pairs[:middle]), *self._answer_batch(pairs[middle:])]
         return self._answers(outputs, version, len(pairs))
 
     def _call(self, signature: str, pairs: Sequence[Pair], more: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
-        inputs = {name: [getattr(pair, name) for pair in pairs] for name in MODALITIES}
         try:
-            return self._transport.predict(signature, {**inputs, **more})
+            return self._transport.predict(signature, {**_inputs(pairs), **more})
         except Refused as error:
             bad = _BAD_PICTURE.search(error.details)
-            if bad:
-                place = MODALITIES.index(bad.group(1))
-                raise DataError(f"{pairs[int(bad.group(2))].names[place]}: {bad.group(3)}") from error
+            if bad and bad.group(1) in MODALITIES and int(bad.group(2)) < len(pairs):
+                row, place = int(bad.group(2)), MODALITIES.index(bad.group(1))
+                raise _BadPicture(f"{pairs[row].names[place]}: {bad.group(3)}", row) from error
             question = _BAD_QUESTION.search(error.details)
             if question:
                 raise QueryError(f"the task or class to explain {question.group(1)}") from error
             raise
 
     def _answers(self, outputs: Mapping[str, np.ndarray], version: int | None, count: int) -> list[Answer]:
-        for task in TASKS:
-            expected = (count, len(task.classes))
-            if getattr(outputs.get(task.name), "shape", None) != expected:
+        shapes = {task.name: (count, len(task.classes)) for task in TASKS}
+        for name, shape in (shapes | dict.fromkeys(("melanoma_probability", "seven_point_score"), (count,))).items():
+            if getattr(outputs.get(name), "shape", None) != shape:
                 raise QueryError(
                     f"model {self.connection.model} at {self.connection.server} is no lesion model: its answer has no "
-                    f"{task.name} of shape {expected}"
+                    f"{name} of shape {shape}"
                 )
         return [
             Answer(

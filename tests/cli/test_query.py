@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from PIL import Image
 from amfam_tf.cli import main as command_line
 from amfam_tf.errors import DataError, QueryError
 from amfam_tf.serving import client as client_module
-from amfam_tf.serving.card import overlay, panel, verdict
-from amfam_tf.serving.client import Answer, Explanation
+from amfam_tf.serving.card import overlay, panel, to_row, verdict
+from amfam_tf.serving.client import Answer, Explanation, Pair
 from amfam_tf.serving.pairs import find_pairs
 from amfam_tf.tasks import CRITERIA, MODALITIES, TASKS
 
@@ -35,6 +36,7 @@ class FakeClient:
 
     asked: list = []
     fails: Exception | None = None
+    proxy: str | None = None
 
     def __init__(self, connection, rest):
         self.connection, self.rest = connection, rest
@@ -46,12 +48,16 @@ class FakeClient:
     def __exit__(self, *_):
         pass
 
-    def predict_many(self, pairs, batch_size):
+    def predict(self, pair):
+        return next(self.answer_many([pair], None))
+
+    def answer_many(self, pairs, batch_size):
         for pair in pairs:
             if self.fails:
                 raise self.fails
-            self.asked.append((pair, batch_size))
-            yield ANSWER
+            if isinstance(pair, Pair):
+                self.asked.append((pair, batch_size))
+            yield ANSWER if isinstance(pair, Pair) else pair
 
     def explain(self, pair, task, class_name):
         self.asked.append((pair, task, class_name))
@@ -139,6 +145,86 @@ def test_a_table_of_pairs(fake, tmp_path, capsys):
         assert found == list(PROBABILITIES[task.name])
     assert query(table, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    """A table of five pairs of which the middle three cannot be read, each for another reason."""
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    rows = ("a.jpg,b.jpg", "a.jpg,absent.jpg", "folder.jpg,b.jpg", "pipe.jpg,b.jpg", "c.jpg,d.jpg")
+    (tmp_path / "pairs.csv").write_text("\n".join(("clinical,dermoscopic", *rows)) + "\n")
+    return tmp_path
+
+
+REASONS = (
+    "cannot read {}/absent.jpg: No such file or directory",
+    "cannot read {}/folder.jpg: it is a folder, not a regular file",
+    "cannot read {}/pipe.jpg: it is a named pipe, not a regular file",
+)
+
+
+def test_pairs_that_cannot_be_read_are_rows_with_the_reason(fake, spoiled, capsys):
+    assert query(spoiled / "pairs.csv", "--csv") == 1
+    captured = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(captured.out)))
+    reasons = [reason.format(spoiled) for reason in REASONS]
+    assert [row["error"] for row in rows] == ["", *reasons, ""]
+    assert [row["DIAG_pred"] for row in rows] == ["MEL", "", "", "", "MEL"]
+    assert [row["clinical"] for row in rows] == [str(spoiled / f"{n}.jpg") for n in ("a", "a", "folder", "pipe", "c")]
+    assert [pair.clinical for pair, _ in fake.asked[1:]] == [b"a", b"c"]
+    assert captured.err == f"error: 3 of 5 pairs could not be asked: {reasons[0]}\n"
+
+
+@pytest.mark.usefixtures("fake")
+def test_json_and_cards_have_the_reason_at_its_place(spoiled, capsys):
+    assert query(spoiled / "pairs.csv", "--json") == 1
+    content = json.loads(capsys.readouterr().out)
+    reasons = [reason.format(spoiled) for reason in REASONS]
+    assert [entry.get("error") for entry in content] == [None, *reasons, None]
+    assert [entry.get("seven_point_score") for entry in content] == [3, None, None, None, 3]
+    assert content[2]["clinical"] == str(spoiled / "folder.jpg")
+    assert query(spoiled / "pairs.csv") == 1
+    lines = capsys.readouterr().out.splitlines()
+    titles = [place for place, line in enumerate(lines) if line.startswith(f"{spoiled}/")]
+    assert len(titles) == 5
+    assert [lines[place + 1] for place in titles[1:4]] == [f"error: {reason}" for reason in reasons]
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_first_row_that_fails_does_not_change_the_columns(spoiled, capsys):
+    table = spoiled / "other.csv"
+    headers = []
+    for rows in ("absent.jpg,b.jpg\na.jpg,b.jpg\n", "a.jpg,b.jpg\na.jpg,absent.jpg\n"):
+        table.write_text("clinical,dermoscopic\n" + rows)
+        assert query(table, "--csv") == 1
+        headers.append(capsys.readouterr().out.splitlines()[0])
+    assert headers[0] == headers[1]
+    assert headers[0].split(",") == list(to_row(ANSWER, ("", "")))
+
+
+def test_a_server_that_fails_in_the_middle_leaves_what_it_has_answered(fake, spoiled, monkeypatch, capsys):
+    (spoiled / "pairs.csv").write_text("clinical,dermoscopic\na.jpg,b.jpg\nc.jpg,d.jpg\nb.jpg,a.jpg\n")
+
+    def answer_one(*_):
+        yield ANSWER
+        raise QueryError("h:1 is unavailable after 5 attempts: no")
+
+    monkeypatch.setattr(fake, "answer_many", answer_one)
+    assert query(spoiled / "pairs.csv", "--json") == 1
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 1
+    assert captured.err == ("error: h:1 is unavailable after 5 attempts: no; 2 of 3 pairs have not been asked\n")
+
+
+def test_a_proxy_is_said_once(fake, files, monkeypatch, capsys):
+    monkeypatch.setattr(fake, "proxy", "http_proxy=http://proxy:3128")
+    assert query(*files, "--server", "models.example.org:8500", "--json") == 0
+    captured = capsys.readouterr()
+    assert captured.err == "models.example.org:8500 is asked through the proxy of http_proxy=http://proxy:3128\n"
+    assert json.loads(captured.out)["version"] == 4
 
 
 def test_a_folder_of_pairs(tmp_path):

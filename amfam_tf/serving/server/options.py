@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from amfam_tf.errors import ConfigError
+from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
 
-MEBIBYTE = 1024 * 1024
 HIGHEST_PORT = 65535
 LONGEST_MESSAGE_BYTES = 2**31 - 1
 
@@ -49,7 +49,7 @@ class ServerOptions:
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
     bind_address: str = "0.0.0.0"
-    max_message_bytes: int = 64 * MEBIBYTE
+    max_message_bytes: int = MAX_MESSAGE_BYTES
     max_concurrent_requests: int = 64
     drain_seconds: float = 30
 
