@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import shlex
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from amfam_tf import errors
-from amfam_tf.beam_workers import CLOSED, DEAD, watched_workers
+from amfam_tf import child_process, errors
+from amfam_tf.beam_workers import CLOSED, DEAD, WORKER, watched_workers
 from amfam_tf.errors import ConfigError, EngineError
 
 MISSING = "this needs Apache Beam: pip install amfam-tf[beam]"
@@ -61,15 +60,15 @@ def run_pipeline(build: Callable[[Any], object], arguments: Sequence[str] = ()) 
     beam = find_beam()
     options = _options(arguments)
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "workers.log"
+        deaths: list[str] = []
         try:
-            with watched_workers():
-                pipeline = beam.Pipeline(runner=_embedded_runner(options, log), options=options)
+            with watched_workers(Path(folder), deaths):
+                pipeline = beam.Pipeline(runner=_embedded_runner(options), options=options)
                 build(pipeline)
                 result = pipeline.run()
                 result.wait_until_finish()
         except Exception as error:
-            raise _describe(error) from error
+            raise _describe(error, deaths) from error
     return result
 
 
@@ -136,7 +135,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _embedded_runner(options: Any, log: Path) -> Any:
+def _embedded_runner(options: Any) -> Any:
     """Returns Beam's embedded runner; None for the engine that the options name."""
     from apache_beam.options.pipeline_options import DirectOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -148,14 +147,17 @@ def _embedded_runner(options: Any, log: Path) -> Any:
     options.view_as(DirectOptions).direct_num_workers = workers
     if workers == 1:
         return FnApiRunner()
-    # Beam's own multi_processing mode runs the same command, with the workers' log on the terminal.
-    module = "apache_beam.runners.worker.sdk_worker_main"
-    command = f"{shlex.quote(sys.executable)} -m {module} 2>> {shlex.quote(str(log))}"
+    # As Beam's own multi_processing mode does; `watched_workers` starts the processes.
+    command = shlex.join(child_process.command(WORKER))
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
-def _describe(error: Exception) -> errors.UserError:
-    """Returns the user's error in that of Beam, whose text may hold a worker's traceback; else what is known."""
+def _describe(error: Exception, deaths: Sequence[str]) -> errors.UserError:
+    """Returns the user's error in that of Beam, whose text may hold a worker's traceback; else what is known.
+
+    Args:
+        deaths: how workers have ended that should not have, in one line each.
+    """
     text = str(error)
     if isinstance(error, errors.UserError):
         kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
@@ -164,8 +166,8 @@ def _describe(error: Exception) -> errors.UserError:
     if own:
         name, message = own[-1]
         return getattr(errors, name)(message)
-    if CLOSED in text:
-        return EngineError(DEAD)
+    if deaths or CLOSED in text:
+        return EngineError(deaths[0] if deaths else DEAD)
     lines = [line for line in _WHERE.sub("", text).strip().splitlines() if line.strip()]
     message = " ".join((lines[-1] if lines else "").split())[:LONGEST_MESSAGE]
     return EngineError(f"the pipeline failed: {message or type(error).__name__}")

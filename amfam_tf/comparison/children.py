@@ -1,8 +1,6 @@
 """Runs jobs as child processes, some at a time: a job that fails or is killed does not stop the others."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import time
 from collections import deque
@@ -10,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amfam_tf import child_process
+from amfam_tf.child_process import describe_end
+
 LOOK_SECONDS = 0.2
 END_SECONDS = 20
-LONGEST_ERROR = 300
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_jobs(
                 running[job.name] = _start(job, logs, _environment(threads))
             for name in [name for name, child in running.items() if child.process.poll() is not None]:
                 child = running.pop(name)
-                child.process.stdin.close()
+                child_process.close_lifeline(child.process)
                 if child.process.returncode == 0:
                     succeeded.append(name)
                 else:
@@ -97,10 +97,11 @@ def run_jobs(
 
 def _environment(threads: int | None) -> dict[str, str]:
     if threads is None:
-        return dict(os.environ)
+        return child_process.environment()
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     # Two processes on one GPU: neither may take all of its memory at the start.
-    return {**os.environ, **dict.fromkeys(names, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    more = {**dict.fromkeys(names, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    return child_process.environment(more)
 
 
 def threads_of_each(at_once: int) -> int | None:
@@ -128,29 +129,9 @@ def _start(job: Job, logs: Path, environment: Mapping[str, str]) -> _Child:
 
 def _end(processes: Sequence[subprocess.Popen]) -> None:
     """Ends processes: politely first, then not; a run folder is resumable whenever its process ends."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_SECONDS)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        process.stdin.close()
-
-
-def describe_end(status: int, errors: Path) -> str:
-    """Returns in one line why a process ended.
-
-    Args:
-        status: its exit status; negative for a signal.
-        errors: what it wrote to stderr. The last line that begins with "error: " counts, else the last one.
-    """
-    lines = [line.strip() for line in errors.read_text(encoding="utf-8", errors="replace").splitlines()]
-    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    last = (told or [line for line in lines if line] or [""])[-1][:LONGEST_ERROR]
-    if status < 0:
-        name = signal.Signals(-status).name
-        hint = " (often: out of memory)" if name == "SIGKILL" else ""
-        return f"ended by signal {name}{hint}" + (f"; last line: {last}" if last else "")
-    return last or f"ended with status {status} and said nothing"
+    try:
+        for process in processes:
+            process.terminate()
+    finally:
+        for process in processes:
+            child_process.await_end(process, END_SECONDS)

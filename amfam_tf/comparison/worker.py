@@ -1,7 +1,6 @@
-"""The child process of a grid: `python -m amfam_tf.comparison.worker TASK`, one piece of work, then the end.
+"""The child process of a grid: `amfam_tf.comparison.worker TASK`, one piece of work, then the end.
 
-TASK is JSON: {"work": a key of WORK, "arguments": {...}}. The process ends when its standard input does, so that it
-never outlives the process that started it.
+TASK is JSON: {"work": a key of WORK, "arguments": {...}}.
 """
 
 import json
@@ -14,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from amfam_tf import child_process
 from amfam_tf import config as configuration
 from amfam_tf.comparison import records
-from amfam_tf.comparison.life import end_with_parent
 from amfam_tf.errors import UserError
 
 WARM_UP, REPEATS, BATCH_SIZE = 2, 10, 16
@@ -87,12 +86,11 @@ def command(work: str, **arguments: Any) -> list[str]:
         work: a key of WORK.
         **arguments: of that function, as JSON has them.
     """
-    return [sys.executable, "-m", __name__, json.dumps({"work": work, "arguments": arguments})]
+    return child_process.command(__name__, [json.dumps({"work": work, "arguments": arguments})])
 
 
 def main(words: Sequence[str]) -> int:
     """Does the work of a task; returns the exit status. The last line of stderr says what went wrong."""
-    end_with_parent()
     task = json.loads(words[0])
     try:
         WORK[task["work"]](**task["arguments"])

@@ -3,11 +3,11 @@
 import contextlib
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from amfam_tf import child_process
 from amfam_tf.errors import QueryError
 
 LOCALHOST = "127.0.0.1"
@@ -36,26 +36,19 @@ def serving(words: Sequence[str], port: int, log: Path, patience: float = 180) -
         QueryError: the server ended, or did not open its port in time; names the log.
     """
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "amfam_tf", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file
-        )
+        process = child_process.start("amfam_tf", words, stdout=file, stderr=file)
     try:
         _wait_for(process, port, log, patience)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        child_process.end(process, END_SECONDS)
 
 
 def _wait_for(process: subprocess.Popen, port: int, log: Path, patience: float) -> None:
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise QueryError(f"the server ended with status {process.returncode}: see {log}")
+            raise QueryError(f"the server ended, {child_process.describe_end(process.returncode, log)}: see {log}")
         with contextlib.suppress(OSError), socket.create_connection((LOCALHOST, port), timeout=1):
             return
         time.sleep(LOOK_SECONDS)

@@ -95,7 +95,7 @@ def test_a_child_does_not_get_the_terminals_interrupt(tmp_path):
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     """The parent starts a worker's watch over its standard input and is killed without a chance to clean up."""
     pid_file = tmp_path / "pid"
-    child = "from amfam_tf.comparison.life import end_with_parent\nend_with_parent()\n" + SLEEPER.format(
+    child = "from amfam_tf.child_process import end_with_parent\nend_with_parent()\n" + SLEEPER.format(
         path=str(pid_file), more=""
     )
     parent = (

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from amfam_tf import child_process
 from amfam_tf.data.synthetic.case import SIZE, draw_case
 from amfam_tf.data.synthetic.labels import LabelledCase, sample_labels
 from amfam_tf.data.synthetic.marginals import RELEASE_CASES
@@ -145,9 +146,14 @@ def _each_done(draw: Callable[[Drawing], None], drawings: list[Drawing], workers
         yield from map(draw, drawings)
         return
     # Spawned, not forked: the caller may have threads (TensorFlow starts many).
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=child_process.end_pool_process_with_parent,
+    )
     try:
-        yield from pool.map(draw, drawings, chunksize=4)
+        with child_process.safe_pool_path():  # for all of the work: a pool starts its processes when it needs them
+            yield from pool.map(draw, drawings, chunksize=4)
     except BrokenProcessPool as error:
         raise UserError("a drawing process ended early (out of memory?); try --workers 1") from error
     finally:
