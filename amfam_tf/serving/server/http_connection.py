@@ -50,6 +50,7 @@ class HttpConnection(H11Protocol):
         self._limits = service.limits
         self._head_timer: asyncio.TimerHandle | None = None
         self._turned_away = False
+        self._is_reading_body = False
         self.conn = StrictConnection(service.api.max_message_bytes)
         self.app = self._answer
 
@@ -65,7 +66,7 @@ class HttpConnection(H11Protocol):
         # The protocol hears when the last byte is on its way, not only when few are left.
         transport.set_write_buffer_limits(high=0)
         lingering = LingeringTransport(
-            transport, self.loop, self._is_body_awaited, self._has_more_to_say, self._limits.discard_seconds
+            transport, self.loop, lambda: self._is_reading_body, self._has_more_to_say, self._limits.discard_seconds
         )
         super().connection_made(lingering)
         self.timeout_keep_alive_task = self.loop.call_later(self._limits.idle_seconds, self.timeout_keep_alive_handler)
@@ -121,9 +122,6 @@ class HttpConnection(H11Protocol):
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _is_body_awaited(self) -> bool:
-        return self.conn.their_state is h11.SEND_BODY
-
     def _has_more_to_say(self) -> bool:
         """Says whether the client has not ended its request, so that it may not listen yet."""
         return self.conn.has_input or self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
@@ -159,12 +157,15 @@ class HttpConnection(H11Protocol):
         try:
             close = False
             try:
+                self._is_reading_body = True
                 body = await self._read_body(scope["headers"], receive, held)
             except ServingError as error:
                 reply, close = error_reply(error.message, error.http_status), True
             except TimeoutError:
                 reply, close = error_reply("the body did not arrive in time", REQUEST_TIMEOUT), True
-            else:
+            finally:
+                self._is_reading_body = False
+            if not close:
                 if body is None:
                     return
                 target = scope["raw_path"].decode("ascii")
