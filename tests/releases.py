@@ -154,7 +154,7 @@ def _wrong_value(row: int, column: str, value: str, kind: str, *words: str) -> F
 
 def _link_outside(root: Path) -> None:
     picture = root / "images" / picture_names(10)[0]
-    outside = picture.rename(root / "outside.jpg")
+    outside = picture.rename(root.parent / "outside.jpg")
     picture.symlink_to(outside)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amfam_tf.cli.options import MOST_FILES, MOST_IN_BATCH, MOST_PROCESSES
+from amfam_tf.cli.output import echo
 from amfam_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,14 +86,14 @@ def _print(report: "BatchReport") -> None:
     from amfam_tf.serving.batch.shard_file import RESEARCH_ONLY
 
     if report.done_before:
-        click.echo(f"done before: {report.done_before} of {report.shards} shards")
-    click.echo(
+        echo(f"done before: {report.done_before} of {report.shards} shards")
+    echo(
         f"{report.model} version {report.version}: {report.predicted:,} pairs in {report.seconds:.1f} s, "
         f"{report.pairs_per_second:.2f} pairs/s with loading"
     )
-    click.echo(f"written: {report.out}: {report.pairs:,} pairs, {report.errors:,} errors, {report.shards} files")
+    echo(f"written: {report.out}: {report.pairs:,} pairs, {report.errors:,} errors, {report.shards} files")
     for note in report.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     if report.first_error is not None:
-        click.echo(f"note: a pair without an answer has the reason in the column error, e.g. {report.first_error}")
-    click.echo(RESEARCH_ONLY)
+        echo(f"note: a pair without an answer has the reason in the column error, e.g. {report.first_error}")
+    echo(RESEARCH_ONLY)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.output import echo_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,13 +25,13 @@ def check(data: Path, min_side: int, as_json: bool) -> None:
 
     DATA is the folder that holds images/ and meta/. Exit status 1 if there is any problem.
     """
-    from amfam_tf.cli.options import console
+    from amfam_tf.cli.options import console, working
     from amfam_tf.data.check import check_release
 
-    with console(stderr=True).status(f"Reading every picture of {data}"):
+    with working(f"Reading every picture of {data}"):
         report = check_release(data, min_side)
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2))
+        echo_json(json.dumps(report.to_dict(), indent=2))
     else:
         _print_report(report, console())
     if not report.ok:

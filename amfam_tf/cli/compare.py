@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console
+from amfam_tf.cli.output import echo
 
 
 @click.command(short_help="Fit and evaluate several methods with several seeds; one table, published values beside.")
@@ -66,13 +67,14 @@ def compare(
     )
     output = console()
     for section in outcome.sections:
-        output.print(f"\n{shown.section_title(section)}", style="bold", markup=False)
+        output.print()
+        output.print(shown.section_title(section), style="bold")
         for table in shown.terminal_tables(outcome, section):
             output.print(to_rich(table))
     notes = (*shown.terminal_notes(outcome), *(f"written: {path}" for path in written), RESEARCH_ONLY)
     for line in notes:
         output.print(line, markup=False, soft_wrap=True)
     for name, error in outcome.failed.items():
-        click.echo(f"failed: {name}: {error}", err=True)
+        echo(f"failed: {name}: {error}", err=True)
     if outcome.failed:
         raise click.exceptions.Exit(1)

@@ -6,6 +6,7 @@ import click
 
 from amfam_tf import config as configuration
 from amfam_tf.cli.options import configuration_options
+from amfam_tf.cli.output import echo
 
 
 @click.group(short_help="Show or validate a configuration.")
@@ -32,6 +33,6 @@ def validate(file: Path) -> None:
     """Check the keys and values of a configuration file and list what differs from the defaults."""
     checked = configuration.read(file)
     changes = configuration.differences(configuration.Config(), checked)
-    click.echo(f"{file}: valid, {len(changes)} value(s) differ from the defaults")
+    echo(f"{file}: valid, {len(changes)} value(s) differ from the defaults")
     for line in changes:
-        click.echo(f"  {line}")
+        echo(f"  {line}")

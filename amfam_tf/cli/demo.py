@@ -87,7 +87,8 @@ def demo(out: Path, cases: int) -> None:
 
 def _announce(step: Step, number: int, total: int) -> None:
     terminal = console()
-    terminal.print(f"\n[bold]{number}/{total}  {step.title}[/bold]")
+    terminal.print()
+    terminal.print(f"{number}/{total}  {step.title}", style="bold")
     terminal.print(f"$ amfam-tf {shlex.join(step.words)}", style="cyan", markup=False, soft_wrap=True)
 
 
@@ -165,7 +166,8 @@ def _point_to_files(out: Path) -> None:
         "serve.log": "what the server printed",
     }
     terminal = console()
-    terminal.print("\n[bold]Open[/bold]")
+    terminal.print()
+    terminal.print("Open", style="bold")
     for name, text in files.items():
         if (out / name).exists():
             terminal.print(f"  {out / name}  {text}", markup=False, soft_wrap=True)

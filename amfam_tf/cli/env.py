@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from amfam_tf.cli.output import echo, echo_json
+
 
 @click.command(short_help="Print versions and devices for a bug report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -18,10 +20,10 @@ def env(as_json: bool) -> None:
 
     description = environment.describe()
     if as_json:
-        click.echo(json.dumps(description, indent=2))
+        echo_json(json.dumps(description, indent=2))
         return
     for line in _lines(description):
-        click.echo(line)
+        echo(line)
 
 
 def _lines(values: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amfam_tf.cli.output import echo, echo_json
 from amfam_tf.tasks import MODALITIES
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def evaluate(
     written = html_report.write_report(evaluation, comparison)
     if as_json:
         content = evaluation.report if comparison is None else evaluation.report | {"against": comparison}
-        click.echo(report_json.dumps(content), nl=False)
+        echo_json(report_json.dumps(content))
         for note in evaluation.notes:
-            click.echo(f"note: {note}", err=True)
+            echo(f"note: {note}", err=True)
         return
     _print(evaluation, comparison, written)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.output import echo
 from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def explain(
     name += "" if against is None else f"-against-{file_part(names[1])}"
     for explanations in zip(*found, strict=True):
         path = _write(explanations, run / "explain" if out is None else out, name)
-        click.echo(f"written: {path}")
+        echo(f"written: {path}")
 
 
 def _write(explanations: "tuple[Explanation, ...]", folder: Path, name: str) -> Path:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.output import echo
+
 if TYPE_CHECKING:
     from amfam_tf.serving.export import Exported, Precision
 
@@ -61,7 +63,7 @@ def export(
 
     _print(export_run(run, base, allow_unfinished, precision, onnx))
     if onnx is not None:
-        click.echo(f"exported: {onnx}")
+        echo(f"exported: {onnx}")
 
 
 def _verify(folder: Path) -> None:
@@ -69,16 +71,16 @@ def _verify(folder: Path) -> None:
 
     version = find_version(folder)
     content = verify(version)
-    click.echo(f"{version} is whole: {content['name']} version {content['version']}, {len(content['files'])} files")
+    echo(f"{version} is whole: {content['name']} version {content['version']}, {len(content['files'])} files")
 
 
 def _print(exported: "Exported") -> None:
     files = exported.metadata["files"]
     for name, file in files.items():
-        click.echo(f"{file['bytes']:>12,}  {name}")
+        echo(f"{file['bytes']:>12,}  {name}")
     total = sum(file["bytes"] for file in files.values())
-    click.echo(f"{total:>12,}  bytes in all: what a prediction needs, and nothing else")
+    echo(f"{total:>12,}  bytes in all: what a prediction needs, and nothing else")
     calibration = exported.metadata["calibration"]
     if not calibration["applied"]:
-        click.echo("note: this run has no calibration; probabilities are those of the bare network")
-    click.echo(f"exported: {exported.path}")
+        echo("note: this run has no calibration; probabilities are those of the bare network")
+    echo(f"exported: {exported.path}")

@@ -48,11 +48,11 @@ def ingest(
     statistics, anomalies, and the rows that became no record, each with the reason. The number of workers changes no
     byte. Apache Beam's own options follow two dashes, e.g. -- --runner=FlinkRunner.
     """
-    from amfam_tf.cli.options import console
+    from amfam_tf.cli.options import console, working
     from amfam_tf.pipelines.ingest import run
 
     arguments = [*_worker_arguments(workers, shards, beam_options), *beam_options]
-    with console(stderr=True).status(f"Reading every picture of {source}"):
+    with working(f"Reading every picture of {source}"):
         report = run(source, out, images=images, shards=shards, max_bad_share=max_bad_share, beam_arguments=arguments)
     _print_report(report, console())
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from amfam_tf.cli.output import echo, echo_json
+
 
 @click.command()
 @click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -18,7 +20,7 @@ def lineage(version: Path, as_json: bool) -> None:
 
     found = lineages.find(version)
     if as_json:
-        click.echo(json.dumps(found.lineage, indent=2, ensure_ascii=False))
+        echo_json(json.dumps(found.lineage, indent=2))
         return
     for line in lineages.describe(found):
-        click.echo(line)
+        echo(line)

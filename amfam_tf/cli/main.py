@@ -12,9 +12,11 @@ from typing import Any
 import click
 
 from amfam_tf import __version__, storage
+from amfam_tf.cli.output import accept_all_letters, echo
 from amfam_tf.cli.quiet import quiet_tensorflow
 from amfam_tf.errors import UserError
 from amfam_tf.fast_kernels import prefer_fast_kernels
+from amfam_tf.text import visible
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -149,11 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `amfam-tf`; the process's own by default.
     """
     prepare_environment()
+    accept_all_letters()
     state: dict[str, Any] = {"debug": False}
     words = None if arguments is None else list(arguments)
     try:
         status = amfam_tf.main(words, prog_name="amfam-tf", standalone_mode=False, obj=state)
     except click.ClickException as error:
+        error.message = visible(error.message, keep="\n")
         error.show()
         return error.exit_code
     except click.Abort:
@@ -180,7 +184,7 @@ def _describe(error: Exception) -> str:
 
 
 def _fail(line: str, status: int) -> int:
-    click.echo(line, err=True)
+    echo(line, err=True)
     return status
 
 

@@ -5,7 +5,8 @@ import json
 
 import click
 
-from amfam_tf.cli.options import configuration_options, console
+from amfam_tf.cli.options import configuration_options, console, working
+from amfam_tf.cli.output import echo_json
 
 
 @click.command(short_help="List the methods: a sentence, source, parameters and multiply-adds of each.")
@@ -25,12 +26,12 @@ def methods(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from amfam_tf.models.describe import describe_methods
 
     found = []
-    with console(stderr=True).status("building the methods") as status:
+    with working("building the methods") as status:
         for one in describe_methods(chosen):
             found.append(one)
             status.update(f"building the methods: {one.name} done")
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+        echo_json(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
         return
     terminal = console()
     terminal.print(_descriptions(found))

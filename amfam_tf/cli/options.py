@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.status import Status
+from rich.text import Text
 
 from amfam_tf.config import LARGEST_SEED
+from amfam_tf.terminal import Terminal
+from amfam_tf.text import visible
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -78,9 +81,16 @@ def configuration_options(function: Function) -> Function:
     return preset(overrides(function))
 
 
-def console(stderr: bool = False) -> Console:
+def console(stderr: bool = False) -> Terminal:
     """Returns the rich console to print to; without a terminal, lines are not wrapped at 80 columns."""
-    terminal = Console(stderr=stderr, highlight=False)
+    terminal = Terminal(stderr=stderr)
     if not terminal.is_terminal:
-        terminal = Console(stderr=stderr, highlight=False, width=max(terminal.width, WIDTH_WITHOUT_TERMINAL))
+        terminal = Terminal(stderr=stderr, width=max(terminal.width, WIDTH_WITHOUT_TERMINAL))
     return terminal
+
+
+def working(text: str) -> Status:
+    """Returns a line on standard error that says what is being done, with something that moves beside it."""
+    terminal = console(stderr=True)
+    spinner = "dots" if terminal.encoding.startswith("utf") else "line"
+    return terminal.status(Text(visible(text)), spinner=spinner)

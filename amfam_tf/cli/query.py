@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amfam_tf.cli.options import MOST_IN_BATCH, Number
+from amfam_tf.cli.output import echo
 from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def query(
     paths = find_pairs(pairs, _note) if pairs else [(clinical, dermoscopic)]
     with Client(_connection(options), options["rest"]) as client:
         if client.proxy:
-            click.echo(f"{client.connection.server} is asked through the proxy of {client.proxy}", err=True)
+            echo(f"{client.connection.server} is asked through the proxy of {client.proxy}", err=True)
         if pairs:
             _print_all(_predict(client, paths, options), len(paths), options["form"])
         else:
@@ -94,7 +95,7 @@ def query(
 
 
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    echo(f"note: {text}", err=True)
 
 
 def _check_usage(
@@ -153,7 +154,7 @@ def _ask_one(client: "Client", paths: tuple[Path, Path], picture: Path | None, o
         return client.predict(pair), pair.names
     explanation = client.explain(pair, options["task"], options["class_name"])
     write_panel(explanation, picture)
-    click.echo(f"written: {picture}", err=True)
+    echo(f"written: {picture}", err=True)
     return explanation.answer, pair.names
 
 
@@ -213,9 +214,10 @@ def _json(answer: "Answer | UserError", names: tuple[str, str]) -> str:
 
     from amfam_tf.errors import UserError
     from amfam_tf.serving.card import failure_to_json, to_json
+    from amfam_tf.text import ascii_json
 
     written = failure_to_json if isinstance(answer, UserError) else to_json
-    return json.dumps(written(answer, names), indent=2, ensure_ascii=False)
+    return ascii_json(json.dumps(written(answer, names), indent=2))
 
 
 def _print_json(answers: Iterable[Named]) -> None:
@@ -234,13 +236,17 @@ def _print_csv(answers: Iterable[Named]) -> None:
     import sys
 
     from amfam_tf.serving.card import columns, to_row
+    from amfam_tf.text import visible
 
     writer = None
     for answer in answers:
+        row = to_row(*answer)
+        if sys.stdout.isatty():  # a file gets the names as they are
+            row = {name: visible(value) if isinstance(value, str) else value for name, value in row.items()}
         if writer is None:
             writer = csv.DictWriter(sys.stdout, columns(), lineterminator="\n")
             writer.writeheader()
-        writer.writerow(to_row(*answer))
+        writer.writerow(row)
 
 
 def _print_cards(answers: Iterable[Named]) -> None:

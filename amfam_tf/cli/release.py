@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.output import echo
+
 if TYPE_CHECKING:
     from amfam_tf.release.configuration import ReleaseConfig
 
@@ -66,7 +68,7 @@ def _compile(config: "ReleaseConfig", definition: Path, image: str, volumes: dic
     from amfam_tf.pipelines import kubeflow
 
     kubeflow.compile_pipeline(definition, image, config, volumes)
-    click.echo(f"written: {definition}")
+    echo(f"written: {definition}")
 
 
 def _plan(config: "ReleaseConfig") -> None:
@@ -74,16 +76,16 @@ def _plan(config: "ReleaseConfig") -> None:
     from amfam_tf.release import dry_run
 
     for line in dry_run.plan(STEPS, config):
-        click.echo(line)
+        echo(line)
 
 
 def _release(config: "ReleaseConfig") -> None:
     from amfam_tf.pipelines import release as pipeline
     from amfam_tf.release.blessing import RESEARCH_ONLY
 
-    results = pipeline.run(config, click.echo)
+    results = pipeline.run(config, echo)
     evaluated = results["Evaluator"]
     for note in evaluated.record["details"]["notes"]:
-        click.echo(f"note: {note}")
-    click.echo(f"report: {evaluated.folder / 'run' / 'evaluation' / config.blessing.split / 'report.html'}")
-    click.echo(RESEARCH_ONLY)
+        echo(f"note: {note}")
+    echo(f"report: {evaluated.folder / 'run' / 'evaluation' / config.blessing.split / 'report.html'}")
+    echo(RESEARCH_ONLY)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from amfam_tf.cli.output import echo
+
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -18,4 +20,4 @@ def rollback(model: Path, to: int | None, reason: str) -> None:
     from amfam_tf.release.rollback import roll_back
 
     folder, number = roll_back(model, to, reason)
-    click.echo(f"rolled back: {folder} has the content of version {number}")
+    echo(f"rolled back: {folder} has the content of version {number}")

@@ -92,8 +92,11 @@ def _serve_embedded(options: "ServerOptions") -> None:
     import signal
 
     from amfam_tf.serving.server import Server
+    from amfam_tf.text import LineFormatter
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     server = Server(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.request_stop())

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from amfam_tf.cli.options import MOST_PROCESSES, Seeds, configuration_options, console
+from amfam_tf.cli.output import echo
 
 
 @click.command(short_help="Fit a method over a grid of configuration values; measure validation accuracy.")
@@ -62,6 +63,6 @@ def sweep(
     for line in (f"best: {outcome.best.name}", *(f"written: {path}" for path in written)):
         output.print(line, markup=False, soft_wrap=True)
     for name, error in outcome.failed.items():
-        click.echo(f"failed: {name}: {error}", err=True)
+        echo(f"failed: {name}: {error}", err=True)
     if outcome.failed:
         raise click.exceptions.Exit(1)

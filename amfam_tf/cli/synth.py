@@ -3,6 +3,7 @@
 import click
 
 from amfam_tf.cli.options import MOST_PROCESSES
+from amfam_tf.cli.output import echo
 from amfam_tf.config import LARGEST_SEED
 
 
@@ -51,13 +52,13 @@ def synth(out, cases, seed, size, traps, workers, contact_sheet):
     Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and the seven criteria of the
     checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from amfam_tf.data import synthetic
+    from amfam_tf.terminal import Terminal
 
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TextColumn("cases"), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
+    bar = Progress(*columns, console=Terminal(stderr=True))
     task = bar.add_task("drawing", total=cases)
 
     def show(done: int) -> None:
@@ -72,4 +73,4 @@ def synth(out, cases, seed, size, traps, workers, contact_sheet):
             bar.stop()
     if contact_sheet:
         synthetic.contact_sheet(out, contact_sheet)
-    click.echo(f"{cases} cases drawn into {out}")
+    echo(f"{cases} cases drawn into {out}")

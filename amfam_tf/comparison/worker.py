@@ -17,6 +17,7 @@ from amfam_tf import child_process
 from amfam_tf import config as configuration
 from amfam_tf.comparison import records
 from amfam_tf.errors import UserError
+from amfam_tf.text import visible
 
 WARM_UP, REPEATS, BATCH_SIZE = 2, 10, 16
 """Batches before measuring, batches measured, and cases in each."""
@@ -24,12 +25,11 @@ WARM_UP, REPEATS, BATCH_SIZE = 2, 10, 16
 
 def fit_and_evaluate(data: str, run: str, config: Mapping[str, Any], split: str, fingerprint: str) -> None:
     """Fits a run, or goes on with it, and evaluates it on a split."""
-    from rich.console import Console
-
     from amfam_tf.evaluation.run import evaluate_run
+    from amfam_tf.terminal import Terminal
     from amfam_tf.training.run import fit
 
-    fit(Path(data), Path(run), configuration.from_dict(config), Console(width=200, highlight=False))
+    fit(Path(data), Path(run), configuration.from_dict(config), Terminal(width=200))
     evaluate_run(Path(run), Path(data), split)
     records.record_evaluation(Path(run), split, fingerprint)
 
@@ -95,7 +95,7 @@ def main(words: Sequence[str]) -> int:
     try:
         WORK[task["work"]](**task["arguments"])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 1
     return 0
 

@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from amfam_tf import regular_files
+from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 
@@ -108,9 +109,10 @@ def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckRe
     with ThreadPoolExecutor(max_workers=worker_count()) as pool:  # Pillow and hashlib release the GIL
         inspected = pool.map(lambda path: inspect_picture(Path(path), min_side), uses)
         pictures = dict(zip(uses, inspected, strict=True))
-    names = {path: f"{IMAGES}/{Path(path).relative_to(images).as_posix()}" for path in uses}
+    names = {path: _name(Path(path), images) for path in uses}
     for path, picture in pictures.items():
         findings += [Problem(names[path], uses[path][0], kind, message) for kind, message in picture.faults]
+    findings += _leaking_identities(frame)
     findings += _shared_files(frame, names) + _duplicates(frame, uses, pictures, names)
     sizes = Counter(f"{picture.size[0]} x {picture.size[1]}" for picture in pictures.values() if picture.size)
     return CheckReport(
@@ -124,6 +126,14 @@ def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckRe
         sizes=dict(sizes.most_common()),
         black_corners={modality: _black_share(frame[modality], pictures) for modality in MODALITIES},
     )
+
+
+def _name(picture: Path, images: Path) -> str:
+    """Returns what to call a picture: its path in the release, or all of it if a link leads out of that."""
+    for folder, start in ((images, f"{IMAGES}/"), (images.parent, "")):
+        if picture.is_relative_to(folder):
+            return f"{start}{picture.relative_to(folder).as_posix()}"
+    return str(picture)
 
 
 def class_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -192,6 +202,15 @@ def _uses(frame: pd.DataFrame) -> dict[str, list[int]]:
         for path in sorted(set(paths) - {""}):
             uses[path].append(row)
     return dict(uses)
+
+
+def _leaking_identities(frame: pd.DataFrame) -> list[Problem]:
+    """Returns each patient, lesion or case that is in several splits."""
+    cases = ({**case, "row": row} for row, case in enumerate(frame.to_dict("records")))
+    return [
+        Problem(META_FILE, max(rows[0] for rows in one.rows.values()), "leakage", str(one), one.severity)
+        for one in identities.in_several_splits(cases)
+    ]
 
 
 def _shared_files(frame: pd.DataFrame, names: Mapping[str, str]) -> list[Problem]:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import pandas as pd
 
 from amfam_tf import regular_files
+from amfam_tf.data import identities, names
 from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, Task, seven_point_score, task_names
@@ -40,6 +41,7 @@ META_COLUMNS = (
     "case_id",
     "notes",
 )
+_MORE = tuple(column for column in identities.COLUMNS if column not in META_COLUMNS)
 UNKNOWN = -1
 """Stands for a class, number or score that could not be read; never in what `read_release` returns."""
 
@@ -79,7 +81,8 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
     Returns:
         Columns: case_num (int), clinical, dermoscopic (absolute paths, str), split (train, validate or test), one
         int column per task name (class number), level_of_diagnostic_difficulty, elevation, location, sex, management,
-        case_id, notes (str), seven_point_score (int, 0 to 10), shared_file (bool).
+        case_id, notes (str), seven_point_score (int, 0 to 10), shared_file (bool); and patient_id, patient, lesion_id
+        (str) if meta.csv has them.
 
     Raises:
         DataError: the first problem, and how many there are.
@@ -108,7 +111,7 @@ def scan_release(
     """
     release = find_release(root)
     problems: list[Problem] = []
-    meta = _read_table(release, META_FILE, META_COLUMNS, problems)
+    meta = _read_table(release, META_FILE, META_COLUMNS, problems, _MORE)
     frame = pd.DataFrame({"case_num": _case_numbers(meta, problems)})
     for modality, paths in _resolve_paths(meta, release / IMAGES, resolve, problems).items():
         frame[modality] = paths
@@ -118,7 +121,7 @@ def scan_release(
     for column, allowed in METADATA.items():
         frame[column] = _metadata_column(meta, column, allowed, problems)
     frame[SCORE] = _scores(meta, frame, problems)
-    for column in ("case_id", "notes"):
+    for column in ("case_id", "notes", *(name for name in _MORE if name in meta)):
         frame[column] = meta[column].fillna("").astype(str)
     frame["shared_file"] = (frame["clinical"] == frame["dermoscopic"]) & (frame["clinical"] != "")
     return frame, problems
@@ -131,8 +134,13 @@ def find_release(root: str | Path) -> Path:
     return inner if (inner / "meta").is_dir() and not (root / "meta").is_dir() else root
 
 
-def _read_table(release: Path, file: str, columns: Sequence[str], problems: list[Problem]) -> pd.DataFrame:
-    """Returns `columns` of a CSV file as raw strings; None where a column is missing, no rows if the file is."""
+def _read_table(
+    release: Path, file: str, columns: Sequence[str], problems: list[Problem], optional: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Returns `columns` of a CSV file as raw strings, and `optional` ones if it has them.
+
+    None where a column is missing, no rows if the file is.
+    """
     nothing = pd.DataFrame(columns=list(columns), dtype=object)
     try:
         # Letters that are not UTF-8 occur in the notes of the real release, and do not matter there.
@@ -156,7 +164,10 @@ def _read_table(release: Path, file: str, columns: Sequence[str], problems: list
         problems.append(Problem(file, None, "missing_column", f"no column {column!r}; the file has: {found}"))
     if not rows:
         problems.append(Problem(file, None, "no_rows", "has no rows"))
-    return pd.DataFrame({column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns})
+    more = [column for column in optional if column in table.columns]
+    return pd.DataFrame(
+        {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in (*columns, *more)}
+    )
 
 
 def to_integer(raw: str) -> int | None:
@@ -279,48 +290,71 @@ class PathError(DataError):
 
 
 class PathResolver:
-    """Finds files under a folder whatever the letter case of the path, and never outside of it.
+    """Finds files under a folder whatever letter case and Unicode form of the path, and never outside of it.
 
     Args:
         folder: the images folder; may itself be a link.
+        targets: folders that links in it may lead to beside it, without links themselves.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Path] = ()) -> None:
         self._folder = folder
-        self._inside = folder.resolve()
+        self._inside = (folder.resolve(), *targets)
         self._listings: dict[Path, dict[str, list[Path]]] = {}
 
     def resolve(self, relative: str) -> Path:
-        """Returns the absolute path of the one file that `relative` names; a match in letter case comes first.
+        """Returns the absolute path of the one file that `relative` names, without links.
+
+        The name as it stands comes first, then the same letters in another Unicode form, then in another letter case.
 
         Raises:
-            PathError: the path leaves the folder, or no file or several files match it.
+            PathError: the path leaves the folder, no file or several files match it, or its content is not here.
         """
         path = PurePosixPath(relative)
         if path.is_absolute() or PureWindowsPath(relative).anchor or ".." in PureWindowsPath(relative).parts:
             raise PathError("path_leaves_images", f"leaves the folder {IMAGES}/")
         candidates = [self._folder]
         for part in path.parts:
-            candidates = [entry for folder in candidates for entry in self._listing(folder).get(part.casefold(), [])]
-        files = [candidate for candidate in candidates if candidate.is_file()]
-        exact = [file for file in files if file == self._folder / path]
-        if len(exact or files) > 1:
-            names = ", ".join(sorted(file.relative_to(self._folder).as_posix() for file in files))
-            raise PathError("ambiguous_path", f"is ambiguous, it differs in letter case only from: {names}")
-        if not files:
+            wanted = names.without_case(part)
+            candidates = [entry for folder in candidates for entry in self._listing(folder).get(wanted, [])]
+        # A link that leads nowhere is a file whose content is not here.
+        files = [one for one in candidates if one.is_file() or (one.is_symlink() and not one.exists())]
+        best = self._best(files, path)
+        if len(best) > 1:
+            found = names.spelled_out([file.relative_to(self._folder).as_posix() for file in files])
+            raise PathError("ambiguous_path", f"is ambiguous, it differs in letter case or form only from: {found}")
+        if not best:
             raise PathError("missing_image", f"names no file in {IMAGES}/")
-        found = (exact or files)[0].resolve()
-        if not found.is_relative_to(self._inside):
-            raise PathError("path_leaves_images", f"leaves the folder {IMAGES}/ by a symbolic link")
+        return self._target(best[0])
+
+    def _best(self, files: Sequence[Path], path: PurePosixPath) -> Sequence[Path]:
+        """Returns those of the files whose names come nearest to a path."""
+        exact = [file for file in files if file == self._folder / path]
+        wanted = names.one_form(path.as_posix())
+        same = [file for file in files if names.one_form(file.relative_to(self._folder).as_posix()) == wanted]
+        return exact or same or files
+
+    def _target(self, file: Path) -> Path:
+        """Returns the file that a link leads to."""
+        absent = names.missing_content(file)
+        if absent is not None:
+            raise PathError("missing_image", absent)
+        found = file.resolve()
+        if not any(found.is_relative_to(folder) for folder in self._inside):
+            raise PathError(
+                "path_leaves_images",
+                f"leaves the folder {IMAGES}/ by a symbolic link to {found}: if that is as it should be, name a folder "
+                f"above it in {names.LINKS_TO}",
+            )
         return found
 
     def _listing(self, folder: Path) -> dict[str, list[Path]]:
-        """Returns the entries of a folder by case-folded name; read from disk once."""
+        """Returns the entries of a folder by name without case; read from disk once."""
         if folder not in self._listings:
             listing: dict[str, list[Path]] = defaultdict(list)
             with contextlib.suppress(OSError):  # a file, or a folder that may not be read, holds nothing
                 for entry in folder.iterdir():
-                    listing[entry.name.casefold()].append(entry)
+                    listing[names.without_case(entry.name)].append(entry)
             self._listings[folder] = dict(listing)
         return self._listings[folder]
 
@@ -331,8 +365,8 @@ def _resolve_paths(
     """Returns the absolute paths of each modality, "" where there is none."""
     if find is None and not images.is_dir():  # one problem, not one for each picture
         problems.append(Problem(IMAGES, None, "missing_file", f"no such folder; {LAYOUT_HINT}"))
-        return {modality: pd.Series([""] * len(meta), dtype=str) for modality in PATH_COLUMNS}
-    find = PathResolver(images).resolve if find is None else find
+        return {modality: pd.Series([""] * len(meta), dtype=object) for modality in PATH_COLUMNS}
+    find = PathResolver(images, names.allowed_targets(images.parent)).resolve if find is None else find
 
     def resolve(row: int, column: str, raw: str | None) -> str:
         try:
@@ -341,8 +375,9 @@ def _resolve_paths(
             problems.append(Problem(META_FILE, row, error.kind, f"column {column!r}: value {raw!r} {error}"))
             return ""
 
+    # Not of pandas' own type for strings, which does not take names of files with bytes that are no letters.
     return {
-        modality: pd.Series([resolve(row, column, raw) for row, raw in enumerate(meta[column])], dtype=str)
+        modality: pd.Series([resolve(row, column, raw) for row, raw in enumerate(meta[column])], dtype=object)
         for modality, column in PATH_COLUMNS.items()
     }
 

@@ -8,7 +8,6 @@
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -22,6 +21,7 @@ from amfam_tf import regular_files
 from amfam_tf.config import Config
 from amfam_tf.data import images, records
 from amfam_tf.errors import DataError
+from amfam_tf.locks import waiting_for_file
 from amfam_tf.tasks import MODALITIES
 
 Tensors = dict[str, tf.Tensor]
@@ -190,8 +190,7 @@ def _file_cache(kind: str, fill: Callable[[Path], None], cases: pd.DataFrame, co
     folder = directory / f"{kind}-{cache_fingerprint(cases, config)}"
     partial = folder.with_name(f"{folder.name}.partial")
     directory.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with waiting_for_file(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()

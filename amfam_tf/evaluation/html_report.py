@@ -19,6 +19,7 @@ from amfam_tf.evaluation.figures.write import Picture
 from amfam_tf.evaluation.files import write_text
 from amfam_tf.evaluation.run import ENVIRONMENT_FILE, REPORT_FILE, Evaluation, load_network
 from amfam_tf.tasks import DIAGNOSIS
+from amfam_tf.text import visible
 
 TEMPLATE = "report.html.j2"
 
@@ -98,10 +99,16 @@ def templates(*packages: str) -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in (*packages, "amfam_tf.evaluation")]),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Returns what a page shows of a value: text whose marks of direction cannot turn around what stands beside it."""
+    return visible(value, keep="\n\t") if type(value) is str else value
 
 
 def _content(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from amfam_tf.data import identities
 from amfam_tf.data.check import DEFAULT_MIN_SIDE
 from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
@@ -27,7 +28,8 @@ def find_anomalies(table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequ
         dead: rows that became no record.
         groups: see `duplicates.find_duplicates`.
     """
-    found = [*_bad_rows(dead), *_repeated(groups), *_shared_files(table), *_odd_pictures(table)]
+    found = [*_bad_rows(dead), *_repeated(groups), *_leaking_identities(table), *_shared_files(table)]
+    found += _odd_pictures(table)
     found += [*_absent_classes(table), *_brightness_shifts(table)]
     return sorted(found, key=lambda anomaly: anomaly.severity != "problem")
 
@@ -37,7 +39,7 @@ def _about(kind: str, message: str, severity: str, rows: Iterable[int]) -> list[
     numbers = sorted({int(row) for row in rows})
     if not numbers:
         return []
-    text = message.format(count=len(numbers))
+    text = message.replace("{count}", str(len(numbers)))
     return [Anomaly(kind, text, severity, len(numbers), tuple(numbers[:SHOWN_ROWS]))]
 
 
@@ -74,6 +76,21 @@ def _repeated(groups: Sequence[Group]) -> list[Anomaly]:
             (use.row for group in repeated for use in group.uses),
         ),
     ]
+
+
+def _leaking_identities(table: pd.DataFrame) -> list[Anomaly]:
+    """Returns an anomaly for each column of which a value is in several splits."""
+    columns = [column for column in ("row", "split", *identities.COLUMNS) if column in table]
+    shared = list(identities.in_several_splits(table[columns].to_dict("records")))
+    found = []
+    for column, severity in identities.COLUMNS.items():
+        of_column = [one for one in shared if one.column == column]
+        if of_column:
+            values = "1 value" if len(of_column) == 1 else f"{len(of_column)} values"
+            text = f"{values} of {column} in several splits, {{count}} cases; the first: {of_column[0]}"
+            rows = (row for one in of_column for numbers in one.rows.values() for row in numbers)
+            found += _about("leakage", text, severity, rows)
+    return found
 
 
 def _shared_files(table: pd.DataFrame) -> list[Anomaly]:

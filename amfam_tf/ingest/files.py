@@ -3,10 +3,12 @@
 Which stores can be read depends on what is installed beside Beam, e.g. apache-beam[gcp] for gs://.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 from amfam_tf import beam_engine, regular_files
+from amfam_tf.data import names
 from amfam_tf.errors import DataError
 
 URL_MARK = "://"
@@ -31,10 +33,16 @@ def is_url(path: str) -> bool:
 
 
 def join(folder: str, path: str) -> str:
-    """Returns a path as seen from a folder; an absolute one and a URL stay as they are."""
-    if is_url(path) or Path(path).is_absolute():
+    """Returns a path as seen from a folder, as the disk spells it; an absolute one stays, and so does a URL.
+
+    Raises:
+        DataError: several files have the name in different Unicode forms.
+    """
+    if is_url(path):
         return path
-    return filesystems().join(folder, *path.split("/")) if is_url(folder) else str(Path(folder, path))
+    if is_url(folder) and not Path(path).is_absolute():
+        return filesystems().join(folder, *path.split("/"))
+    return names.on_disk(str(Path(folder, path)))
 
 
 def parent(path: str) -> str:
@@ -50,13 +58,19 @@ def read_bytes(path: str, limit: int = regular_files.MAX_PICTURE_BYTES) -> bytes
     """
     try:
         if not is_url(path):
-            return regular_files.read(path, limit)
-        with filesystems().open(path, compression_type=_uncompressed()) as file:
-            return regular_files.read_up_to(file, limit, path)
+            content = regular_files.read(path, limit)
+        else:
+            with filesystems().open(path, compression_type=_uncompressed()) as file:
+                content = regular_files.read_up_to(file, limit, path)
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or one_line(error)}") from error
+        reason = None if is_url(path) else names.missing_content(path)
+        raise DataError(reason or f"cannot be read: {error.strerror or one_line(error)}") from error
     except Exception as error:  # each store's client has errors of its own
         raise DataError(f"cannot be read: {_reason(error)}") from error
+    absent = names.pointer(content)
+    if absent is not None:
+        raise DataError(absent)
+    return content
 
 
 def exists(path: str) -> bool:
@@ -89,7 +103,8 @@ def list_files(folder: str) -> list[str]:
     Raises:
         DataError: the folder cannot be listed; names it.
     """
-    pattern = folder.rstrip("/") + "/**"
+    # A bracket in the folder's own name is no pattern.
+    pattern = re.sub(r"[*?\[]", r"[\g<0>]", folder.rstrip("/")) + "/**"
     try:
         return [found.path for match in filesystems().match([pattern]) for found in match.metadata_list]
     except Exception as error:  # as above

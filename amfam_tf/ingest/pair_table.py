@@ -8,6 +8,7 @@
 | diagnosis, pigment_network, ... (`tasks.TASKS`) | raw string of a class; empty: the row becomes no record |
 | level_of_diagnostic_difficulty, elevation, location, sex, management | optional column, empty if missing |
 | case_id | optional column, any text |
+| patient_id, patient, lesion_id | optional columns, any text: only to find one in several splits |
 
 Other columns are not used.
 """
@@ -16,6 +17,7 @@ import io
 from collections.abc import Iterable, Mapping
 
 from amfam_tf import regular_files
+from amfam_tf.data import identities
 from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.data.derm7pt import to_integer
 from amfam_tf.errors import DataError
@@ -24,7 +26,7 @@ from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.source import Case, DeadLetter, Source
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
-OPTIONAL = (*METADATA, "case_id")
+OPTIONAL = (*METADATA, *identities.COLUMNS)
 WHAT = "a CSV of pairs"
 REQUIRED = ("case_num", *MODALITIES, "split", *(task.column for task in TASKS))
 
@@ -91,14 +93,17 @@ def _parse(raw: Mapping[str, str], images: str) -> Case:
         "split": _split(raw["split"]),
         **_labels(raw),
         **{name: _metadata(raw, name) for name in METADATA},
-        "case_id": raw["case_id"],
+        **{name: raw[name] for name in identities.COLUMNS},
     }
 
 
 def _picture(raw: Mapping[str, str], modality: str, images: str) -> str:
     if not raw[modality]:
         raise _RowError("missing_path", f"column {modality!r} is empty")
-    return files.join(images, raw[modality])
+    try:
+        return files.join(images, raw[modality])
+    except DataError as error:
+        raise _RowError("ambiguous_path", f"column {modality!r}: {error}") from error
 
 
 def _split(raw: str) -> str:

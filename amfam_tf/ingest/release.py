@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf import regular_files
+from amfam_tf.data import identities, names
 from amfam_tf.data.derm7pt import (
     IMAGES,
     INDEX_FILES,
@@ -48,7 +49,8 @@ def read_release_cases(root: str, images: str | None = None) -> Source:
     dead: dict[int, DeadLetter] = {}
     for problem in problems:
         dead.setdefault(problem.row, _dead_letter(problem, int(frame["case_num"][problem.row])))
-    cases = [_case(row, raw) for row, raw in enumerate(frame[list(CASE_COLUMNS)].to_dict("records")) if row not in dead]
+    columns = [*CASE_COLUMNS, *(name for name in identities.COLUMNS if name in frame and name not in CASE_COLUMNS)]
+    cases = [_case(row, raw) for row, raw in enumerate(frame[columns].to_dict("records")) if row not in dead]
     notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]
     return Source(META_FILE, cases, [dead[row] for row in sorted(dead)], notes)
 
@@ -65,22 +67,23 @@ class StoreResolver:
         self._found: dict[str, list[str]] = defaultdict(list)
         self._start = folder.rstrip("/") + "/"
         for path in paths:
-            self._found[path.removeprefix(self._start).casefold()].append(path)
+            self._found[names.without_case(path.removeprefix(self._start))].append(path)
 
     def resolve(self, relative: str) -> str:
-        """Returns the URL of the one file that `relative` names; a match in letter case comes first.
+        """Returns the URL of the one file that `relative` names, nearest matches first as in `PathResolver`.
 
         Raises:
             PathError: no file or several files match it.
         """
         wanted = PurePosixPath(relative).as_posix()
-        matches = self._found.get(wanted.casefold(), [])
+        matches = self._found.get(names.without_case(wanted), [])
         if self._start + wanted in matches:
             return self._start + wanted
+        same = [path for path in matches if names.one_form(path) == names.one_form(self._start + wanted)]
+        matches = same or matches
         if len(matches) > 1:
-            raise PathError(
-                "ambiguous_path", f"is ambiguous, it differs in letter case only from: {', '.join(matches)}"
-            )
+            found = names.spelled_out(matches)
+            raise PathError("ambiguous_path", f"is ambiguous, it differs in letter case or form only from: {found}")
         if not matches:
             raise PathError("missing_image", f"names no file in {self._start}")
         return matches[0]
@@ -108,7 +111,7 @@ def _resolver(images: str) -> PathResolver | StoreResolver:
         return StoreResolver(images, files.list_files(images))
     if not Path(images).is_dir():
         raise DataError(f"{images}: no such folder of pictures")
-    return PathResolver(Path(images))
+    return PathResolver(Path(images), names.allowed_targets(Path(images)))
 
 
 def _dead_letter(problem: Problem, number: int) -> DeadLetter:

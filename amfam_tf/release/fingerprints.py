@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.data.names import is_litter
 from amfam_tf.serving.version_files import sha256
 
 
@@ -20,12 +21,12 @@ def of_value(value: Any) -> str:
 
 
 def of_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns bytes and SHA-256 of every file below a folder, by path from there.
+    """Returns bytes and SHA-256 of every file below a folder, by path from there; without what a desktop leaves.
 
     Raises:
         OSError: a file cannot be read.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not is_litter(path.name))
     return {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths
     }

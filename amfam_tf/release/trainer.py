@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from amfam_tf import config as training_configuration
 from amfam_tf.config import Config
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import Outcome, Work
 from amfam_tf.serving.version_files import sha256
+from amfam_tf.terminal import Terminal
 
 COUNTED = (f"{RUN}/config.yaml", f"{RUN}/model.keras")
 RESUMABLE = True
@@ -48,5 +47,5 @@ def _fit(records: Path, folder: Path, config: Config) -> tuple[int, float]:
     """Returns the number of epochs and the best mean validation accuracy."""
     from amfam_tf.training import run as training
 
-    result = training.fit(records, folder, config, Console(highlight=False))
+    result = training.fit(records, folder, config, Terminal())
     return result.epochs, result.best_accuracy

@@ -27,10 +27,10 @@ ERROR = "error"
 def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None:
     """Prints what the model says about a pair, to be read by a person."""
     from rich.table import Table
-    from rich.text import Text
 
     version = "" if answer.version is None else f", version {answer.version}"
-    console.print(Text(f"{names[0]} + {names[1]}   ({answer.model}{version})", style="bold"), soft_wrap=True)
+    heading = f"{names[0]} + {names[1]}   ({answer.model}{version})"
+    console.print(heading, style="bold", markup=False, soft_wrap=True)
     diagnosis = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     rows = zip(DIAGNOSIS.classes, DIAGNOSIS.class_titles, answer.probabilities[DIAGNOSIS.name], strict=True)
     for name, title, probability in sorted(rows, key=lambda row: -row[2]):
@@ -51,10 +51,8 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
 
 def print_failure(error: UserError, names: Sequence[str], console: "Console") -> None:
     """Prints, in place of a card, why there is no answer."""
-    from rich.text import Text
-
-    console.print(Text(f"{names[0]} + {names[1]}", style="bold"), soft_wrap=True)
-    console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+    console.print(f"{names[0]} + {names[1]}", style="bold", markup=False, soft_wrap=True)
+    console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
 def verdict(answer: Answer) -> str:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import report_json
 from amfam_tf.models.lesion_model import METADATA_INPUT, LesionModel
+from amfam_tf.plain_path import plain_path
 from amfam_tf.serving import metadata, onnx_file
 from amfam_tf.serving.decode import Preparation
 from amfam_tf.serving.fold import fold_batch_norm
@@ -116,7 +117,8 @@ def check_variables(folder: Path, network: LesionModel) -> None:
     Raises:
         ExportError: names what is there and should not be, or is not there.
     """
-    stored = tf.train.list_variables(str(folder / "variables" / "variables"))
+    with plain_path(folder) as plain:
+        stored = tf.train.list_variables(str(plain / "variables" / "variables"))
     prefix, separator = "weights/", ".S"  # TensorFlow's way of writing a slash within a name
     names = {name.removeprefix(prefix).partition(separator)[0] for name, _ in stored if name.startswith(prefix)}
     names |= {name for name, _ in stored if not name.startswith((prefix, "_CHECKPOINTABLE_OBJECT_GRAPH"))}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from amfam_tf import regular_files
+from amfam_tf.data import names
 from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES
@@ -48,14 +49,16 @@ def _pairs_of_table(table: Path, tell: Callable[[str], object]) -> list[PairPath
             raise DataError(
                 f"{table}: row {number} has no {empty[0]}: each row needs a clinical and a dermoscopic file"
             )
-        pairs.append((table.parent / row["clinical"], table.parent / row["dermoscopic"]))
+        pairs.append(tuple(Path(names.on_disk(str(table.parent / row[name]))) for name in MODALITIES))
     return pairs
 
 
 def _pairs_of_folder(folder: Path) -> list[PairPaths]:
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
-        name, _, modality = path.stem.rpartition("_")
+        if names.is_litter(path.name):
+            continue
+        name, _, modality = names.one_form(path.stem).rpartition("_")
         if path.suffix.lower() in SUFFIXES and modality.lower() in MODALITIES:
             files = found.setdefault(name, {})
             if modality.lower() in files:

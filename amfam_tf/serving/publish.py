@@ -19,7 +19,10 @@ PARTIAL = ".partial-"
 
 def versions(base: Path) -> list[int]:
     """Returns the version numbers below a model's folder, sorted."""
-    return sorted(int(item.name) for item in base.iterdir() if item.name.isdecimal()) if base.is_dir() else []
+    if not base.is_dir():
+        return []
+    named = (item for item in base.iterdir() if item.name.isascii() and item.name.isdecimal())
+    return sorted(int(item.name) for item in named if item.is_dir())
 
 
 @contextlib.contextmanager

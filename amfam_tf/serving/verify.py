@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from amfam_tf.data.images import reason
 from amfam_tf.errors import ExportError
+from amfam_tf.plain_path import plain_path
 from amfam_tf.serving import metadata, publish, samples, signatures, version_files
 from amfam_tf.tasks import TASKS
 
@@ -45,7 +46,8 @@ def verify(folder: Path) -> dict[str, Any]:
     content = version_files.read_metadata(folder)
     version_files.check_files(folder, content["files"])
     try:
-        model = tf.saved_model.load(str(folder))
+        with plain_path(folder) as plain:
+            model = tf.saved_model.load(str(plain))
         _check_signatures(folder, content)
         _check_answers(folder, content["precision"], model.signatures)
     except (tf.errors.OpError, OSError, ValueError, DecodeError) as error:

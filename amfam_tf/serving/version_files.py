@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.data.names import is_litter
 from amfam_tf.errors import ExportError
 
 METADATA_FILE = Path("assets.extra") / "metadata.json"
@@ -23,8 +24,12 @@ def sha256(path: Path) -> str:
 
 
 def file_digests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns bytes and SHA-256 of every file below a version's folder but metadata.json, by relative path."""
+    """Returns bytes and SHA-256 of every file below a version's folder but metadata.json, by relative path.
+
+    What a desktop leaves behind when somebody opens the folder is no file of the version.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / METADATA_FILE)
+    files = [path for path in files if not any(is_litter(part) for part in path.relative_to(folder).parts)]
     return {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
     }

@@ -280,6 +280,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self._console.print(
             f"{self._title(epoch)}  {seconds:.1f} s  {self._describe(logs)}  "
             f"[bold]validation accuracy {logs[MONITORED]:.4f}[/bold]",
+            markup=True,
             soft_wrap=True,
         )
 

@@ -363,7 +363,7 @@ def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.Dat
 def _warn_of_metadata(config: Config, console: Console) -> None:
     warning = metadata_warning(config.model.metadata)
     if warning is not None:
-        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True)
+        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, markup=True)
 
 
 def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:

@@ -14,7 +14,7 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.errors import DataError
 
 CLI_FOLDER = Path(command_line.__file__).parent
-NO_VERBS = {"__init__", "main", "options", "quiet", "counts_table"}
+NO_VERBS = {"__init__", "main", "options", "output", "quiet", "counts_table"}
 HEAVY = ("tensorflow", "keras", "keras_cv", "numpy", "pandas", "matplotlib", "sklearn", "rich", "grpc")
 
 
@@ -50,11 +50,13 @@ def test_help_imports_no_verb_and_nothing_heavy():
     assert ours == {
         "amfam_tf.cli",
         "amfam_tf.cli.main",
+        "amfam_tf.cli.output",
         "amfam_tf.cli.quiet",
         "amfam_tf.errors",
         "amfam_tf.fast_kernels",
         "amfam_tf.own_keras",
         "amfam_tf.storage",
+        "amfam_tf.text",
     }
 
 

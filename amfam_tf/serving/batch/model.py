@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError
+from amfam_tf.plain_path import plain_path
 from amfam_tf.serving import signatures, version_files
 from amfam_tf.serving.verify import find_version
 
@@ -74,7 +75,8 @@ class LoadedVersion:
     def __init__(self, path: str) -> None:
         try:
             # The functions hold the variables only weakly: the model must stay.
-            self._model = tf.saved_model.load(path)
+            with plain_path(Path(path)) as plain:
+                self._model = tf.saved_model.load(str(plain))
             self._signatures = self._model.signatures
             self._prepare = self._model.batching[signatures.SERVING_DEFAULT].before
         except (tf.errors.OpError, OSError, ValueError, AttributeError, KeyError) as error:

@@ -90,10 +90,7 @@ def _pairs_of_table(path: str, images: str) -> Source:
 
     def rows() -> Iterator[Row]:
         for raw in _rows(path, table):
-            empty = [name for name in MODALITIES if not raw[name]]
-            error = f"column {empty[0]!r} is empty" if empty else None
-            places = {name: files.join(images, raw[name]) if raw[name] else "" for name in MODALITIES}
-            yield Row(to_integer(raw["case_num"]), **places, error=error)
+            yield _row(raw, images)
 
     return Source("pairs", path, len(numbers), rows, notes=notes)
 
@@ -106,6 +103,18 @@ def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
         row = np.flatnonzero(numbers == number)[1]
         earlier = first[repeated[0]]
         raise DataError(f"{path}: row {row}, column 'case_num': value {number} is that of row {earlier} already")
+
+
+def _row(raw: dict[str, str], images: str) -> Row:
+    places, error = dict.fromkeys(MODALITIES, ""), None
+    for name in MODALITIES:
+        try:
+            places[name] = files.join(images, raw[name]) if raw[name] else ""
+        except DataError as problem:
+            places[name], error = raw[name], error or str(problem)
+        if not raw[name]:
+            error = error or f"column {name!r} is empty"
+    return Row(to_integer(raw["case_num"]), **places, error=error)
 
 
 def _rows(path: str, table: CsvTable) -> Iterator[dict[str, str]]:

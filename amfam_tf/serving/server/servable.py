@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from amfam_tf.plain_path import plain_path
 from amfam_tf.serving.server.batching import BatchingOptions, batched_call, is_batchable
 from amfam_tf.serving.server.status import not_found
 
@@ -51,6 +52,11 @@ class Servable:
         self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = _read_signatures(path)
         self._batching = batching
         self._graph = tf.Graph()
+        with plain_path(path) as plain:
+            self._load(plain)
+
+    def _load(self, path: Path) -> None:
+        """Builds the graph and fills its variables, which are read when the session begins."""
         with self._graph.as_default():
             # The restored functions hold the variables only weakly: the model must outlive them.
             self._model = tf.saved_model.load(str(path), tags=[TAG])
