@@ -164,3 +164,11 @@ def test_every_operating_point_of_the_report_is_reached_by_its_threshold():
                 assert row["value"] == pytest.approx(value)
                 assert bound >= row["target"] - 1e-9
                 assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
+
+
+@pytest.mark.parametrize("truth", [np.zeros(5, bool), np.ones(5, bool)])
+def test_operating_points_need_both_kinds_of_case(truth):
+    for measure in (clinical.sensitivity_at, clinical.specificity_at):
+        assert np.isnan(measure(truth, np.arange(5.0), 0.8, ONE)[0])
+    for of_specificity in (True, False):
+        assert np.isnan(clinical.threshold_for(truth, np.arange(5.0), 0.8, of_specificity))

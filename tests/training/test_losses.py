@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from amfam_tf.config import LossConfig
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import MODALITIES, TASKS
 from amfam_tf.training.losses import adversarial_loss, build_losses, classification_loss, reconstruction_loss
 
 # One 2 x 2 image; squared errors summed over colours: 0.14, 1, 0, 0.25.
@@ -108,3 +108,31 @@ def test_losses_are_float32_for_16_bit_outputs():
     assert classification_loss(labels, logits).dtype == tf.float32
     half = tf.cast(RECONSTRUCTION, tf.bfloat16)
     np.testing.assert_allclose(reconstruction_loss(IMAGE, half, ATTENTION, "none"), 1.39 / 4, rtol=1e-2)
+
+
+def test_each_term_of_equation_4_reads_its_own_pictures_maps_and_logits():
+    """Every tensor is another, and so is every term: none can take the place of another."""
+    generator = np.random.default_rng(0)
+
+    def draw(*shape):
+        return tf.constant(generator.random(shape), tf.float32)
+
+    batch = {name: draw(2, 4, 4, 3) for name in MODALITIES} | {task.name: tf.constant([0, 1]) for task in TASKS}
+    outputs = {task.name: draw(2, len(task.classes)) for task in TASKS}
+    for name in MODALITIES:
+        outputs |= {f"reconstruction_{name}": draw(2, 4, 4, 3), f"attention_{name}": draw(2, 4, 4, 1)}
+        outputs[f"modality_logits_{name}"] = draw(2, 2)
+    expected = {"classification": classification_loss(batch, outputs)}
+    expected["adversarial"] = adversarial_loss(
+        outputs["modality_logits_clinical"], outputs["modality_logits_dermoscopic"]
+    )
+    for name in MODALITIES:
+        squared = ((outputs[f"reconstruction_{name}"] - batch[name]).numpy() ** 2).sum(axis=-1)
+        weights = np.exp(outputs[f"attention_{name}"].numpy()[..., 0])
+        expected[f"reconstruction_{name}"] = (weights * squared).mean()
+    weights = LossConfig(adversarial=0.8, reconstruction=0.4)
+    losses = build_losses(list(outputs), weights, "exponential")
+    assert [loss.weight for loss in losses] == [1.0, 0.8, 0.4, 0.4]
+    found = {loss.name: float(loss(batch, outputs)) for loss in losses}
+    assert found == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-5)
+    assert len({round(value, 4) for value in found.values()}) == 4
