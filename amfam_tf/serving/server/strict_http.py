@@ -128,7 +128,7 @@ def _check_request_line(raw: bytes) -> None:
 
 
 def _check_framing(lines: list[bytearray]) -> None:
-    """Refuses a head that says more than once where the body ends."""
+    """Refuses a head that says more than once, or not in HTTP's way, where the body ends."""
     fields = [(name.lower(), value) for name, _, value in (line.partition(b":") for line in lines[1:])]
     lengths = [value for name, value in fields if name == _LENGTH]
     codings = [value for name, value in fields if name == _CODING]
@@ -138,3 +138,6 @@ def _check_framing(lines: list[bytearray]) -> None:
         raise h11.LocalProtocolError("Content-Length is not one number")
     if codings and lines[0].endswith(b"HTTP/1.0"):
         raise h11.LocalProtocolError("HTTP/1.0 has no Transfer-Encoding")
+    if lines[0].startswith(b"CONNECT "):
+        # h11 would take whatever follows for the tunnel's.
+        raise h11.LocalProtocolError("CONNECT is for proxies")

@@ -230,6 +230,7 @@ REFUSED = {
     "an empty line at the start": (b"\r\n" + GOOD, 400, NO_LINE),
     "letters that are not ASCII": ("GET /größe HTTP/1.1\r\n".encode() + HOST + b"\r\n", 400, NO_LINE),
     "a method that is none": (b"G(T / HTTP/1.1\r\n" + HOST + b"\r\n", 400, "illegal request line"),
+    "a tunnel": (b"CONNECT h:80 HTTP/1.1\r\n" + HOST + b"\r\n\x16\x03\x01", 400, "CONNECT is for proxies"),
     "a long path": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "too long"),
     "a path without an end": (b"GET /" + b"a" * 70_000, 414, "too long"),
     "a long header": (get(b"A: " + b"a" * 70_000), 431, "too long"),
@@ -311,12 +312,11 @@ READ = {
         get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"),
         ["GET", "/g", 0],
     ),
-    "a tunnel": (b"CONNECT h:80 HTTP/1.1\r\n" + HOST + b"\r\n", ["CONNECT", "h:80", 0]),
     "any method": (b"BREW / HTTP/1.1\r\n" + HOST + b"\r\n", ["BREW", "/", 0]),
 }
 
 
-@pytest.mark.parametrize("kind", [kind for kind in READ if kind != "a tunnel"])
+@pytest.mark.parametrize("kind", READ)
 def test_what_is_a_request_is_answered_and_the_connection_kept(rest: Rest, kind: str) -> None:
     sent, said = READ[kind]
     with rest.connection(sent) as connection:
