@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 OPTIONAL_BOOLEAN: dict[str, Any] = {"is_flag": False, "flag_value": "true", "type": bool, "show_default": True}
 """`--flag`, `--flag=true` and `--flag=false`, as upstream's."""
 EMBEDDED, REAL = "embedded", "tensorflow-serving"
-ONLY_EMBEDDED = ("bind_address", "max_message_bytes", "max_concurrent_requests", "drain_seconds")
+ONLY_EMBEDDED = (
+    "bind_address",
+    "max_message_bytes",
+    "max_concurrent_requests",
+    "max_request_rows",
+    "max_request_memory_bytes",
+    "memory_budget_bytes",
+    "drain_seconds",
+)
 """Flags that the real server does not have."""
 
 
@@ -49,6 +57,9 @@ def _dashes(token: str) -> str:
 @click.option("--bind-address", default="0.0.0.0", help="Interface to listen on. Not in upstream.")
 @click.option("--max-message-bytes", default=MAX_MESSAGE_BYTES, help="Longest request. Not in upstream.")
 @click.option("--max-concurrent-requests", default=64, help="Predictions at a time. Not in upstream.")
+@click.option("--max-request-rows", default=1000, help="Rows of a request. Not in upstream.")
+@click.option("--max-request-memory-bytes", default=1 << 30, help="Memory that a request may take. Not in upstream.")
+@click.option("--memory-budget-bytes", default=1 << 31, help="Memory of all requests together. Not in upstream.")
 @click.option("--drain-seconds", default=30.0, help="Longest wait for requests at the end. Not in upstream.")
 @click.argument("more_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- FLAG ...]")
 @click.pass_context

@@ -30,6 +30,9 @@ class ServerOptions:
         bind_address: interface to listen on (ours).
         max_message_bytes: longest request and largest input tensor (ours; upstream 2 GiB - 1).
         max_concurrent_requests: predictions that run or wait at a time (ours; upstream has no limit).
+        max_request_rows: rows of one request (ours; upstream has no limit).
+        max_request_memory_bytes: largest memory that one request may take while it runs (ours).
+        memory_budget_bytes: the same for all requests in flight together, at least twice as much (ours).
         drain_seconds: longest wait for requests in flight at the end (ours; upstream does not wait).
     """
 
@@ -51,6 +54,9 @@ class ServerOptions:
     bind_address: str = "0.0.0.0"
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_concurrent_requests: int = 64
+    max_request_rows: int = 1000
+    max_request_memory_bytes: int = 1024 * MEBIBYTE
+    memory_budget_bytes: int = 2048 * MEBIBYTE
     drain_seconds: float = 30
 
     def __post_init__(self) -> None:
@@ -63,12 +69,19 @@ class ServerOptions:
             raise ConfigError("nothing to serve: give --model-base-path or --model-config-file")
         if self.batching_parameters_file and not self.enable_batching:
             raise ConfigError("batching_parameters_file has no effect: add --enable-batching")
-        for name in ("rest_api_timeout_in_ms", "max_message_bytes", "max_concurrent_requests"):
+        sizes = ("max_message_bytes", "max_request_rows", "max_request_memory_bytes", "memory_budget_bytes")
+        for name in ("rest_api_timeout_in_ms", *sizes, "max_concurrent_requests"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be greater than 0. Received: {getattr(self, name)}")
         if self.max_message_bytes > LONGEST_MESSAGE_BYTES:
             raise ConfigError(
                 f"max_message_bytes must be at most {LONGEST_MESSAGE_BYTES}. Received: {self.max_message_bytes}"
+            )
+        if self.memory_budget_bytes < 2 * self.max_request_memory_bytes:
+            raise ConfigError(
+                "memory_budget_bytes must be at least twice max_request_memory_bytes "
+                f"({self.max_request_memory_bytes}), so that small requests get through beside a large one. "
+                f"Received: {self.memory_budget_bytes}"
             )
         seconds = ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds")
         for name in (*seconds, "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"):

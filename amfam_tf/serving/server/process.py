@@ -18,13 +18,14 @@ from amfam_tf.serving.server.admission import Admission
 from amfam_tf.serving.server.batching import read_batching_options
 from amfam_tf.serving.server.http_server import RestServer
 from amfam_tf.serving.server.manager import ModelManager
+from amfam_tf.serving.server.memory import MemoryBudget, RequestLimits
 from amfam_tf.serving.server.metrics import DEFAULT_PATH, RequestMetrics
 from amfam_tf.serving.server.model_config import ModelServerConfig, initial_config
 from amfam_tf.serving.server.options import ServerOptions
 from amfam_tf.serving.server.predict import predict
 from amfam_tf.serving.server.rest import RestApi
 from amfam_tf.serving.server.servable import Servable
-from amfam_tf.serving.server.services import ModelService, PredictionService
+from amfam_tf.serving.server.services import ModelService, PredictionService, UnparsedPredict
 from amfam_tf.serving.server.status import ServerError, ServingError
 from amfam_tf.serving.server.text_protos import MonitoringConfig, read_text_proto
 from amfam_tf.serving.server.warmup import warm_up
@@ -51,6 +52,7 @@ class Server:
         self._metrics_path = _read_metrics_path(options.monitoring_config_file)
         self._batching = read_batching_options(options.batching_parameters_file) if options.enable_batching else None
         self._admission = Admission(options.max_concurrent_requests)
+        self._limits = _request_limits(options)
         self._manager = ModelManager(self._load, options.file_system_poll_wait_seconds)
         self._metrics = RequestMetrics(self._manager.is_configured)
         self._health = health.HealthServicer()
@@ -113,6 +115,7 @@ class Server:
     def _load(self, name: str, path: Path) -> Servable:
         """Returns a version that is warm."""
         servable = Servable(path, self._batching)
+        servable.limits = _request_limits(self._options)
         if self._options.enable_model_warmup:
             version = int(path.name)
             try:
@@ -123,6 +126,8 @@ class Server:
                 servable.close()
                 raise
             _log.info("Ran %d warmup requests of {name: %s version: %d}", count, name, version)
+        # Only now: a swap must not fail because requests have all the memory.
+        servable.limits = self._limits
         return servable
 
     def _open_ports(self) -> None:
@@ -151,6 +156,7 @@ class Server:
         threads = options.max_concurrent_requests + SPARE_THREADS
         server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+            interceptors=[UnparsedPredict()],
             maximum_concurrent_rpcs=threads,
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -159,7 +165,9 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        prediction = PredictionService(self._manager, self._metrics, self._admission, options.max_message_bytes)
+        prediction = PredictionService(
+            self._manager, self._metrics, self._admission, self._limits, options.max_message_bytes
+        )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._manager, self._admission), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -208,6 +216,11 @@ def set_parallelism(options: ServerOptions) -> None:
             tf.config.threading.set_inter_op_parallelism_threads(options.tensorflow_inter_op_parallelism)
     except RuntimeError as error:
         raise ConfigError("the number of TensorFlow's threads must be set before anything has run in it") from error
+
+
+def _request_limits(options: ServerOptions) -> RequestLimits:
+    budget = MemoryBudget(options.memory_budget_bytes, options.max_request_memory_bytes)
+    return RequestLimits(options.max_request_rows, budget)
 
 
 def _cannot_listen(option: str, port: int, reason: str | None) -> ServerError:

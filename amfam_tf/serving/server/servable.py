@@ -18,6 +18,9 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from amfam_tf.plain_path import plain_path
 from amfam_tf.serving.server.batching import BatchingOptions, batched_call, is_batchable
+from amfam_tf.serving.server.graph_memory import GraphMemory
+from amfam_tf.serving.server.malloc_trim import trim_soon
+from amfam_tf.serving.server.memory import RequestLimits
 from amfam_tf.serving.server.status import not_found
 
 TAG = "serve"
@@ -43,12 +46,16 @@ class Servable:
         path: the version's folder, with saved_model.pb.
         batching: merge concurrent requests; None runs each alone.
 
+    Attributes:
+        limits: what its requests may take; to be shared by all versions of a process.
+
     Raises:
         ServingError, tf.errors.OpError, OSError: the folder holds no SavedModel that can be loaded.
     """
 
     def __init__(self, path: Path, batching: BatchingOptions | None = None) -> None:
         self.path = path
+        self.limits = RequestLimits()
         self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = _read_signatures(path)
         self._batching = batching
         self._graph = tf.Graph()
@@ -61,6 +68,8 @@ class Servable:
             # The restored functions hold the variables only weakly: the model must outlive them.
             self._model = tf.saved_model.load(str(path), tags=[TAG])
             self._endpoints = {name: self._build(name) for name in self._model.signatures}
+            sizes = GraphMemory(self._graph)
+            self._row_bytes = {name: sizes.row_bytes(self._model.signatures[name].graph) for name in self._endpoints}
             initializers = [
                 tf.compat.v1.global_variables_initializer(),
                 tf.compat.v1.tables_initializer(),
@@ -80,10 +89,17 @@ class Servable:
         """Says whether the signature can be run."""
         return name in self._endpoints and name in self.signatures
 
+    def row_bytes(self, signature: str) -> int:
+        """Returns what the graph of a signature needs per row, in bytes, as far as its shapes tell."""
+        return self._row_bytes[signature]
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], timeout_ms: int = NO_TIMEOUT
     ) -> dict[str, Any]:
-        """Returns the wanted outputs by name.
+        """Returns the wanted outputs by name; all are computed.
+
+        A session keeps what it has compiled for each set of outputs that it was ever asked for: with every set of its
+        own, requests could fill the memory, and the first of each would wait for seconds after a swap.
 
         Args:
             inputs: one array per input of the signature.
@@ -98,13 +114,15 @@ class Servable:
         options = tf.compat.v1.RunOptions(timeout_in_ms=timeout_ms)
         if endpoint.batched_outputs and self._fits_a_batch(inputs):
             try:
-                return self._session.run({name: endpoint.batched_outputs[name] for name in outputs}, feed, options)
+                results = self._session.run(dict(endpoint.batched_outputs), feed, options)
+                return {name: results[name] for name in outputs}
             except (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.CancelledError):
                 raise
             except (tf.errors.OpError, UnicodeDecodeError):
                 # Perhaps another request of the batch was wrong: alone, each gets its own answer.
                 pass
-        return self._session.run({name: endpoint.outputs[name] for name in outputs}, feed, options)
+        results = self._session.run(dict(endpoint.outputs), feed, options)
+        return {name: results[name] for name in outputs}
 
     def close(self) -> None:
         """Gives back memory and threads; no run may be in flight."""
@@ -114,6 +132,7 @@ class Servable:
         del self._graph, self._session
         # Graphs are full of reference cycles: what they hold would stay until some later collection.
         gc.collect()
+        trim_soon()
 
     def _fits_a_batch(self, inputs: Mapping[str, np.ndarray]) -> bool:
         rows = {array.shape[0] if np.ndim(array) else 0 for array in inputs.values()}

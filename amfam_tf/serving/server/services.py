@@ -20,13 +20,23 @@ from tensorflow_serving.apis import (
 
 from amfam_tf.serving.server.admission import Admission
 from amfam_tf.serving.server.manager import ModelManager
+from amfam_tf.serving.server.memory import Patience, RequestLimits
 from amfam_tf.serving.server.metrics import RequestMetrics
 from amfam_tf.serving.server.model_status import get_model_metadata, get_model_status
 from amfam_tf.serving.server.predict import predict
+from amfam_tf.serving.server.request_parts import parse, parsed_bytes
 from amfam_tf.serving.server.servable import NO_TIMEOUT
-from amfam_tf.serving.server.status import ServingError, from_exception, invalid_argument, out_of_scope, truncate
+from amfam_tf.serving.server.status import (
+    ServingError,
+    deadline_exceeded,
+    from_exception,
+    invalid_argument,
+    out_of_scope,
+    truncate,
+)
 
 Response = TypeVar("Response")
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
 LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
 
 _log = logging.getLogger(__name__)
@@ -61,7 +71,7 @@ def timeout_ms(context: grpc.ServicerContext) -> int:
     if remaining is None or remaining > LONGEST_TIMEOUT_SECONDS:
         return NO_TIMEOUT
     if remaining <= 0:
-        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        raise deadline_exceeded()
     return max(1, int(remaining * 1000))
 
 
@@ -69,17 +79,23 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the rest is the real server's."""
 
     def __init__(
-        self, manager: ModelManager, metrics: RequestMetrics, admission: Admission, max_message_bytes: int
+        self,
+        manager: ModelManager,
+        metrics: RequestMetrics,
+        admission: Admission,
+        limits: RequestLimits,
+        max_message_bytes: int,
     ) -> None:
         self._manager = manager
         self._metrics = metrics
         self._admission = admission
+        self._limits = limits
         self._max_message_bytes = max_message_bytes
 
     def Predict(  # noqa: N802
-        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+        self, request: bytes, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
-        """Runs one signature of one version."""
+        """Runs one signature of one version; `request` is a PredictRequest that is not parsed yet."""
         return answer(context, self._admission, lambda: self._measured_predict(request, context))
 
     def GetModelMetadata(  # noqa: N802
@@ -109,14 +125,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         del request
         return answer(context, self._admission, lambda: _refuse("MultiInference"))
 
-    def _measured_predict(
-        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
-    ) -> predict_pb2.PredictResponse:
+    def _measured_predict(self, data: bytes, context: grpc.ServicerContext) -> predict_pb2.PredictResponse:
         started = time.perf_counter()
-        status = grpc.StatusCode.OK
+        status, request = grpc.StatusCode.OK, predict_pb2.PredictRequest()
         try:
-            with self._admission.prediction():
-                return self._predict(request, timeout_ms(context))
+            patience = Patience.of(timeout_ms(context), context.is_active)
+            size = parsed_bytes(data)
+            with self._admission.prediction(), self._limits.memory.holding(size, patience):
+                request = parse(data)
+                return self._predict(request, context)
         except Exception as error:
             status = from_exception(error).code
             raise
@@ -124,11 +141,33 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             microseconds = (time.perf_counter() - started) * 1e6
             self._metrics.record(request.model_spec.name, status.name, "Predict", "GRPC", microseconds)
 
-    def _predict(self, request: predict_pb2.PredictRequest, timeout: int) -> predict_pb2.PredictResponse:
+    def _predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
         if not request.HasField("model_spec"):
             raise invalid_argument("Missing ModelSpec")
         with self._manager.lease(request.model_spec) as lease:
-            return predict(lease.servable, lease.version, request, self._max_message_bytes, timeout)
+            timeout = timeout_ms(context)
+            return predict(
+                lease.servable, lease.version, request, self._max_message_bytes, timeout, context.is_active
+            )
+
+
+class UnparsedPredict(grpc.ServerInterceptor):
+    """Hands Predict its request as bytes: what they hold is counted before they are parsed."""
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        """Returns the handler of a call."""
+        handler = continuation(handler_call_details)
+        if handler is None or handler_call_details.method != PREDICT:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            handler.unary_unary, request_deserializer=bytes, response_serializer=handler.response_serializer
+        )
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):

@@ -71,6 +71,11 @@ def not_found(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.NOT_FOUND, message)
 
 
+def deadline_exceeded() -> ServingError:
+    """Returns the error for a request whose time is over."""
+    return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+
 def out_of_scope(name: str) -> ServingError:
     """Returns the error for a method that only the real server has."""
     return ServingError(

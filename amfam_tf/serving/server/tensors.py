@@ -14,6 +14,9 @@ TensorProto = tensor_pb2.TensorProto
 FIRST_REFERENCE_TYPE = 101
 BYTES_PER_STRING = 24
 """Memory of an empty string in a tensor, in bytes."""
+HIGHEST_RANK = 254
+"""TensorFlow's."""
+VALUES_AT_A_TIME = 1 << 16
 
 
 def type_name(data_type: int) -> str:
@@ -22,8 +25,23 @@ def type_name(data_type: int) -> str:
     return name.removeprefix("DT_").lower()
 
 
-def decode(alias: str, proto: TensorProto, limit_bytes: int) -> np.ndarray:
-    """Returns the array of a request's tensor; strings become an object array of bytes.
+def dimensions_of(proto: TensorProto) -> list[int]:
+    """Returns the dimensions that a tensor states."""
+    return [dimension.size for dimension in proto.tensor_shape.dim]
+
+
+def item_bytes_of(data_type: int) -> int:
+    """Returns the memory of one value of a DataType number, in bytes; that of an empty string for strings.
+
+    Raises:
+        TypeError, KeyError: no such type, or one without values in memory.
+    """
+    dtype = tf.dtypes.as_dtype(data_type)
+    return BYTES_PER_STRING if dtype == tf.string else np.dtype(dtype.as_numpy_dtype).itemsize
+
+
+def check(alias: str, proto: TensorProto, limit_bytes: int) -> None:
+    """Refuses what `decode` could not take, by what the message states; nothing is expanded.
 
     Args:
         alias: name of the input, for the message.
@@ -33,24 +51,54 @@ def decode(alias: str, proto: TensorProto, limit_bytes: int) -> np.ndarray:
         ServingError: INVALID_ARGUMENT if it is no tensor, RESOURCE_EXHAUSTED if it is over the limit.
     """
     try:
-        data_type = tf.dtypes.as_dtype(proto.dtype)
-        item_bytes = BYTES_PER_STRING if data_type == tf.string else np.dtype(data_type.as_numpy_dtype).itemsize
+        item_bytes = item_bytes_of(proto.dtype)
     except (TypeError, KeyError) as error:
         raise invalid_argument(f"tensor parsing error: {alias}") from error
-    dimensions = [dimension.size for dimension in proto.tensor_shape.dim]
+    data_type = tf.dtypes.as_dtype(proto.dtype)
     plain = data_type not in (tf.resource, tf.variant) and proto.dtype < FIRST_REFERENCE_TYPE
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in dimensions) or not plain:
+    if proto.tensor_shape.unknown_rank or len(proto.tensor_shape.dim) > HIGHEST_RANK or not plain:
         raise invalid_argument(f"tensor parsing error: {alias}")
-    size_bytes = math.prod(dimensions) * item_bytes
-    if size_bytes > limit_bytes:
+    dimensions = dimensions_of(proto)
+    if any(size < 0 for size in dimensions):
+        raise invalid_argument(f"tensor parsing error: {alias}")
+    elements = math.prod(dimensions)
+    if elements * item_bytes > limit_bytes:
         raise ServingError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"input {alias} of shape {dimensions} takes {size_bytes} bytes; the limit is {limit_bytes}",
+            f"input {alias} of shape {dimensions} takes {elements * item_bytes} bytes; the limit is {limit_bytes}",
         )
+    content = len(proto.tensor_content)
+    if content:
+        fits = data_type != tf.string and content == elements * item_bytes
+    else:
+        fits = _values_given(data_type, proto) <= elements
+    if not fits:
+        raise invalid_argument(f"tensor parsing error: {alias}")
+
+
+def decode(alias: str, proto: TensorProto) -> np.ndarray:
+    """Returns the array of a tensor that `check` has passed; strings become an object array of bytes.
+
+    Args:
+        alias: name of the input, for the message.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT if it is no tensor.
+    """
     try:
         return tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError, IndexError) as error:
         raise invalid_argument(f"tensor parsing error: {alias}") from error
+
+
+def _values_given(data_type: tf.DType, proto: TensorProto) -> int:
+    """Returns how many values the typed field of a tensor holds."""
+    if data_type == tf.string:
+        return len(proto.string_val)
+    if data_type not in _TYPED_FIELDS:
+        return 0
+    count = len(getattr(proto, _TYPED_FIELDS[data_type][0]))
+    return count // 2 if data_type.is_complex else count
 
 
 def encode(array: np.ndarray | np.generic | bytes | str) -> TensorProto:
@@ -63,15 +111,20 @@ def encode(array: np.ndarray | np.generic | bytes | str) -> TensorProto:
     if data_type not in _TYPED_FIELDS:
         return tf.make_tensor_proto(array)
     field, prepare = _TYPED_FIELDS[data_type]
-    return _proto(data_type.as_datatype_enum, array.shape, field, prepare(np.ascontiguousarray(array)).ravel().tolist())
+    values = prepare(np.ascontiguousarray(array)).ravel()
+    return _proto(data_type.as_datatype_enum, array.shape, field, values)
 
 
-def _proto(data_type: int, shape: tuple[int, ...], field: str, values: list) -> TensorProto:
+def _proto(data_type: int, shape: tuple[int, ...], field: str, values: list | np.ndarray) -> TensorProto:
     proto = TensorProto(dtype=data_type)
     proto.tensor_shape.SetInParent()
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
-    getattr(proto, field).extend(values)
+    target = getattr(proto, field)
+    for start in range(0, len(values), VALUES_AT_A_TIME):
+        # Python's numbers take 32 bytes each: never all of them at once.
+        part = values[start : start + VALUES_AT_A_TIME]
+        target.extend(part if isinstance(part, list) else part.tolist())
     return proto
 
 
