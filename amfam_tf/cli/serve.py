@@ -24,6 +24,7 @@ ONLY_EMBEDDED = (
     "drain_seconds",
 )
 """Flags that the real server does not have."""
+SWITCH_SECONDS = 0.001
 
 
 def _dashes(token: str) -> str:
@@ -71,6 +72,11 @@ def serve(context: click.Context, engine: str, image: str, more_flags: tuple[str
     --engine tensorflow-serving the real server gets the same flags, and those after -- as they are.
     """
     from amfam_tf.errors import ConfigError
+    from amfam_tf.fast_kernels import give_memory_back
+
+    if engine == EMBEDDED:
+        # TensorFlow reads it when it is imported.
+        give_memory_back()
     from amfam_tf.serving.server import ServerOptions
 
     try:
@@ -99,12 +105,19 @@ def _serve_real(context: click.Context, options: "ServerOptions", image: str, mo
 
 def _serve_embedded(options: "ServerOptions") -> None:
     """Serves until SIGTERM or SIGINT."""
+    import gc
     import logging
     import signal
+    import sys
 
     from amfam_tf.serving.server import Server
     from amfam_tf.text import LineFormatter
 
+    # Python's lock changes hands when a version is loaded beside the requests: sooner than after 5 ms.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # What the imports made stays for ever: looking through it would stop all requests for half a second at a swap.
+    gc.collect()
+    gc.freeze()
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

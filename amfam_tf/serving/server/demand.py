@@ -15,7 +15,7 @@ from amfam_tf.serving.server.picture_cost import BYTES_PER_COLUMN, decoded_bytes
 from amfam_tf.serving.server.status import ServingError
 from amfam_tf.serving.server.wire_format import Steps, TooManyParts
 
-MOST_PARTS = 200_000
+MOST_PARTS = 100_000
 """Parts of files and tf.Examples of one request that are looked at; 1000 records of a data set have 90,000."""
 STRING_COPIES = 4
 """A string tensor is fed, joined with the other inputs, split again and handed to the decoder."""
@@ -65,9 +65,7 @@ class Demand:
         return int(rows.sum())
 
 
-def demand_of(
-    definition: meta_graph_pb2.SignatureDef, inputs: Inputs, model_row_bytes: int, most_rows: int
-) -> Demand:
+def demand_of(definition: meta_graph_pb2.SignatureDef, inputs: Inputs, model_row_bytes: int, most_rows: int) -> Demand:
     """Returns what a request of valid shapes takes.
 
     Args:
@@ -84,7 +82,8 @@ def demand_of(
     if rows > most_rows:
         raise ServingError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"the request has {rows} rows; the limit is {most_rows} (--max-request-rows): send them in several requests",
+            f"the request has {rows} rows; the limit is {most_rows} (--max-request-rows): "
+            "send them in several requests",
         )
     even = len(batched) == len(inputs) and {shapes[name][0] for name in batched} == {rows}
     cuttable = even and rows > 0 and all(_first_dimension(info) == ANY for info in definition.outputs.values())
@@ -156,9 +155,7 @@ def _pictures_in(value: bytes, steps: Steps) -> Iterator[bytes]:
         yield value[start:end]
 
 
-def _nested(
-    data: bytes, path: tuple[int, ...], start: int, end: int, steps: Steps
-) -> Iterator[tuple[int, int]]:
+def _nested(data: bytes, path: tuple[int, ...], start: int, end: int, steps: Steps) -> Iterator[tuple[int, int]]:
     """Yields where the fields lie that a path of field numbers leads to."""
     for number, kind, first, last in wire_format.fields(data, start, end, steps):
         if kind == wire_format.BYTES and number == path[0]:

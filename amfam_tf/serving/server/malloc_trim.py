@@ -12,6 +12,10 @@ GATHER_SECONDS = 0.5
 """So that many requests that end together cost one trim."""
 
 
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""None with another allocator than glibc's, which has habits of its own."""
+
+
 class _Trimmer:
     """One thread for the process, started when it is first needed."""
 
@@ -19,30 +23,31 @@ class _Trimmer:
         self._wanted = threading.Event()
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
     def soon(self) -> None:
-        if self._trim is None:
-            # Another allocator than glibc's, with habits of its own.
-            return
         self._wanted.set()
-        if self._thread is None:
-            with self._start:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="malloc-trim", daemon=True)
-                    self._thread.start()
+        with self._start:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="malloc-trim", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
         while True:
             self._wanted.wait()
             time.sleep(GATHER_SECONDS)
             self._wanted.clear()
-            self._trim(0)
+            trim()
 
 
 _trimmer = _Trimmer()
 
 
+def trim() -> None:
+    """Gives freed memory back; does nothing where glibc is not used."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
+
 def trim_soon() -> None:
-    """Gives freed memory back within a second, in a thread of its own; does nothing where glibc is not used."""
+    """Gives freed memory back within a second, in a thread of its own."""
     _trimmer.soon()

@@ -105,6 +105,8 @@ class MemoryBudget:
             yield
         finally:
             self._give_back(size)
+            if size >= WORTH_TRIMMING_BYTES:
+                trim_soon()
 
     @contextmanager
     def turn(self, size: int, pieces_had: int, patience: Patience) -> Iterator[None]:
@@ -162,8 +164,6 @@ class MemoryBudget:
             else:
                 self._common_free += size
             self._changed.notify_all()
-        if size >= WORTH_TRIMMING_BYTES:
-            trim_soon()
 
 
 MOST_ROWS = 1000

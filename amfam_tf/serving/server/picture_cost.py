@@ -6,11 +6,11 @@ picture, and what is counted:
 | file | peak | counted | why |
 | --- | --- | --- | --- |
 | JPEG, baseline | 3.3 | 6 | RGB, and once more where EXIF asks to turn it (measured 6.0) |
-| JPEG, progressive or in several scans | 6.3 (4:2:0), 11 (CMYK) | + 2 per coefficient | libjpeg keeps all coefficients |
+| JPEG, progressive, several scans | 6.3 (4:2:0), 11 (CMYK) | + 2 per coefficient | libjpeg keeps them all |
 | PNG, 1 to 8 bits, any kind | 3.3 | 6 | as JPEG |
 | PNG, 16 bits | 18 | 18 | RGB of 16 bits, and two pictures of numbers on its way to 8 bits |
 | JPEG or PNG with a colour profile | 12 | + 6 | converted in parts: with what they are cut from and joined to |
-| BMP, 8, 24, 32 bits | 12, 12, 16 | 12, 12, 16 | the file as a tensor, decoded, without its fourth channel; palette numbers |
+| BMP, 8, 24, 32 bits | 12, 12, 16 | 12, 12, 16 | file, decoded, three channels; palette numbers |
 | any | | + 6 KiB per column | resizing keeps (height of the result) x (width of the file) x RGB as float32 |
 
 A header that lies only makes the number larger: what is decoded is allocated from the same header.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from amfam_tf.serving.server.demand import Demand
+from amfam_tf.serving.server.malloc_trim import trim_soon
 from amfam_tf.serving.server.memory import MemoryBudget, Patience
 from amfam_tf.serving.server.status import ServingError
 
@@ -40,8 +41,12 @@ def admitted(demand: Demand, memory: MemoryBudget, patience: Patience) -> Iterat
                 return _whole(run, demand, memory, patience)
         return parts[0] if len(parts) == 1 else _joined(parts)
 
-    with memory.holding(demand.held_bytes, patience):
-        yield in_turns
+    try:
+        with memory.holding(demand.held_bytes, patience):
+            yield in_turns
+    finally:
+        # Not after each piece: the next one needs the same memory again.
+        trim_soon()
 
 
 def with_whole_index(error: ServingError, start: int) -> ServingError:

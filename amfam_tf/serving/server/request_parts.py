@@ -12,7 +12,7 @@ from amfam_tf.serving.server.wire_format import Steps, TooManyParts
 
 MOST_NAMES = 1_000
 """Inputs and output filters of one request."""
-MOST_PARTS = 100_000
+MOST_PARTS = 20_000
 """Strings, dimensions and single numbers of all its tensors; numbers in one packed field are one part."""
 BYTES_PER_PART = 64
 BYTES_PER_NUMBER = 8

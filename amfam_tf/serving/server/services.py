@@ -148,9 +148,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise invalid_argument("Missing ModelSpec")
         with self._manager.lease(request.model_spec) as lease:
             timeout = timeout_ms(context)
-            return predict(
-                lease.servable, lease.version, request, self._max_message_bytes, timeout, context.is_active
-            )
+            return predict(lease.servable, lease.version, request, self._max_message_bytes, timeout, context.is_active)
 
 
 class UnparsedPredict(grpc.ServerInterceptor):
