@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from amfam_tf.errors import ConfigError
-from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
+from amfam_tf.serving.limits import MAX_MESSAGE_BYTES, MEBIBYTE
 
 HIGHEST_PORT = 65535
 LONGEST_MESSAGE_BYTES = 2**31 - 1
