@@ -83,4 +83,6 @@ def _print(exported: "Exported") -> None:
     calibration = exported.metadata["calibration"]
     if not calibration["applied"]:
         echo("note: this run has no calibration; probabilities are those of the bare network")
+    for note in exported.metadata["training"]["notes"]:
+        echo(f"note: {note}")
     echo(f"exported: {exported.path}")

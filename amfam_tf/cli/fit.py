@@ -88,10 +88,12 @@ def fit(
 
 def _calibrate(run: Path, data: Path, cases: "pd.DataFrame") -> list[str]:
     """Fits the temperatures on the validation split, unless the run has them; returns what to tell."""
+    from amfam_tf.evaluation import calibration
     from amfam_tf.evaluation.calibration import CALIBRATION_FILE
-    from amfam_tf.evaluation.run import calibrate_run
+    from amfam_tf.evaluation.run import MODEL_FILE, calibrate_run
 
-    if (run / CALIBRATION_FILE).is_file():
+    # One of other weights is fitted anew.
+    if calibration.read(run, calibration.file_digest(run / MODEL_FILE)) is not None:
         return []
     fitted, notes = calibrate_run(run, data, trained_on=cases)
     done = (

@@ -5,7 +5,6 @@ negative log likelihood, and kept in the run folder as calibration.json with the
 It changes no predicted class.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
+from amfam_tf.digests import file_digest as file_digest
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import intervals, predictions, report_json
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS, task_names
@@ -39,6 +39,7 @@ class Calibration:
         temperatures: for each task name, what its logits are divided by; greater than 0.
         cases: validation cases that they were fitted on.
         model_sha256: digest of the model file that they belong to.
+        data_fingerprint: of the data that it was trained and fitted on; None in files of older versions.
         log_loss: for each task name, mean negative log likelihood "before" and "after" on those cases.
         notes: what a reader has to know.
     """
@@ -48,6 +49,7 @@ class Calibration:
     model_sha256: str
     log_loss: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...] = ()
+    data_fingerprint: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content of calibration.json."""
@@ -58,6 +60,7 @@ class Calibration:
             "temperatures": dict(self.temperatures),
             "log_loss": {name: dict(values) for name, values in self.log_loss.items()},
             "model_sha256": self.model_sha256,
+            "data_fingerprint": self.data_fingerprint,
             "notes": list(self.notes),
         }
 
@@ -103,7 +106,7 @@ def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> fl
     return float(-np.log(np.maximum(chosen, SMALLEST)).mean())
 
 
-def fit(table: pd.DataFrame, model_sha256: str) -> Calibration:
+def fit(table: pd.DataFrame, model_sha256: str, data_fingerprint: str | None = None) -> Calibration:
     """Returns the temperatures for a predictions table of the validation split, made at temperature 1."""
     notes = []
     if len(table) < FEWEST_CASES:
@@ -116,7 +119,7 @@ def fit(table: pd.DataFrame, model_sha256: str) -> Calibration:
             notes.append(f"{task.name}: {note}")
         before, after = (negative_log_likelihood(y_true, scale(values, at)) for at in (1.0, temperature))
         temperatures[task.name], losses[task.name] = temperature, {"before": before, "after": after}
-    return Calibration(temperatures, len(table), model_sha256, losses, tuple(notes))
+    return Calibration(temperatures, len(table), model_sha256, losses, tuple(notes), data_fingerprint)
 
 
 def _fit_task(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[float, str | None]:
@@ -147,7 +150,12 @@ def read(run: Path, model_sha256: str | None = None) -> Calibration | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         temperatures = {name: float(content["temperatures"][name]) for name in task_names()}
         calibration = Calibration(
-            temperatures, content["cases"], content["model_sha256"], content["log_loss"], tuple(content["notes"])
+            temperatures,
+            content["cases"],
+            content["model_sha256"],
+            content["log_loss"],
+            tuple(content["notes"]),
+            content.get("data_fingerprint"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: remove it, and `amfam-tf evaluate` fits it anew") from error
@@ -158,10 +166,19 @@ def read(run: Path, model_sha256: str | None = None) -> Calibration | None:
     return calibration
 
 
-def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def read_own(run: Path, model_sha256: str) -> Calibration | None:
+    """Returns the calibration of a run; None if it has none.
+
+    Raises:
+        RunError: the file is damaged, or the temperatures are of other weights.
+    """
+    found = read(run, model_sha256)
+    if found is None and (run / CALIBRATION_FILE).is_file():
+        raise RunError(
+            f"{run / CALIBRATION_FILE} belongs to other weights than those in {run}: "
+            f"amfam-tf evaluate {run} --data DATA fits it anew; or remove it, to go without temperatures"
+        )
+    return found
 
 
 def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:

@@ -60,17 +60,17 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def to_png(figure: Figure) -> bytes:
-    """Returns the figure as a PNG file; equal figures give equal bytes."""
+def to_png(figure: Figure, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Returns the figure as a PNG file with these texts by keyword; equal figures give equal bytes."""
     stream = io.BytesIO()
     with style():
-        figure.savefig(stream, format="png", metadata={"Software": None})
+        figure.savefig(stream, format="png", metadata={"Software": None, **texts})
     return stream.getvalue()
 
 
-def write_png(figure: Figure, path: Path) -> None:
-    """Writes the figure atomically."""
-    write_bytes(path, to_png(figure))
+def write_png(figure: Figure, path: Path, texts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Writes the figure atomically, as `to_png` gives it."""
+    write_bytes(path, to_png(figure, texts))
 
 
 def say(axes: Axes, text: str) -> None:

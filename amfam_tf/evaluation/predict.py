@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions
+from amfam_tf.finite import ADVICE
 from amfam_tf.tasks import MODALITIES, TASKS, task_names
 
 
@@ -56,7 +57,8 @@ def _collect(
         case_numbers.append(np.asarray(batch[predictions.CASE]))
         for name in task_names():
             labels[name].append(np.asarray(batch[name]))
-            logits[name].append(_finite(np.asarray(outputs[name]), name, case_numbers[-1]))
+            logits[name].append(np.asarray(outputs[name]))
+        _check_finite({name: parts[-1] for name, parts in logits.items()}, case_numbers[-1])
     joined = {name: np.concatenate(parts) for name, parts in labels.items()}
     return np.concatenate(case_numbers), joined, {name: np.concatenate(parts) for name, parts in logits.items()}
 
@@ -67,9 +69,14 @@ def input_names(model: Any) -> tuple[str, ...]:
     return tuple(inputs) if isinstance(inputs, Mapping) else MODALITIES
 
 
-def _finite(logits: np.ndarray, name: str, case_numbers: np.ndarray) -> np.ndarray:
-    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if bad.size:
-        case = case_numbers[bad[0]]
-        raise RunError(f"the model's logits of {name} for case {case} are not finite: the training has diverged")
-    return logits
+def _check_finite(logits: Mapping[str, np.ndarray], case_numbers: np.ndarray) -> None:
+    """Checks a batch: one answer that is no number makes every metric of its task wrong."""
+    rows = {name: np.flatnonzero(~np.isfinite(values).all(axis=1)) for name, values in logits.items()}
+    bad = {name: places for name, places in rows.items() if places.size}
+    if not bad:
+        return
+    told = ", ".join(f"{name} for {places.size} of {len(case_numbers)} cases" for name, places in bad.items())
+    first = case_numbers[min(places[0] for places in bad.values())]
+    raise RunError(
+        f"the model's answers are no finite numbers: {told} (of one batch; the first is case {first}): {ADVICE}"
+    )

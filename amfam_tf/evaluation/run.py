@@ -11,7 +11,7 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, report, report_json
+from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report, report_json
 from amfam_tf.evaluation.calibration import Calibration
 from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
 
@@ -74,7 +74,8 @@ class _Source:
     release: pd.DataFrame
     published: dict[str, Any] | None
     track: Track | None
-    same_data: bool
+    fingerprint: str
+    same_data: bool | None
 
     def cases(self, split: str) -> pd.DataFrame:
         """Returns the rows of a split, possibly none."""
@@ -114,6 +115,7 @@ def evaluate_run(
         DataError: the release cannot be used, or the split has no cases.
     """
     source, notes = _open(run, data, split, track, modalities)
+    digest = calibration.file_digest(run / MODEL_FILE)
     cases = source.cases(split)
     model = load_inference_model(run, modalities)
     raw = predict_cases(model, cases, source.config, track)
@@ -121,8 +123,10 @@ def evaluate_run(
     calibrate = calibrate and _has_all(modalities)
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
     table = raw if fitted is None else calibration.apply(raw, fitted.temperatures)
-    notes += [*input_notes(source.config, modalities), *more, *absence_notes(table, split)]
+    notes += [*provenance.training_notes(run, digest), *input_notes(source.config, modalities), *more]
+    notes += absence_notes(table, split)
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
+    content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
     evaluation = Evaluation(
         run, split, cases, source.release, source.config, table, content, tuple(notes), modalities=modalities
     )
@@ -156,7 +160,9 @@ def _write(evaluation: Evaluation) -> None:
     """Writes predictions.csv and metrics.json."""
     # A report of other predictions must not stay beside these.
     (evaluation.folder / REPORT_FILE).unlink(missing_ok=True)
-    predictions.write(evaluation.table, evaluation.folder / PREDICTIONS_FILE)
+    path = evaluation.folder / PREDICTIONS_FILE
+    predictions.write(evaluation.table, path)
+    evaluation.report[provenance.PREDICTIONS] = calibration.file_digest(path)
     report_json.write(evaluation.folder / METRICS_FILE, evaluation.report)
 
 
@@ -164,7 +170,7 @@ def _open(
     run: Path, data: Path, split: str, track: Track | None, modalities: tuple[str, ...] = MODALITIES
 ) -> tuple[_Source, list[str]]:
     """Returns the run and its data, which have cases in the split, and notes about them."""
-    from amfam_tf.data.cases import read_cases
+    from amfam_tf.data.cases import data_fingerprint, read_cases
 
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
@@ -175,11 +181,14 @@ def _open(
         release = everything[~everything["shared_file"]].reset_index(drop=True)
     if not (release["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
-    notes = fingerprint_notes(run, release)
+    fingerprint = data_fingerprint(release)
+    trained_on = _trained_on(run)
+    same_data = None if trained_on is None else trained_on == fingerprint
+    notes = fingerprint_notes(same_data)
     published = report.published_part(config.method, everything, split)
     if not _has_all(modalities):
         published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
-    return _Source(run, data, config, release, published, track, same_data=not notes), notes
+    return _Source(run, data, config, release, published, track, fingerprint, same_data), notes
 
 
 def read_config(run: Path) -> Config:
@@ -199,17 +208,36 @@ def load_inference_model(run: Path, modalities: tuple[str, ...] = MODALITIES) ->
     """Returns the classifier's part of a run's best model: these images in, logits per task out.
 
     Raises:
-        RunError: the file cannot be loaded, or the method cannot do without an image that is left out.
+        RunError: the file cannot be loaded, holds weights that are no finite numbers, or the method cannot do without
+            an image that is left out.
     """
-    model = load_network(run)
-    if _has_all(modalities) and not hasattr(model, "inference_model"):
-        return model
+    network = load_network(run)
     try:
-        return model.inference_model(modalities)
+        plain = _has_all(modalities) and not hasattr(network, "inference_model")
+        model = network if plain else network.inference_model(modalities)
     except ValueError as error:
         reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
         given = " and ".join(modalities)
         raise RunError(f"run {run} cannot be evaluated with the {given} picture alone: {reason}") from error
+    check_weights(model, run / MODEL_FILE)
+    return model
+
+
+def check_weights(model: Any, path: Path) -> None:
+    """Checks that the weights of a model that answers are finite numbers.
+
+    Args:
+        model: with the logits of each task among its outputs.
+        path: where they come from.
+
+    Raises:
+        RunError: names the weights, and the tasks whose answers depend on them.
+    """
+    from amfam_tf.models.finite import describe_broken_weights
+
+    broken = describe_broken_weights(model)
+    if broken is not None:
+        raise RunError(f"{path} cannot be used: {broken}")
 
 
 def load_network(run: Path) -> Any:
@@ -259,10 +287,14 @@ def calibrate_run(
         RunError: no run folder, or training has not finished.
         DataError: the release cannot be used, or has no validation split.
     """
+    from amfam_tf.data.cases import data_fingerprint
+
     if trained_on is None:
         source, notes = _open(run, data, "validate", track)
     else:
-        source, notes = _Source(run, data, read_config(run), trained_on, None, track, same_data=True), []
+        fingerprint = _trained_on(run) or data_fingerprint(trained_on)
+        source = _Source(run, data, read_config(run), trained_on, None, track, fingerprint, same_data=True)
+        notes = []
     fitted = calibration.read(run, calibration.file_digest(run / MODEL_FILE))
     if fitted is not None:
         return fitted, [*notes, *fitted.notes]
@@ -285,7 +317,7 @@ def _calibration(
         validation = raw if split == "validate" and raw is not None else None
         if validation is None:
             validation = predict_cases(model, cases, source.config, source.track)
-        fitted = calibration.fit(validation, digest)
+        fitted = calibration.fit(validation, digest, source.fingerprint)
         calibration.write(source.run, fitted)
     notes = list(fitted.notes)
     if split == "validate":
@@ -293,15 +325,19 @@ def _calibration(
     return fitted, notes
 
 
-def fingerprint_notes(run: Path, release: pd.DataFrame) -> list[str]:
-    """Returns a note if the data are not those that the run was trained on."""
-    from amfam_tf.data.cases import data_fingerprint
-
+def _trained_on(run: Path) -> str | None:
+    """Returns the fingerprint of the data that a run was trained on; None if it does not say."""
     try:
-        trained = json.loads((run / ENVIRONMENT_FILE).read_text(encoding="utf-8"))["data_fingerprint"]
+        return json.loads((run / ENVIRONMENT_FILE).read_text(encoding="utf-8"))["data_fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fingerprint_notes(same_data: bool | None) -> list[str]:
+    """Returns a note if the data are not those that the run was trained on, or if it does not say which those were."""
+    if same_data is None:
         return [f"{ENVIRONMENT_FILE} does not say which data the run was trained on"]
-    if trained == data_fingerprint(release):
+    if same_data:
         return []
     return ["these are not the data that the run was trained on: a case of this split may have been trained on"]
 
@@ -326,8 +362,8 @@ def absence_notes(table: pd.DataFrame, split: str) -> list[str]:
 def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track | None = None) -> dict[str, Any]:
     """Compares an evaluation with another run on the same cases and writes `against_<name>.json` beside it.
 
-    The other run is given the same pictures. Its predictions.csv is used if it is newer than its model; else it is
-    evaluated first.
+    The other run is given the same pictures. Its predictions.csv is used if metrics.json beside it says that it is
+    of the present weights and of these data; else the run is evaluated first.
 
     Returns:
         What `compare_runs.compare` returns, with `first` and `second`, the names of the run folders.
@@ -338,7 +374,8 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
     """
     read_config(other)
     path = folder_of(other, evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
-    if path.is_file() and path.stat().st_mtime >= (other / MODEL_FILE).stat().st_mtime:
+    measured = provenance.read_metrics(path.with_name(METRICS_FILE))
+    if provenance.holds(measured, path, other / MODEL_FILE, evaluation.report[provenance.DATA]):
         second = predictions.read(path, evaluation.cases)
     else:
         second = evaluate_run(other, data, evaluation.split, track, modalities=evaluation.modalities).table

@@ -1,5 +1,6 @@
 """Explains cases of a data set by a finished run: Grad-CAM maps, probabilities, label and prediction."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Explanation:
         probabilities: [classes] in [0, 1]; after temperature scaling if the run has been calibrated.
         pictures: {modality: RGB [S, S, 3] in [0, 1]}, as the network saw them.
         maps: {modality: [S, S] in [0, 1]}; only the modalities that the run uses.
+        model_sha256: digest of the weights.
     """
 
     run: str
@@ -41,6 +43,7 @@ class Explanation:
     probabilities: np.ndarray
     pictures: Mapping[str, np.ndarray]
     maps: Mapping[str, np.ndarray]
+    model_sha256: str = ""
 
     @property
     def predicted(self) -> int:
@@ -97,14 +100,16 @@ def explain_run(
     if not hasattr(network, "explanation_model"):
         raise RunError(f"{run}: the network of method {config.method} has no feature maps for Grad-CAM")
     model = network.explanation_model()
-    fitted = calibration.read(run, calibration.file_digest(run / evaluation_run.MODEL_FILE))
+    evaluation_run.check_weights(model, run / evaluation_run.MODEL_FILE)
+    digest = calibration.file_digest(run / evaluation_run.MODEL_FILE)
+    fitted = calibration.read_own(run, digest)
     temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
     found: list[Explanation] = []
     stored = in_stored_order(cases)
     with pipeline.naming_bad_files(stored, config):
         for batch in pipeline.evaluation_dataset(stored, config):
             found += _explain_batch(model, batch, task, class_number, temperature, name or run.resolve().name)
-    by_number = {explanation.case_num: explanation for explanation in found}
+    by_number = {one.case_num: dataclasses.replace(one, model_sha256=digest) for one in found}
     return [by_number[number] for number in cases["case_num"]]
 
 

@@ -9,13 +9,15 @@ import h5py
 import keras
 
 from amfam_tf.errors import WeightsError
+from amfam_tf.finite import describe_broken
 
 
 def load_weight_file(backbone: keras.Model, path: Path) -> None:
     """Loads a `.weights.h5` file into the backbone, all of it or nothing.
 
     Raises:
-        WeightsError: no such file, not such a file, or the first layer whose weights differ, by name.
+        WeightsError: no such file, not such a file, or the first layer whose weights differ, by name, or weights
+            that are no finite numbers.
     """
     check_weight_file(path)
     try:
@@ -29,6 +31,9 @@ def load_weight_file(backbone: keras.Model, path: Path) -> None:
         # Keras warns of containers without weights that its own older files lack; shapes were compared above.
         warnings.filterwarnings("ignore", message="Skipping nested container", category=UserWarning)
         backbone.load_weights(path)
+    broken = describe_broken({weight.path: keras.ops.convert_to_numpy(weight) for weight in backbone.weights})
+    if broken is not None:
+        raise WeightsError(f"weight file {path} cannot be used: {broken}")
 
 
 def check_weight_file(path: Path) -> None:

@@ -53,10 +53,19 @@ def run(work: Work) -> Outcome:
     details = {"seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
     report_json.write(work.out / ANSWERS_FILE, details | {"answers": answers})
     if wrong:
-        reason = f"{wrong[0]['of']}: {wrong[0]['output']} differs by up to {wrong[0]['largest']:.3g}"
+        reason = _describe_wrong(wrong)
         return Outcome(f"served answers are not the stored ones: {reason}", accepted=False, details=details)
     asked = f"samples of every signature and {work.config.infra.canaries} canaries"
     return Outcome(f"served: {asked} answered as stored", details=details)
+
+
+def _describe_wrong(wrong: list[dict[str, Any]]) -> str:
+    """Returns what is wrong first; answers that are no finite numbers come before those that differ."""
+    broken = [row for row in wrong if np.isnan(row["largest"])]
+    if broken:
+        outputs = ", ".join(dict.fromkeys(row["output"] for row in broken))
+        return f"{broken[0]['of']}: the answers of {outputs} are no finite numbers"
+    return f"{wrong[0]['of']}: {wrong[0]['output']} differs by up to {wrong[0]['largest']:.3g}"
 
 
 def _export(run_folder: Path, base: Path, config: ReleaseConfig) -> None:
@@ -131,10 +140,15 @@ def _compare(
 ) -> Iterator[dict[str, Any]]:
     from amfam_tf.serving import verify
 
+    def _difference(answer: np.ndarray, values: np.ndarray) -> float:
+        """Returns NaN for an answer that is no finite number, whatever is stored."""
+        broken = not np.isfinite(np.asarray(answer, np.float64)).all()
+        return float("nan") if broken else verify.largest_difference(answer, values)
+
     for name, values in stored.items():
         yield {
             "of": of,
             "output": name,
-            "largest": verify.largest_difference(found[name], values) if name in found else float("inf"),
+            "largest": _difference(found[name], values) if name in found else float("inf"),
             "tolerance": verify.tolerance(name, work.config.infra.precision),
         }

@@ -40,6 +40,11 @@ def predict_served(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
             raise ExportError(f"{folder} has no {task.name} of {len(task.classes)} classes: it is no lesion model")
         # float32 rows sum to 1 within its rounding only.
         values = np.concatenate(found).astype(np.float64)
+        broken = int((~np.isfinite(values).all(axis=1)).sum())
+        if broken:
+            raise ExportError(
+                f"{folder}: the answers of {task.name} for {broken} of {len(values)} cases are not finite"
+            )
         probabilities[task.name] = values / values.sum(axis=1, keepdims=True)
     labels = {task.name: cases[task.name].to_numpy() for task in TASKS}
     return predictions.to_frame(cases["case_num"].to_numpy(), labels, probabilities)

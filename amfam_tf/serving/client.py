@@ -18,6 +18,7 @@ import numpy as np
 
 from amfam_tf import regular_files
 from amfam_tf.errors import DataError, QueryError, UserError
+from amfam_tf.finite import broken_tasks
 from amfam_tf.serving.transport import (
     TOO_MUCH,
     Connection,
@@ -275,6 +276,13 @@ class Client:
                     f"model {self.connection.model} at {self.connection.server} is no lesion model: its answer has no "
                     f"{name} of shape {shape}"
                 )
+        broken = broken_tasks(outputs)
+        if broken:
+            told = ", ".join(f"{name} for {pairs} of {count} pairs" for name, pairs in broken.items())
+            raise QueryError(
+                f"the answers of model {self.connection.model} at {self.connection.server} are no finite "
+                f"numbers: {told}; the served version has diverged: serve another one"
+            )
         return [
             Answer(
                 {task.name: tuple(float(value) for value in outputs[task.name][row]) for task in TASKS},

@@ -137,4 +137,6 @@ def _describe_training(source: Source) -> dict[str, Any]:
         "epochs": state.epochs,
         "best_epoch": state.best_epoch,
         "best_validation_accuracy": state.best_accuracy,
+        "model_sha256": source.model_sha256,
+        "notes": list(source.notes),
     }

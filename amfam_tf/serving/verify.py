@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError
 
 from amfam_tf.data.images import reason
 from amfam_tf.errors import ExportError
+from amfam_tf.finite import ADVICE, broken_tasks, describe_broken
 from amfam_tf.plain_path import plain_path
 from amfam_tf.serving import metadata, publish, samples, signatures, version_files
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import TASKS, task_names
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest difference of a probability on another machine, by precision."""
@@ -48,12 +49,29 @@ def verify(folder: Path) -> dict[str, Any]:
     try:
         with plain_path(folder) as plain:
             model = tf.saved_model.load(str(plain))
+        check_weights(folder)
         _check_signatures(folder, content)
         _check_answers(folder, content["precision"], model.signatures)
     except (tf.errors.OpError, OSError, ValueError, DecodeError) as error:
         text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
         raise ExportError(f"{folder} is damaged: {text[:300]}") from error
     return content
+
+
+def check_weights(folder: Path) -> None:
+    """Checks that the variables of a version are finite numbers: not every NaN among them reaches a sample's answer.
+
+    Raises:
+        ExportError: names the first variable that holds others.
+        tf.errors.OpError: the variables cannot be read.
+    """
+    with plain_path(folder) as plain:
+        stored = tf.train.load_checkpoint(str(plain / "variables" / "variables"))
+        kinds = stored.get_variable_to_dtype_map()
+        names = sorted(name for name, kind in kinds.items() if kind.is_floating)
+        broken = describe_broken({name.replace(".S", "/"): stored.get_tensor(name) for name in names})
+    if broken is not None:
+        raise ExportError(f"{folder} cannot be used: {broken}, on which answers depend; {ADVICE}, and export again")
 
 
 def _check_signatures(folder: Path, content: Mapping[str, Any]) -> None:
@@ -75,6 +93,10 @@ def _check_answers(folder: Path, precision: str, functions: Mapping[str, Any]) -
         signature = request.model_spec.signature_name
         inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
         answers = functions[signature](**inputs)
+        broken = broken_tasks({key: answers[key].numpy() for key in task_names() if key in answers})
+        if broken:
+            told = ", ".join(f"{name} for {count} cases" for name, count in broken.items())
+            raise ExportError(f"{folder}: the answers of {signature} are no finite numbers: {told}; {ADVICE}")
         for key, value in response.outputs.items():
             difference = largest_difference(answers[key].numpy(), tf.make_ndarray(value))
             if not difference <= tolerance(key, precision):

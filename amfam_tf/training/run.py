@@ -24,6 +24,7 @@ from amfam_tf import environment, models
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
+from amfam_tf.digests import file_digest
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
@@ -335,10 +336,12 @@ def _callbacks(
 def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResult:
     """Writes model.keras with the best weights, if an epoch is complete."""
     if session.distribution.chief:
+        digest = None
         if state.best_weights is not None:
             network.load_weights(session.folder.checkpoints / state.best_weights)
             write_file(session.folder.model_file, network.save)
-        session.folder.write_state(dataclasses.replace(state, finished=state.diverged is None))
+            digest = file_digest(session.folder.model_file)
+        session.folder.write_state(dataclasses.replace(state, finished=state.diverged is None, model_sha256=digest))
     return FitResult(state.epochs, state.best_epoch, state.best_accuracy)
 
 

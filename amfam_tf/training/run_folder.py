@@ -32,6 +32,7 @@ class RunState:
         stopped: early stopping ended training.
         diverged: what ended training for good, in words; `model.keras` then has the best weights before, if there are.
         finished: `model.keras` is written.
+        model_sha256: its digest.
         history: one mapping per epoch; "stage" is in it if the method trains in several.
         seconds: wall time of each epoch.
     """
@@ -45,6 +46,7 @@ class RunState:
     stopped: bool = False
     diverged: str | None = None
     finished: bool = False
+    model_sha256: str | None = None
     history: list[dict[str, float | str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 

@@ -1,6 +1,9 @@
 """Evaluation of a run folder: the stable files, their notes, and what is refused."""
 
+import hashlib
+import html
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 from releases import TinyRelease
 from small_runs import write_run
 
+from amfam_tf.cli import main as command_line
+from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, predictions, run
@@ -81,11 +86,106 @@ def test_accuracy_of_the_file_is_that_of_the_predictions(evaluation):
         assert content["tasks"][task.name]["accuracy"] == pytest.approx(expected)
 
 
-def test_same_data_give_no_note_and_other_data_do(evaluation, finished, tmp_path):
+def test_results_carry_the_digests_of_weights_data_and_predictions(evaluation, finished, release):
+    content = json.loads((evaluation.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert content["model_sha256"] == hashlib.sha256((finished / "model.keras").read_bytes()).hexdigest()
+    assert content["data_fingerprint"] == data_fingerprint(read_release(release))
+    predicted = (evaluation.folder / "predictions.csv").read_bytes()
+    assert content["predictions_sha256"] == hashlib.sha256(predicted).hexdigest()
+    assert content["trained_on_these_data"] is True
+    fitted = json.loads((finished / "calibration.json").read_text(encoding="utf-8"))
+    assert fitted["model_sha256"] == content["model_sha256"]
+    assert fitted["data_fingerprint"] == content["data_fingerprint"]
+
+
+def test_same_data_give_no_note(evaluation):
     assert not [note for note in evaluation.notes if "trained on" in note]
-    other = read_release(TinyRelease(cases=16).write(tmp_path / "other"))
-    assert "not the data that the run was trained on" in run.fingerprint_notes(finished, other)[0]
-    assert "does not say which data" in run.fingerprint_notes(tmp_path, other)[0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "flag", "note"),
+    [
+        (
+            '{"data_fingerprint": "0"}',
+            False,
+            "these are not the data that the run was trained on: a case of this split",
+        ),
+        ("{}", None, "environment.json does not say which data the run was trained on"),
+    ],
+)
+def test_other_data_are_said_on_the_terminal_in_the_report_and_in_the_metrics(
+    finished, release, tmp_path, capsys, environment, flag, note
+):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    (copy / "environment.json").write_text(environment, encoding="utf-8")
+    assert command_line.main(["evaluate", str(copy), "--data", str(release), "--split", "validate"]) == 0
+    assert f"\nnote: {note}" in capsys.readouterr().out
+    folder = copy / "evaluation" / "validate"
+    content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert content["trained_on_these_data"] is flag
+    assert [line for line in content["notes"] if line.startswith(note)]
+    assert note in html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def replace_model(folder, by):
+    """Puts another model into a run, with a time stamp before that of the results."""
+    shutil.copy(by / "model.keras", folder / "model.keras")
+    os.utime(folder / "model.keras", (1, 1))
+
+
+def test_predictions_of_a_former_model_are_made_again(evaluation, finished, release, tmp_path):
+    former = shutil.copytree(finished, tmp_path / "former")
+    run.evaluate_run(former, release, "test")
+    changed = write_run(tmp_path / "changed", release, seed=1)
+    run.evaluate_run(changed, release, "test")
+    # Nothing is left to do for a run whose results hold.
+    before = (changed / "evaluation/test/predictions.csv").stat().st_mtime_ns
+    expected = run.compare_with(evaluation, changed, release)
+    assert (changed / "evaluation/test/predictions.csv").stat().st_mtime_ns == before
+    replace_model(former, changed)
+    found = run.compare_with(evaluation, former, release)
+    assert found | {"second": "changed"} == expected
+    content = json.loads((former / "evaluation/test/metrics.json").read_text(encoding="utf-8"))
+    assert content["model_sha256"] == calibration.file_digest(changed / "model.keras")
+    assert calibration.read(former).model_sha256 == content["model_sha256"]
+
+
+@pytest.mark.parametrize("missing", ["model_sha256", "data_fingerprint", "predictions_sha256", None])
+def test_predictions_that_do_not_say_what_they_are_of_are_made_again(evaluation, finished, release, tmp_path, missing):
+    other = shutil.copytree(finished, tmp_path / "other")
+    run.evaluate_run(other, release, "test")
+    path = other / "evaluation/test/metrics.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if missing is None:
+        path.unlink()
+    else:
+        path.write_text(json.dumps({key: value for key, value in content.items() if key != missing}))
+    run.compare_with(evaluation, other, release)
+    assert json.loads(path.read_text(encoding="utf-8")) == content
+
+
+def test_weights_that_fit_has_not_written_are_said(finished, release, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    (copy / "checkpoints").mkdir(exist_ok=True)
+    state = {"model_sha256": "0" * 64, "diverged": "the loss is no longer a finite number in epoch 2, step 1"}
+    (copy / "checkpoints/state.json").write_text(json.dumps(state), encoding="utf-8")
+    notes = run.evaluate_run(copy, release).notes
+    assert "model.keras is not the file that this run's fit wrote: history and curves are of other weights" in notes
+    assert f"the training ended early ({state['diverged']}): these are its best weights before" in notes
+
+
+def test_weights_that_are_no_numbers_are_refused_by_task(finished, release, tmp_path, capsys):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    network = run.load_network(copy)
+    network.get_layer("VS").bias.assign(np.array([0, np.nan, np.inf]))
+    network.save(copy / "model.keras")
+    assert command_line.main(["evaluate", str(copy), "--data", str(release)]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line == (
+        f"error: {copy / 'model.keras'} cannot be used: 2 of 3 values of VS/bias are no finite numbers, on which the "
+        "answers of VS depend; the training has diverged: fit again with a lower optimizer.learning_rate or with "
+        "optimizer.clip_norm"
+    )
 
 
 def test_intervals_hold_their_values_and_say_their_method(evaluation):

@@ -46,6 +46,8 @@ def test_one_panel_per_case_of_the_split(finished, drawn, tmp_path, capsys):
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert picture.width > 900
+            digest = calibration.file_digest(finished / evaluation_run.MODEL_FILE)
+            assert picture.text == {f"model_sha256 of {finished.name}": digest}
 
 
 def test_chosen_case_task_class_and_second_run(finished, other, drawn, cases):

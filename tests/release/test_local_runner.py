@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import stand_ins
 
@@ -123,8 +124,29 @@ def test_an_answer_that_differs_is_refused(release_quickly, monkeypatch):
     from amfam_tf.release import infra_validator
 
     wrong = {"of": "case 7", "output": "BWV", "largest": 0.25, "tolerance": 1e-4}
-    monkeypatch.setattr(infra_validator, "_ask", lambda *_: [wrong, wrong | {"largest": float("nan")}])
+    monkeypatch.setattr(infra_validator, "_ask", lambda *_: [wrong])
     with pytest.raises(RefusedError, match="served answers are not the stored ones: case 7: BWV differs by up to 0.25"):
+        release_quickly()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_are_refused_by_task(release_quickly, monkeypatch, value):
+    from amfam_tf.release import infra_validator
+
+    class Configured:
+        class config:
+            class infra:
+                precision = "float32"
+
+    stored = {"BWV": np.array([[0.25, 0.75]]), "DIAG": np.array([[0.5, 0.5]])}
+    # Even where the stored answer is as broken: a difference of NaN from NaN is no agreement.
+    found = {"BWV": np.array([[0.5, 0.5]]), "DIAG": np.array([[0.5, value]])}
+    rows = [
+        *infra_validator._compare("case 7", found, stored, Configured),
+        *infra_validator._compare("case 8", found, found, Configured),
+    ]
+    monkeypatch.setattr(infra_validator, "_ask", lambda *_: rows)
+    with pytest.raises(RefusedError, match="case 7: the answers of DIAG are no finite numbers"):
         release_quickly()
 
 

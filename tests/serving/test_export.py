@@ -1,7 +1,9 @@
 """Exporting a run: what lands where, what is refused, what a killed export leaves, what --verify finds."""
 
+import dataclasses
 import fcntl
 import json
+import os
 import re
 import shutil
 import signal
@@ -9,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,14 +20,17 @@ from small import IMAGE_SIZE
 from tensorflow_serving.apis import prediction_log_pb2
 
 from amfam_tf.cli import main as command_line
+from amfam_tf.digests import file_digest
 from amfam_tf.errors import ExportError, RunError
-from amfam_tf.serving import samples, signatures
+from amfam_tf.serving import samples, signatures, source
+from amfam_tf.serving import verify as verification
 from amfam_tf.serving.export import check_variables, export_run
 from amfam_tf.serving.publish import LOCK, publishing, versions
 from amfam_tf.serving.source import read_source
 from amfam_tf.serving.verify import verify
 from amfam_tf.serving.version_files import file_digests
 from amfam_tf.tasks import TASKS
+from amfam_tf.training.run_folder import RunFolder
 
 DATA = "variables/variables.data-00000-of-00001"
 FILES = {
@@ -76,7 +82,7 @@ def test_variables_of_other_parts_are_found_out(version, tmp_path):
         check_variables(tmp_path / "1", version.network)
 
 
-def test_metadata_says_what_the_model_is(metadata):
+def test_metadata_says_what_the_model_is(metadata, version):
     assert (metadata["name"], metadata["version"], metadata["precision"]) == ("lesions", 1, "float32")
     listed = [(task["name"], [one["name"] for one in task["classes"]]) for task in metadata["tasks"]]
     assert listed == [(task.name, list(task.classes)) for task in TASKS]
@@ -95,6 +101,8 @@ def test_metadata_says_what_the_model_is(metadata):
         "epochs": 1,
         "best_epoch": 0,
         "best_validation_accuracy": 0.5,
+        "model_sha256": file_digest(version.run / "model.keras"),
+        "notes": ["evaluation/test/metrics.json does not say which weights it was measured with: perhaps with others"],
     }
     assert "Not a medical device" in metadata["intended_use"]
     assert metadata["limits"]
@@ -212,12 +220,120 @@ def test_unfinished_run_needs_the_option_and_gives_its_best_weights(tmp_path, ve
     assert sizes[0] < 0.55 * sizes[1]
 
 
-def test_calibration_of_another_model_is_left_out(tmp_path):
+def test_temperatures_of_other_weights_are_refused(tmp_path):
     write_run(tmp_path, temperatures=CALIBRATED)
     assert read_source(tmp_path).temperatures == CALIBRATED
     content = json.loads((tmp_path / "calibration.json").read_text())
     (tmp_path / "calibration.json").write_text(json.dumps(content | {"model_sha256": "0" * 64}))
+    with pytest.raises(RunError) as caught:
+        read_source(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'calibration.json'} belongs to other weights than those in {tmp_path}: "
+        f"amfam-tf evaluate {tmp_path} --data DATA fits it anew; or remove it, to go without temperatures"
+    )
+    (tmp_path / "calibration.json").unlink()
     assert set(read_source(tmp_path).temperatures.values()) == {1.0}
+
+
+def write_metrics(run: Path, **content: str) -> Path:
+    path = run / "evaluation" / "validate" / "metrics.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"split": "validate", **content}))
+    return path
+
+
+def test_metrics_of_other_weights_are_refused_even_if_the_file_of_the_weights_is_older(tmp_path):
+    run = tmp_path / "run"
+    write_run(run)
+    path = write_metrics(run, model_sha256=file_digest(run / "model.keras"))
+    source = read_source(run)
+    assert source.metrics["validate"] == json.loads(path.read_text())
+    assert source.model_sha256 == file_digest(run / "model.keras")
+    shutil.copy(run / "model.keras", tmp_path / "first.keras")
+    network = keras.saving.load_model(run / "model.keras", compile=False)
+    network.set_weights([weight + 0.5 for weight in network.get_weights()])
+    network.save(run / "model.keras")
+    os.utime(run / "model.keras", (0, 0))
+    with pytest.raises(RunError) as caught:
+        export_run(run, tmp_path / "models")
+    assert str(caught.value) == (
+        f"{path} was measured with other weights than those to export: run amfam-tf evaluate {run} --data DATA "
+        f"--split validate again, or remove {path.parent}"
+    )
+    assert not (tmp_path / "models").exists()
+    shutil.copy(tmp_path / "first.keras", run / "model.keras")
+    assert set(read_source(run).metrics) >= {"validate"}
+
+
+def test_metrics_that_do_not_say_their_weights_are_exported_with_a_note(tmp_path):
+    write_run(tmp_path)
+    write_metrics(tmp_path)
+    notes = read_source(tmp_path).notes
+    place = "evaluation/validate/metrics.json"
+    assert f"{place} does not say which weights it was measured with: perhaps with others" in notes
+
+
+def test_weights_that_fit_has_not_written_are_said(tmp_path):
+    write_run(tmp_path)
+    folder = RunFolder(tmp_path)
+    folder.write_state(dataclasses.replace(folder.read_state(), model_sha256="0" * 64))
+    said = "model.keras is not the file that this run's fit wrote: history and curves are of other weights"
+    assert said in read_source(tmp_path).notes
+    folder.write_state(dataclasses.replace(folder.read_state(), model_sha256=file_digest(folder.model_file)))
+    assert said not in read_source(tmp_path).notes
+
+
+def break_weight(run: Path, name: str, value: float) -> None:
+    """Makes one number of the weights NaN or infinite."""
+    network = keras.saving.load_model(run / "model.keras", compile=False)
+    (variable,) = [weight for weight in network.weights if weight.path.endswith(name)]
+    values = np.array(variable)
+    values.flat[-1] = value
+    variable.assign(values)
+    network.save(run / "model.keras")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_by_task(tmp_path, value):
+    write_run(tmp_path / "run")
+    break_weight(tmp_path / "run", "PN_logits/bias", value)
+    with pytest.raises(RunError) as caught:
+        export_run(tmp_path / "run", tmp_path / "models")
+    assert str(caught.value) == (
+        f"{tmp_path / 'run' / 'model.keras'} cannot be used: 1 of 3 values of PN_logits/bias are no finite numbers, on "
+        "which the answers of PN depend; the training has diverged: fit again with a lower optimizer.learning_rate or "
+        "with optimizer.clip_norm"
+    )
+    assert not (tmp_path / "models").exists()
+
+
+def test_verify_finds_weights_and_answers_that_are_no_numbers(tmp_path, monkeypatch):
+    """What an older version of this package, or another tool, has exported."""
+    write_run(tmp_path / "run")
+    break_weight(tmp_path / "run", "PN_logits/bias", np.nan)
+    monkeypatch.setattr(source, "check_weights", lambda *_: None)
+    with pytest.raises(ExportError) as caught:
+        export_run(tmp_path / "run", tmp_path / "models")
+    assert re.search(
+        r"cannot be used: 1 of 3 values of weights/PN_logits\S* are no finite numbers, on which answers depend; "
+        r"the training has diverged: fit again .*, and export again$",
+        str(caught.value),
+    )
+    monkeypatch.setattr(verification, "check_weights", lambda _: None)
+    with pytest.raises(ExportError, match=r"the answers of \w+ are no finite numbers: PN for [12] cases; the training"):
+        export_run(tmp_path / "run", tmp_path / "models")
+    assert versions(tmp_path / "models") == []
+
+
+def test_one_weight_of_the_backbone_decides_all_tasks_though_relu_may_drop_it(tmp_path):
+    write_run(tmp_path / "run")
+    network = keras.saving.load_model(tmp_path / "run" / "model.keras", compile=False)
+    first = next(weight.path for weight in network.inference_model().weights)
+    break_weight(tmp_path / "run", first, np.nan)
+    with pytest.raises(
+        RunError, match=rf"of {first} are no finite numbers, on which the answers of DIAG, PN, BWV, VS, "
+    ):
+        read_source(tmp_path / "run")
 
 
 def test_verify_accepts_what_was_exported(version, capsys):

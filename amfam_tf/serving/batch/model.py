@@ -16,7 +16,7 @@ from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError
 from amfam_tf.plain_path import plain_path
 from amfam_tf.serving import signatures, version_files
-from amfam_tf.serving.verify import find_version
+from amfam_tf.serving.verify import check_weights, find_version
 
 REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
 
@@ -69,11 +69,12 @@ class LoadedVersion:
         path: its folder.
 
     Raises:
-        ExportError: it cannot be loaded.
+        ExportError: it cannot be loaded, or holds weights that are no finite numbers.
     """
 
     def __init__(self, path: str) -> None:
         try:
+            check_weights(Path(path))
             # The functions hold the variables only weakly: the model must stay.
             with plain_path(Path(path)) as plain:
                 self._model = tf.saved_model.load(str(plain))

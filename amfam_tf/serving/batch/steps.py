@@ -25,7 +25,7 @@ from amfam_tf.serving.batch.pair import Answer, End, Pair
 from amfam_tf.serving.batch.plan import ShardTask
 from amfam_tf.tasks import MODALITIES, TASKS
 
-NOT_FINITE = "the model's answer is not finite"
+NOT_FINITE = "the model's answer is no finite number: {}"
 
 
 class ReadPairs(beam.DoFn):
@@ -97,8 +97,9 @@ def _answer(pair: Pair, outputs: Mapping[str, np.ndarray], row: int | None) -> A
     names = (*(task.name for task in TASKS), shard_file.MELANOMA_PROBABILITY, shard_file.SEVEN_POINT_SCORE)
     values = None if row is None else {name: outputs[name][row] for name in names}
     error = pair.error
-    if values is not None and not all(np.isfinite(values[task.name]).all() for task in TASKS):
-        values, error = None, NOT_FINITE
+    broken = [] if values is None else [task.name for task in TASKS if not np.isfinite(values[task.name]).all()]
+    if broken:
+        values, error = None, NOT_FINITE.format(", ".join(broken))
     return Answer(pair.shard, pair.position, pair.case_num, values, error)
 
 

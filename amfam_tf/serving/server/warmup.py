@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from amfam_tf.serving.server.status import invalid_argument
+from amfam_tf.serving.server.status import failed_precondition, invalid_argument
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000
@@ -19,10 +20,12 @@ _log = logging.getLogger(__name__)
 def warm_up(folder: Path, predict: Callable[[predict_pb2.PredictRequest], object]) -> int:
     """Runs the Predict requests of a version's warm-up file and returns how many there were.
 
-    Records of methods that this server does not have are left out, with a line in the log.
+    Records of methods that this server does not have are left out, with a line in the log. A version whose own samples
+    get NaN or infinity fails; upstream does not look at the answers.
 
     Raises:
-        ServingError: more than 1000 records, a record that is no PredictionLog, or a request that fails.
+        ServingError: more than 1000 records, a record that is no PredictionLog, a request that fails, or an answer that
+            is no finite number.
         tf.errors.OpError: the file is no TFRecord.
     """
     path = folder / WARMUP_FILE
@@ -42,9 +45,23 @@ def warm_up(folder: Path, predict: Callable[[predict_pb2.PredictRequest], object
             continue
         if kind != "predict_log":
             raise invalid_argument(f"Unsupported log_type for warmup: {kind} at {path} record {number}")
-        predict(log.predict_log.request)
+        _check_answer(predict(log.predict_log.request), path, number)
         count += 1
     return count
+
+
+def _check_answer(response: object, path: Path, number: int) -> None:
+    """Refuses outputs, the tasks of a lesion model among them, that hold other than finite numbers."""
+    broken = []
+    for name, tensor in sorted(getattr(response, "outputs", {}).items()):
+        values = tf.make_ndarray(tensor)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            broken.append(f"{name} ({int(values.size - np.isfinite(values).sum())} of {values.size} values)")
+    if broken:
+        raise failed_precondition(
+            f"The answers to warmup record {number} of {path} are not finite: {', '.join(broken)}; "
+            "the model has diverged: export another run"
+        )
 
 
 def _read_records(path: Path) -> list[bytes]:

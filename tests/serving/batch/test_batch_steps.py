@@ -90,7 +90,7 @@ def test_the_model_is_asked_about_good_pairs_only_and_each_gets_its_own_answer()
     assert [(answer.position, answer.error) for answer in found] == [
         (0, None),
         (1, "no picture"),
-        (2, NOT_FINITE),
+        (2, NOT_FINITE.format("DIAG")),
         (3, None),
     ]
     assert [None if answer.outputs is None else float(answer.outputs["DIAG"][0]) for answer in found] == [

@@ -36,6 +36,17 @@ def test_a_failing_record_fails_the_load(base_path: Path) -> None:
         assert client.predict(x=floats(1)).outputs["y"].float_val[0] == 4.0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_answers_that_are_no_numbers_fail_the_load(base_path: Path, value: float) -> None:
+    records = [predict_log(predict_request(x=floats(1))), predict_log(predict_request(x=floats(1, value)))]
+    write_warmup(base_path / "1", records)
+    told = start_error(base_path)
+    assert "FAILED_PRECONDITION: The answers to warmup record 2 of " in told
+    assert "are not finite: y (1 of 2 values); the model has diverged: export another run" in told
+    with serving(base_path, enable_model_warmup=False) as client:
+        assert client.predict(x=floats(1)).outputs["y"].float_val[0] == 4.0
+
+
 def test_at_most_1000_records(base_path: Path) -> None:
     write_warmup(base_path / "1", [predict_log(predict_request(x=floats(1)))] * 1001)
     assert "Number of warmup records exceeds the maximum (1000)" in start_error(base_path)
