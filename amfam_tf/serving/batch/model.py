@@ -74,12 +74,12 @@ class LoadedVersion:
 
     def __init__(self, path: str) -> None:
         try:
-            check_weights(Path(path))
             # The functions hold the variables only weakly: the model must stay.
             with plain_path(Path(path)) as plain:
                 self._model = tf.saved_model.load(str(plain))
             self._signatures = self._model.signatures
             self._prepare = self._model.batching[signatures.SERVING_DEFAULT].before
+            check_weights(Path(path))
         except (tf.errors.OpError, OSError, ValueError, AttributeError, KeyError) as error:
             text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
             raise ExportError(f"{path} cannot be loaded: {text[:300]}") from error
