@@ -300,7 +300,7 @@ def test_weights_that_are_no_numbers_are_refused_by_task(tmp_path, value):
     with pytest.raises(RunError) as caught:
         export_run(tmp_path / "run", tmp_path / "models")
     assert str(caught.value) == (
-        f"{tmp_path / 'run' / 'model.keras'} cannot be used: 1 of 3 values of PN_logits/bias are no finite numbers, on "
+        f"{tmp_path / 'run' / 'model.keras'} cannot be used: 1 of 3 values of classifier_PN_logits/bias are no finite numbers, on "
         "which the answers of PN depend; the training has diverged: fit again with a lower optimizer.learning_rate or "
         "with optimizer.clip_norm"
     )
@@ -315,7 +315,7 @@ def test_verify_finds_weights_and_answers_that_are_no_numbers(tmp_path, monkeypa
     with pytest.raises(ExportError) as caught:
         export_run(tmp_path / "run", tmp_path / "models")
     assert re.search(
-        r"cannot be used: 1 of 3 values of weights/PN_logits\S* are no finite numbers, on which answers depend; "
+        r"cannot be used: 1 of 3 values of \S*PN_logits\S* are no finite numbers, on which answers depend; "
         r"the training has diverged: fit again .*, and export again$",
         str(caught.value),
     )
