@@ -300,9 +300,9 @@ def test_weights_that_are_no_numbers_are_refused_by_task(tmp_path, value):
     with pytest.raises(RunError) as caught:
         export_run(tmp_path / "run", tmp_path / "models")
     assert str(caught.value) == (
-        f"{tmp_path / 'run' / 'model.keras'} cannot be used: 1 of 3 values of classifier_PN_logits/bias are no "
-        "finite numbers, on which the answers of PN depend; the training has diverged: fit again with a lower optimizer.learning_rate or "
-        "with optimizer.clip_norm"
+        f"{tmp_path / 'run' / 'model.keras'} cannot be used: 1 of 3 values of classifier_PN_logits/bias are no finite "
+        "numbers, on which the answers of PN depend; the training has diverged: fit again with a lower "
+        "optimizer.learning_rate or with optimizer.clip_norm"
     )
     assert not (tmp_path / "models").exists()
 
