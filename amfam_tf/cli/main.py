@@ -1,6 +1,6 @@
 """The `amfam-tf` command: a table of verbs, each imported only when it is called, and one way to end in an error.
 
-Exit status: 0 success, 1 an error (one line on stderr), 2 wrong usage, 130 interrupted.
+Exit status: 0 success, 1 an error (one line on stderr), 2 wrong usage, 130 interrupted, 143 ended by SIGTERM.
 """
 
 import importlib
@@ -14,6 +14,7 @@ import click
 from amfam_tf import __version__, storage
 from amfam_tf.cli.output import accept_all_letters, echo
 from amfam_tf.cli.quiet import quiet_tensorflow
+from amfam_tf.cli.signals import Interruption, interruptible
 from amfam_tf.errors import UserError
 from amfam_tf.fast_kernels import prefer_fast_kernels
 from amfam_tf.text import visible
@@ -77,7 +78,8 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """verb -> (module, one-line help). The module holds a click command of the module's own last name."""
 
-INTERRUPTED = 130
+RESUMABLE = ("demo", "fit", "compare", "sweep", "release", "batch-predict")
+"""Verbs of which the same command goes on where it was interrupted."""
 LONGEST_MESSAGE = 400
 
 
@@ -91,12 +93,19 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Returns the command of a verb, or None if there is no such verb."""
-        del ctx
         if cmd_name not in VERBS:
             return None
+        ctx.ensure_object(dict)["verb"] = cmd_name
         module = VERBS[cmd_name][0]
         command = getattr(importlib.import_module(module), module.rpartition(".")[2])
         return _with_debug(command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a verb; an interruption becomes click's own, without its empty line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the verbs and their one-line help from the table, importing none of them."""
@@ -152,8 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     prepare_environment()
     accept_all_letters()
-    state: dict[str, Any] = {"debug": False}
-    words = None if arguments is None else list(arguments)
+    with interruptible() as interruption:
+        return _run(None if arguments is None else list(arguments), interruption)
+
+
+def _run(words: list[str] | None, interruption: Interruption) -> int:
+    state: dict[str, Any] = {"debug": False, "verb": None}
     try:
         status = amfam_tf.main(words, prog_name="amfam-tf", standalone_mode=False, obj=state)
     except click.ClickException as error:
@@ -161,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        return _fail("interrupted", INTERRUPTED)
+        goes_on = ": the same command goes on from there" if state["verb"] in RESUMABLE else ""
+        return _fail(interruption.describe() + goes_on, interruption.status)
     except UserError as error:
         if state["debug"]:
             raise

@@ -189,7 +189,9 @@ def test_second_process_in_one_run_folder_is_refused(data, tmp_path):
             assert first.poll() is None, first.stdout.read()
             time.sleep(0.05)
         second = amfam_tf(*fit_words(data, tmp_path / "run"))
-        first.kill()
+        first.terminate()
+        assert first.stdout.read().splitlines()[-1] == "interrupted by SIGTERM: the same command goes on from there"
+    assert first.returncode == 143
     assert second.returncode == 1
     assert (
         second.stderr == f"error: run folder {tmp_path / 'run'} is in use by another process: wait for it or stop it\n"
