@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import grpc
 
+from amfam_tf.serving.server.malloc_trim import trim_soon
 from amfam_tf.serving.server.status import ServingError
+
+WORTH_TRIMMING_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class BodyBudget:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.taken = 0
+        self._freed = 0
 
     def check(self, count: int) -> None:
         """Raises ServingError, RESOURCE_EXHAUSTED, if there is no room for so many bytes more."""
@@ -55,5 +59,9 @@ class BodyBudget:
         self.taken += count
 
     def give_back(self, count: int) -> None:
-        """Counts bytes that are not needed any more."""
+        """Counts bytes that are not needed any more; now and then the system gets them back."""
         self.taken -= count
+        self._freed += count
+        if self._freed >= WORTH_TRIMMING_BYTES:
+            self._freed = 0
+            trim_soon()

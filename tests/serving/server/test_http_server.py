@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from server_tools import LOCALHOST
 
+from amfam_tf.serving.server import rest_limits
 from amfam_tf.serving.server.http_server import BUDGET_OF_LONGEST_BODIES, RestServer
 from amfam_tf.serving.server.rest import Reply
 from amfam_tf.serving.server.rest_limits import RestLimits
@@ -436,6 +437,16 @@ def test_bodies_take_their_budget_and_no_more(rest: Rest) -> None:
         await_held(rest, BUDGET - BUDGET_OF_LONGEST_BODIES - 2 * (LONGEST - 1))
     await_held(rest, 0)
     rest.calls.await_open(0)
+
+
+def test_the_system_gets_the_memory_of_many_bodies_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    trims = []
+    monkeypatch.setattr(rest_limits, "trim_soon", lambda: trims.append(1))
+    budget = rest_limits.BodyBudget(2 * rest_limits.WORTH_TRIMMING_BYTES)
+    for count, expected in ((rest_limits.WORTH_TRIMMING_BYTES - 1, 0), (1, 1), (1, 1)):
+        budget.take(count)
+        budget.give_back(count)
+        assert len(trims) == expected
 
 
 def await_held(rest: Rest, count: int) -> None:
