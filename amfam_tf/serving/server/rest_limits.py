@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import grpc
 
 from amfam_tf.serving.server.malloc_trim import trim_soon
+from amfam_tf.serving.server.memory import WORTH_TRIMMING_BYTES
 from amfam_tf.serving.server.status import ServingError
-
-WORTH_TRIMMING_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
