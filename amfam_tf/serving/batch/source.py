@@ -135,7 +135,7 @@ def _readable(path: str) -> Iterator[None]:
 
 def _open(path: str) -> BinaryIO:
     if files.is_url(path):
-        return files.filesystems().open(path)
+        return files.open_url(path)
     return regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES)
 
 
