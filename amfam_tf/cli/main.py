@@ -3,7 +3,9 @@
 Exit status: 0 success, 1 an error (one line on stderr), 2 wrong usage, 130 interrupted, 143 ended by SIGTERM.
 """
 
+import functools
 import importlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -81,6 +83,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
 RESUMABLE = ("demo", "fit", "compare", "sweep", "release", "batch-predict")
 """Verbs of which the same command goes on where it was interrupted."""
 LONGEST_MESSAGE = 400
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class LazyGroup(click.Group):
@@ -129,8 +132,20 @@ def _debug_option() -> click.Option:
     )
 
 
+def _convert_local(
+    kind: click.Path, convert: Any, value: Any, param: click.Parameter | None, ctx: click.Context | None
+) -> Any:
+    """Converts a path; a URL, which would become a folder named gs: here, is wrong usage."""
+    if isinstance(value, str) and _URL.match(value):
+        kind.fail(f"{value} is not on this machine, and only ingest and batch-predict read object stores", param, ctx)
+    return convert(value, param, ctx)
+
+
 def _with_debug(command: click.Command) -> click.Command:
-    """Adds --debug to a verb and its subcommands, so that it can stand anywhere on the command line."""
+    """Adds --debug to a verb and its subcommands, so that it can stand anywhere; paths here are no URLs."""
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path) and "convert" not in vars(parameter.type):
+            parameter.type.convert = functools.partial(_convert_local, parameter.type, parameter.type.convert)
     if all(parameter.name != "debug" for parameter in command.params):
         command.params.append(_debug_option())
     for subcommand in getattr(command, "commands", {}).values():

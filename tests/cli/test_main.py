@@ -143,6 +143,22 @@ def test_interrupt_is_one_line_and_status_130(failing_verb, capsys):
     assert capsys.readouterr().err == "interrupted\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "--data", "gs://bucket/data", "--run", "run"],
+        ["export", ".", "--to", "s3://bucket/models"],
+        ["check", "gs://bucket/data"],
+    ],
+)
+def test_a_url_where_a_path_of_this_machine_belongs_is_wrong_usage(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert command_line.main(words) == 2
+        assert "://bucket" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_status_of_a_verb_is_passed_on(failing_verb):
     failing_verb(click.exceptions.Exit(1))
     assert command_line.main(["env"]) == 1
