@@ -1,5 +1,6 @@
 """Budgets, turns and pieces: refused before anything is allocated, cut without changing an answer, given back."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -355,3 +356,33 @@ def test_counted_memory_covers_the_real_peak_and_is_given_back() -> None:
         assert left < 16 * MEBIBYTE, (kind, left)
     peaks = {kind: peak for kind, peak, _, _ in results}
     assert peaks["png16"] > 10 * 2000**2
+
+
+LOADS = """
+import ctypes, gc, sys
+from pathlib import Path
+import numpy as np
+from amfam_tf.serving.server.servable import Servable
+
+FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+Info = type("Info", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in FIELDS]})
+mallinfo = ctypes.CDLL(None).mallinfo2
+mallinfo.restype = Info
+for _ in range(6):
+    servable = Servable(Path(sys.argv[1]))
+    servable.run("serving_default", {"x": np.ones(2, np.float32)}, ["y"])
+    servable.close()
+    del servable
+    gc.collect()
+    info = mallinfo()
+    print(info.uordblks + info.hblkhd, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="bytes in use are read as glibc tells them")
+def test_loading_and_unloading_leaves_nothing_in_use(toys: dict) -> None:
+    command = [sys.executable, "-c", LOADS, toys[1]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=quiet_environment())
+    in_use = [int(line) for line in done.stdout.split()]
+    # One version of the toy that stayed would be megabytes. 2 kB are usual.
+    assert in_use[-1] - in_use[2] < 200_000, in_use
