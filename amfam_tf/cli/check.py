@@ -9,6 +9,8 @@ import click
 from amfam_tf.cli.output import echo_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from amfam_tf.data.check import CheckReport
@@ -38,6 +40,10 @@ def check(data: Path, min_side: int, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _counts(numbers: "Mapping[str, int]") -> str:
+    return ", ".join(f"{name} {count}" for name, count in numbers.items())
+
+
 def _print_report(report: "CheckReport", console: "Console") -> None:
     """Prints counts, pictures, notes and problems, one line for each."""
     from amfam_tf.cli.counts_table import counts_table
@@ -52,6 +58,10 @@ def _print_report(report: "CheckReport", console: "Console") -> None:
         line(f"{modality} pictures with black corners: {share:.1%}")
     sizes = ", ".join(f"{count} of {size}" for size, count in report.sizes.items())
     line(f"sizes in pixels: {sizes or 'no picture'}")
+    if report.modes:
+        line(f"pictures that are not RGB (all are taken): {_counts(report.modes)}")
+    if report.profiles:
+        line(f"pictures with a colour profile: {_counts(report.profiles)}")
     for kind, findings in (("note", report.notes), ("problem", report.problems)):
         line(f"{len(findings)} {kind}{'' if len(findings) == 1 else 's'}", style="bold")
         for finding in findings:

@@ -1,11 +1,11 @@
 """Checks a release before any training: every problem of its tables, paths and pictures, and counts as in Table 1.
 
-Tables and paths are judged by the reader itself (`amfam_tf.data.derm7pt.scan_release`); this file adds what only the
-pictures can tell. Source of the counts' layout: Wang et al. 2022, Table 1.
+Tables and paths are judged by the reader itself (`amfam_tf.data.derm7pt.scan_release`), pictures by training's decoder
+(`amfam_tf.data.picture_file`); this file adds what only all of them together can tell. Source of the counts' layout:
+Wang et al. 2022, Table 1.
 """
 
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +20,11 @@ from PIL import Image
 from amfam_tf import regular_files
 from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
+from amfam_tf.data.stored import RGB
+from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 
 DEFAULT_MIN_SIDE = 64
-FORMATS = ("JPEG", "PNG", "BMP")
-"""What tf.io.decode_image reads as one picture; anything else is unreadable to training."""
 BLACK = 30
 """A corner is black if its mean is below this, of 255."""
 CORNER_SHARE = 32
@@ -44,6 +44,8 @@ class CheckReport:
         notes: what is worth knowing and no fault.
         shared_files: cases whose clinical picture is the dermoscopic file; Derm7pt has nine.
         sizes: pictures of each size, "width x height" in pixels, most frequent first.
+        modes: pictures that are stored in another way than RGB, by that way, most frequent first; all are taken.
+        profiles: pictures with a colour profile, by "name: what becomes of it", most frequent first.
         black_corners: for each modality, the share of its pictures with four black corners, in [0, 1].
     """
 
@@ -55,6 +57,8 @@ class CheckReport:
     notes: Sequence[Problem]
     shared_files: int
     sizes: Mapping[str, int]
+    modes: Mapping[str, int]
+    profiles: Mapping[str, int]
     black_corners: Mapping[str, float]
 
     @property
@@ -74,6 +78,8 @@ class CheckReport:
             "notes": [asdict(note) for note in self.notes],
             "shared_files": self.shared_files,
             "sizes": dict(self.sizes),
+            "modes": dict(self.modes),
+            "profiles": dict(self.profiles),
             "black_corners": dict(self.black_corners),
         }
 
@@ -84,15 +90,21 @@ class Picture:
 
     Attributes:
         digest: SHA-256 of the bytes, "" if there are none to compare.
-        size: (width, height) in pixels, None if the file cannot be opened.
+        size: (width, height) in pixels, upright; None if the file cannot be used.
         black_corners: whether all four corners are black.
+        mode, profile, treatment: see `amfam_tf.data.picture_file.PictureFile`; "" if the file cannot be used.
         faults: (kind, message) of each fault.
+        notes: the same of what is worth knowing and no fault.
     """
 
     digest: str = ""
     size: tuple[int, int] | None = None
     black_corners: bool = False
+    mode: str = ""
+    profile: str = ""
+    treatment: str = ""
     faults: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckReport:
@@ -106,15 +118,17 @@ def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckRe
     frame, findings = scan_release(release)
     images = (release / IMAGES).resolve()
     uses = _uses(frame)
-    with ThreadPoolExecutor(max_workers=worker_count()) as pool:  # Pillow and hashlib release the GIL
+    with ThreadPoolExecutor(max_workers=worker_count()) as pool:  # TensorFlow and hashlib release the GIL
         inspected = pool.map(lambda path: inspect_picture(Path(path), min_side), uses)
         pictures = dict(zip(uses, inspected, strict=True))
     names = {path: _name(Path(path), images) for path in uses}
     for path, picture in pictures.items():
-        findings += [Problem(names[path], uses[path][0], kind, message) for kind, message in picture.faults]
+        findings += [Problem(names[path], uses[path][0], *fault) for fault in picture.faults]
+        findings += [Problem(names[path], uses[path][0], *note, "note") for note in picture.notes]
     findings += _leaking_identities(frame)
     findings += _shared_files(frame, names) + _duplicates(frame, uses, pictures, names)
-    sizes = Counter(f"{picture.size[0]} x {picture.size[1]}" for picture in pictures.values() if picture.size)
+    readable = [picture for picture in pictures.values() if picture.size]
+    sizes = Counter(f"{picture.size[0]} x {picture.size[1]}" for picture in readable)
     return CheckReport(
         release=release,
         cases=len(frame),
@@ -124,6 +138,8 @@ def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckRe
         notes=[finding for finding in findings if finding.severity == "note"],
         shared_files=int(frame["shared_file"].sum()),
         sizes=dict(sizes.most_common()),
+        modes=dict(Counter(picture.mode for picture in readable if picture.mode != RGB).most_common()),
+        profiles=dict(Counter(_profile(picture) for picture in readable if picture.profile).most_common()),
         black_corners={modality: _black_share(frame[modality], pictures) for modality in MODALITIES},
     )
 
@@ -152,47 +168,54 @@ def class_counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> Picture:
-    """Reads and decodes one file to its last pixel, so that a missing end is found too."""
+    """Reads and decodes one file to its last pixel, with the decoder of training."""
+    # Imports TensorFlow: other readers of this module need none.
+    from amfam_tf.data import picture_file
+
     try:
         content = regular_files.read(path)
     except OSError as error:
         return Picture(faults=(("unreadable_image", f"cannot be read: {error.strerror}"),))
+    digest = hashlib.sha256(content).hexdigest()
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-    except Exception as error:  # decoders fail in many ways; each is a finding, none an end of the check
-        return Picture(faults=(("unreadable_image", f"is no {', '.join(FORMATS)} picture: {_reason(error)}"),))
-    faults = []
-    if image.mode != "RGB":
-        faults.append(("not_rgb", f"has the mode {image.mode}, not RGB"))
-    if min(image.size) < min_side:
-        width, height = image.size
-        faults.append(("too_small", f"is {width} x {height} pixels; the shorter side needs at least {min_side}"))
-    black = False
-    try:
-        black = _has_black_corners(image)
-    except Exception as error:  # as above
-        kind = "truncated_image" if "truncated" in str(error) else "unreadable_image"
-        faults.append((kind, f"cannot be decoded: {_reason(error)}"))
-    return Picture(hashlib.sha256(content).hexdigest(), image.size, black, tuple(faults))
+        found = picture_file.judge(content)
+    except DataError as error:
+        return Picture(digest, faults=((_kind_of_fault(str(error)), str(error)),))
+    height, width, _ = found.pixels.shape
+    small = f"is {width} x {height} pixels; the shorter side needs at least {min_side}"
+    faults = (("too_small", small),) if min(width, height) < min_side else ()
+    return Picture(
+        digest,
+        (width, height),
+        _has_black_corners(found.pixels),
+        found.mode,
+        found.profile,
+        found.treatment,
+        faults,
+        (("unusual_image", f"is decoded whole, but a strict decoder says: {found.remark}"),) if found.remark else (),
+    )
 
 
-def _reason(error: Exception) -> str:
-    """Returns an error of Pillow without the address of the buffer that it read from."""
-    text = " ".join(str(error).split()).partition(" <_io.BytesIO")[0]
-    return text or type(error).__name__
+def _kind_of_fault(message: str) -> str:
+    if "damaged: part of it" in message:
+        return "damaged_image"
+    return "truncated_image" if "truncated" in message.lower() else "unreadable_image"
 
 
-def _has_black_corners(image: Image.Image) -> bool:
-    """Decodes the picture; returns whether the means of all four corners are below `BLACK`."""
-    pixels = np.asarray(image.convert("L"))
-    side = max(1, min(pixels.shape) // CORNER_SHARE)
+def _profile(picture: Picture) -> str:
+    return f"{picture.profile}: {picture.treatment}"
+
+
+def _has_black_corners(pixels: np.ndarray) -> bool:
+    """Returns whether the mean grey values of all four corners of uint8 [h, w, 3] are below `BLACK`."""
+    side = max(1, min(pixels.shape[:2]) // CORNER_SHARE)
     corners = (
         pixels[:side, :side],
         pixels[:side, -side:],
         pixels[-side:, :side],
         pixels[-side:, -side:],
     )
-    return all(corner.mean() < BLACK for corner in corners)
+    return all(np.asarray(Image.fromarray(corner).convert("L")).mean() < BLACK for corner in corners)
 
 
 def _uses(frame: pd.DataFrame) -> dict[str, list[int]]:

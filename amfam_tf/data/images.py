@@ -8,7 +8,10 @@
 | 16 bits per channel (PNG) | scaled to 8 bits, value / 257 rounded to the nearest |
 | palette (PNG, 8-bit BMP) | looked up |
 | compressed or bit-field BMP | refused |
-| EXIF orientation (JPEG) | applied, as a viewer would; a damaged or absent tag counts as upright |
+| CMYK (JPEG) | by ink times black, as viewers without colour management do; refused without Adobe's marker |
+| EXIF orientation (JPEG, PNG) | applied, as a viewer would; a damaged or absent tag counts as upright |
+| ICC profile (JPEG, PNG) | converted to sRGB where it describes another space, see `colour_profile` |
+| gAMA, cHRM, cICP (PNG), colour space of a BMP, EXIF's colour space | not looked at: taken for sRGB |
 | more than `max_pixels` | refused from the header, before anything is decoded |
 
 A refused or damaged picture raises tf.errors.InvalidArgumentError when the op runs; `reason` makes one line of it.
@@ -18,25 +21,25 @@ import re
 
 import tensorflow as tf
 
+from amfam_tf.data import beside_pixels, colour_profile
+from amfam_tf.data.beside_pixels import BesidePixels
+from amfam_tf.data.other_formats import name_other_format
+
 JPEG_START = (0xFF, 0xD8, 0xFF)
 PNG_START = (0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A)
 BMP_START = (0x42, 0x4D)
 FORMAT_STARTS = (JPEG_START, PNG_START, BMP_START)
 UNKNOWN_FORMAT = len(FORMAT_STARTS)
+# Of a PNG's colour types: grey without and with alpha.
+PNG_GREY_TYPES = (0, 4)
 
 # The fields that we read lie in the first 54 bytes of a BMP and the first 26 of a PNG.
 HEADER_BYTES = 64
-# One JPEG segment is at most 64 KiB long, and EXIF data is the first or second one.
-EXIF_SEARCH_BYTES = 1 << 17
-# A file made of empty segments must not cost seconds.
-EXIF_MAX_SEGMENTS = 32
-EXIF_START = (0x45, 0x78, 0x69, 0x66, 0x00, 0x00)
-EXIF_MARKER = 0xE1
+# A segment of EXIF data has less.
+EXIF_BYTES = 1 << 16
 EXIF_ORIENTATION_TAG = 0x0112
 # Files have about 20 tags; the bound keeps a damaged count from costing anything.
 EXIF_MAX_TAGS = 256
-# End of image and start of the pixels: no EXIF data after them.
-JPEG_END_MARKERS = (0xD9, 0xDA)
 
 
 def prepare_image(encoded: tf.Tensor, size: int, border_crop: int, max_pixels: int) -> tf.Tensor:
@@ -85,21 +88,29 @@ def decode_image(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """
     encoded = tf.convert_to_tensor(encoded)
     header = _read_bytes(encoded, HEADER_BYTES)
+    beside, channels = _beside(encoded, header)
     image = tf.switch_case(
         _format_number(header),
         {
-            0: lambda: _decode_jpeg(encoded, max_pixels),
+            0: lambda: _decode_jpeg(encoded, beside.is_adobe, max_pixels),
             1: lambda: _decode_png(encoded, header, max_pixels),
             2: lambda: _decode_bmp(encoded, header, max_pixels),
         },
-        default=_refuse_format,
+        default=lambda: _refuse_format(encoded),
     )
+    image = tf.ensure_shape(image, (None, None, 3))
+    image = _turn_upright(colour_profile.convert(image, _colours(beside, channels)), _exif_orientation(beside.tiff))
     return tf.ensure_shape(image, (None, None, 3))
 
 
 def is_known_format(encoded: tf.Tensor) -> tf.Tensor:
     """Returns whether the bytes, string [], start like a JPEG, PNG or BMP file: bool []."""
     return _format_number(_read_bytes(encoded, HEADER_BYTES)) < UNKNOWN_FORMAT
+
+
+def colour_treatment(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns what the colour profile of a picture that can be decoded does to it: see `colour_profile`, int32 []."""
+    return _colours(*_beside(encoded, _read_bytes(encoded, HEADER_BYTES))).state
 
 
 def picture_size(encoded: tf.Tensor) -> tf.Tensor:
@@ -116,7 +127,7 @@ def picture_size(encoded: tf.Tensor) -> tf.Tensor:
             1: lambda: tf.cast(_png_size(header), tf.float64),
             2: lambda: tf.cast(_bmp_size(header), tf.float64),
         },
-        default=lambda: tf.cast(tf.shape(_refuse_format())[:2], tf.float64),
+        default=lambda: tf.cast(tf.shape(_refuse_format(encoded))[:2], tf.float64),
     )
     return tf.ensure_shape(size, (2,))
 
@@ -163,8 +174,14 @@ def _check_pixels(height: tf.Tensor, width: tf.Tensor, max_pixels: int) -> tf.Op
     return tf.debugging.Assert(pixels <= max_pixels, [f"the picture has more than {max_pixels} pixels"])
 
 
-def _refuse_format() -> tf.Tensor:
-    refusal = tf.debugging.Assert(False, ["the picture is not a JPEG, PNG or BMP file"])
+def describe_other_format(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns what a file, string [], is that is none of the three formats, string []; completes "the picture ..."."""
+    return tf.strings.join(["is not a JPEG, PNG or BMP file", name_other_format(encoded)])
+
+
+def _refuse_format(encoded: tf.Tensor) -> tf.Tensor:
+    text = tf.strings.join(["the picture ", describe_other_format(encoded)])
+    refusal = tf.debugging.Assert(False, [text])
     with tf.control_dependencies(_listed(refusal)):
         return tf.zeros((1, 1, 3), tf.uint8)
 
@@ -174,12 +191,33 @@ def _listed(*checks: tf.Operation | None) -> list[tf.Operation]:
     return [check for check in checks if check is not None]
 
 
-def _decode_jpeg(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def _decode_jpeg(encoded: tf.Tensor, is_adobe: tf.Tensor, max_pixels: int) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(encoded)
-    with tf.control_dependencies(_listed(_check_pixels(shape[0], shape[1], max_pixels))):
+    checks = (_check_pixels(shape[0], shape[1], max_pixels), _check_inks(shape[2], is_adobe))
+    with tf.control_dependencies(_listed(*checks)):
         # Accurate inverse DCT by name: the default is left to the platform.
-        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-    return _turn_upright(image, _exif_orientation(encoded))
+        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _check_inks(channels: tf.Tensor, is_adobe: tf.Tensor) -> tf.Operation:
+    refusal = "the picture is a CMYK JPEG that does not say how its inks are stored: save it as RGB"
+    return tf.debugging.Assert((channels < 4) | is_adobe, [refusal])
+
+
+def _beside(encoded: tf.Tensor, header: tf.Tensor) -> tuple[BesidePixels, tf.Tensor]:
+    """Returns what a file says beside its pixels, and how many colour channels it stores, int32 []."""
+    return tf.switch_case(
+        _format_number(header),
+        {
+            0: lambda: (beside_pixels.in_jpeg(encoded), tf.io.extract_jpeg_shape(encoded)[2]),
+            1: lambda: (beside_pixels.in_png(encoded), _png_channels(header)),
+        },
+        default=lambda: (beside_pixels.nothing(), tf.constant(3)),
+    )
+
+
+def _colours(beside: BesidePixels, channels: tf.Tensor) -> colour_profile.Conversion:
+    return colour_profile.conversion(beside.has_profile, beside.profile, channels)
 
 
 def _decode_png(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Tensor:
@@ -191,6 +229,11 @@ def _decode_png(encoded: tf.Tensor, header: tf.Tensor, max_pixels: int) -> tf.Te
 
     with tf.control_dependencies(_listed(_check_pixels(size[0], size[1], max_pixels))):
         return tf.cond(header[24] == 16, decode_16_bits, lambda: tf.io.decode_png(encoded, channels=3))
+
+
+def _png_channels(header: tf.Tensor) -> tf.Tensor:
+    """Returns the number of colour channels, int32 []; alpha does not count, and a palette has three."""
+    return tf.where(tf.reduce_any(header[25] == PNG_GREY_TYPES), 1, 3)
 
 
 def _png_size(header: tf.Tensor) -> tf.Tensor:
@@ -240,40 +283,16 @@ def _crop_border(image: tf.Tensor, border_crop: int) -> tf.Tensor:
         return tf.slice(image, (border_crop, border_crop, 0), shape - (2 * border_crop, 2 * border_crop, 0))
 
 
-def _exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns EXIF's orientation number of a JPEG file, int64 [] in [1, 8]; 1 (upright) where there is none."""
-    data = _read_bytes(encoded, EXIF_SEARCH_BYTES)
-    tiff = _find_exif(data)
+def _exif_orientation(tiff: tf.Tensor) -> tf.Tensor:
+    """Returns the orientation number in EXIF data, string []: int64 [] in [1, 8]; 1 (upright) where it says none."""
     upright = tf.constant(1, tf.int64)
-    return tf.cond(tiff > 0, lambda: _read_orientation(data, tiff), lambda: upright)
+    return tf.cond(tiff != "", lambda: _read_orientation(_read_bytes(tiff, EXIF_BYTES)), lambda: upright)
 
 
-def _find_exif(data: tf.Tensor) -> tf.Tensor:
-    """Returns where the TIFF header of the EXIF segment starts, int64 []; 0 if there is no such segment.
-
-    Walks the JPEG segments (0xFF, marker, two bytes length, content) up to the pixels.
-    """
-
-    def is_segment(position: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
-        start = _window(data, position, 2)
-        is_end = tf.reduce_any(start[1] == JPEG_END_MARKERS)
-        return (start[0] == 0xFF) & ~is_end & (tiff == 0) & (position < EXIF_SEARCH_BYTES)
-
-    def next_segment(position: tf.Tensor, tiff: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        segment = _window(data, position, 4 + len(EXIF_START))
-        is_exif = (segment[1] == EXIF_MARKER) & tf.reduce_all(segment[4:] == EXIF_START)
-        # 0xFF may be repeated before a marker.
-        step = tf.where(segment[1] == 0xFF, tf.constant(1, tf.int64), 2 + 256 * segment[2] + segment[3])
-        return position + step, tf.where(is_exif, position + 4 + len(EXIF_START), tiff)
-
-    start = (tf.constant(2, tf.int64), tf.constant(0, tf.int64))
-    return tf.while_loop(is_segment, next_segment, start, maximum_iterations=EXIF_MAX_SEGMENTS)[1]
-
-
-def _read_orientation(data: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
-    """Returns the orientation in the TIFF header at `tiff`, int64 [] in [1, 8]; 1 where it says none."""
-    little_endian = _number(data, tiff, 1, False) == 0x49
-    directory = tiff + _number(data, tiff + 4, 4, little_endian)
+def _read_orientation(data: tf.Tensor) -> tf.Tensor:
+    """Returns the orientation in a TIFF structure, uint8 [n]: int64 [] in [1, 8]; 1 where it says none."""
+    little_endian = _number(data, 0, 1, False) == 0x49
+    directory = _number(data, 4, 4, little_endian)
     count = tf.minimum(_number(data, directory, 2, little_endian), EXIF_MAX_TAGS)
     entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
     is_orientation = _number(data, entries, 2, little_endian) == EXIF_ORIENTATION_TAG

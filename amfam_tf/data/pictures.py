@@ -30,7 +30,7 @@ Tensors = dict[str, tf.Tensor]
 without_autograph = tf.autograph.experimental.do_not_convert
 
 # Part of the file cache's name: raise it when `images.prepare_image` gives other pixels than before.
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 CACHE_FILE = "pictures"
 
 # What a missing, unreadable or damaged file can raise inside tf.data.

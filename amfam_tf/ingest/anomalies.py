@@ -1,12 +1,13 @@
 """What is wrong with the data as a whole, or worth knowing: bad rows, leakage, odd pictures, absent classes."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from amfam_tf.data import identities
 from amfam_tf.data.check import DEFAULT_MIN_SIDE
+from amfam_tf.data.stored import CONVERTED, RGB, UNUSABLE
 from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
 from amfam_tf.ingest.source import DeadLetter
@@ -29,7 +30,7 @@ def find_anomalies(table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequ
         groups: see `duplicates.find_duplicates`.
     """
     found = [*_bad_rows(dead), *_repeated(groups), *_leaking_identities(table), *_shared_files(table)]
-    found += _odd_pictures(table)
+    found += [*_odd_pictures(table), *_stored(table)]
     found += [*_absent_classes(table), *_brightness_shifts(table)]
     return sorted(found, key=lambda anomaly: anomaly.severity != "problem")
 
@@ -111,6 +112,25 @@ def _odd_pictures(table: pd.DataFrame) -> list[Anomaly]:
             ("bright", "note", f"mean brightness above {BRIGHT:.0f} of 255", (brightness > BRIGHT) & ~blank),
         ):
             found += _about(kind, f"{name} picture of {{count}} cases: {text}", severity, table.loc[chosen, "row"])
+    return found
+
+
+def _stored(table: pd.DataFrame) -> list[Anomaly]:
+    """Returns how pictures are stored that are not plain RGB in sRGB; all of them are taken."""
+    found = []
+    for name in MODALITIES:
+        mode, profile, treatment, remark = (
+            table[f"{name}_{key}"] for key in ("mode", "profile", "treatment", "remark")
+        )
+        for kind, chosen, text, values in (
+            ("not_rgb", mode != RGB, "not RGB, and taken", mode),
+            ("converted_colours", treatment == CONVERTED, "converted to sRGB by the colour profile", profile),
+            ("unused_profile", treatment == UNUSABLE, "colour profile not usable, taken for sRGB", profile),
+            ("unusual_image", remark != "", "decoded whole, but a strict decoder says", remark),
+        ):
+            counts = ", ".join(f"{value} {count}" for value, count in Counter(values[chosen]).most_common())
+            message = f"{name} picture of {{count}} cases: {text}: {counts}"
+            found += _about(kind, message, "note", table.loc[chosen, "row"])
     return found
 
 

@@ -2,19 +2,13 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
-from amfam_tf.config import DataConfig
-from amfam_tf.data import images
-from amfam_tf.errors import DataError
+from amfam_tf.data import picture_file
 from amfam_tf.ingest.perceptual_hash import perceptual_hash
-
-MAX_PIXELS = DataConfig().max_pixels
 
 
 @dataclass(frozen=True)
@@ -29,6 +23,7 @@ class PictureFacts:
         brightness: mean of its grey values, in [0, 255].
         contrast: standard deviation of its grey values, in [0, 127.5].
         hash: its `perceptual_hash`.
+        mode, profile, treatment, remark: how it is stored, see `amfam_tf.data.picture_file.PictureFile`.
     """
 
     digest: str
@@ -38,6 +33,10 @@ class PictureFacts:
     brightness: float
     contrast: float
     hash: str
+    mode: str
+    profile: str
+    treatment: str
+    remark: str
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts as plain values, ready for JSON."""
@@ -51,13 +50,10 @@ def inspect_picture(content: bytes) -> PictureFacts:
         content: bytes of the file.
 
     Raises:
-        DataError: training could not use it; the message says why and does not name the file.
+        DataError: see `picture_file.judge`.
     """
-    try:
-        pixels = _decoder()(content).numpy()
-    except tf.errors.OpError as error:
-        raise DataError(f"cannot be decoded: {images.reason(error)}") from error
-    grey = Image.fromarray(pixels).convert("L")
+    found = picture_file.judge(content)
+    grey = Image.fromarray(found.pixels).convert("L")
     brightness, contrast = _moments(grey)
     return PictureFacts(
         digest=hashlib.sha256(content).hexdigest(),
@@ -67,6 +63,10 @@ def inspect_picture(content: bytes) -> PictureFacts:
         brightness=brightness,
         contrast=contrast,
         hash=perceptual_hash(grey),
+        mode=found.mode,
+        profile=found.profile,
+        treatment=found.treatment,
+        remark=found.remark,
     )
 
 
@@ -76,14 +76,3 @@ def _moments(grey: Image.Image) -> tuple[float, float]:
     total = int(counts.sum())
     mean = float(counts @ values) / total
     return round(mean, 3), round(float(np.sqrt(counts @ (values - mean) ** 2 / total)), 3)
-
-
-@cache
-def _decoder() -> tf.types.experimental.PolymorphicFunction:
-    """Returns `images.decode_image` as a graph, built once in a process."""
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        return images.decode_image(encoded, MAX_PIXELS)
-
-    return decode

@@ -24,8 +24,9 @@ def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter]) -> dict[str, Any
     Returns:
         cases, bad, bad_by_kind, splits (cases of each), shared_files, classes (rows task, class, train, validate, test,
         total), metadata (column -> value -> split -> cases; "" is missing), sizes (modality -> "width x height" ->
-        pictures), pictures (modality -> split -> size in bytes, width and height in pixels, brightness in [0, 255],
-        contrast in [0, 127.5] -> mean, std, min, median, max).
+        pictures), modes (modality -> RGB, greyscale, ... -> pictures), profiles (modality -> "name: what became of the
+        colours" -> pictures), pictures (modality -> split -> size in bytes, width and height in pixels, brightness in
+        [0, 255], contrast in [0, 127.5] -> mean, std, min, median, max).
     """
     return {
         "cases": len(table),
@@ -36,6 +37,8 @@ def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter]) -> dict[str, Any
         "classes": class_counts(table).to_dict("records"),
         "metadata": {column: _metadata_counts(table, column) for column in METADATA},
         "sizes": {modality: _sizes(table, modality) for modality in MODALITIES},
+        "modes": {modality: _counted(table[f"{modality}_mode"]) for modality in MODALITIES},
+        "profiles": {modality: _profiles(table, modality) for modality in MODALITIES},
         "pictures": {
             modality: {split: _measures(part, modality) for split, part in by_split(table).items()}
             for modality in MODALITIES
@@ -58,6 +61,16 @@ def _sizes(table: pd.DataFrame, modality: str) -> dict[str, int]:
     sizes = Counter(zip(table[f"{modality}_width"], table[f"{modality}_height"], strict=True))
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     return {f"{width} x {height}": count for (width, height), count in ordered}
+
+
+def _counted(values: pd.Series) -> dict[str, int]:
+    """Returns how often each value occurs, the most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _profiles(table: pd.DataFrame, modality: str) -> dict[str, int]:
+    names, treatments = table[f"{modality}_profile"], table[f"{modality}_treatment"]
+    return _counted((names + ": " + treatments)[names != ""])
 
 
 def _measures(part: pd.DataFrame, modality: str) -> dict[str, dict[str, float]]:

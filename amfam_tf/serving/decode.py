@@ -131,7 +131,7 @@ def _why(encoded: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     size = _without_overhead(stated.concatenate(unknown).take(1)).get_single_element()
     return tf.case(
         [
-            (~images.is_known_format(encoded), lambda: tf.constant("is not a JPEG, PNG or BMP file")),
+            (~images.is_known_format(encoded), lambda: images.describe_other_format(encoded)),
             (size[0] * size[1] > most, lambda: tf.constant(f"has more than {most} pixels")),
             (
                 (size[0] > 0) & (tf.reduce_min(size) <= 2 * crop),

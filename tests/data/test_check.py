@@ -2,10 +2,12 @@
 
 import io
 import json
+import struct
 from pathlib import Path
 
 import click
 import numpy as np
+import profiled_pictures
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -14,7 +16,10 @@ from releases import META, TABLE_FAULTS, TinyRelease, broken, missing_expectatio
 from amfam_tf.cli.check import check
 from amfam_tf.data.check import DEFAULT_MIN_SIDE, CheckReport, check_release, inspect_picture
 from amfam_tf.data.derm7pt import Problem, read_release
+from amfam_tf.data.picture_file import PictureFile, judge
 from amfam_tf.data.synthetic import write_release
+from amfam_tf.errors import DataError
+from amfam_tf.ingest.picture import inspect_picture as ingest_picture
 from amfam_tf.tasks import SPLITS, TASKS
 
 
@@ -34,6 +39,12 @@ def encoded(mode: str, pixels: tuple[int, int] = (80, 64), file_format: str = "J
     buffer = io.BytesIO()
     Image.new(mode, pixels, 120).save(buffer, file_format)
     return buffer.getvalue()
+
+
+def bmp_of_16_bits() -> bytes:
+    """Returns a picture that Pillow decodes and training does not."""
+    head = struct.pack("<2sIHHI", b"BM", 54 + 2 * 96 * 96, 0, 0, 54)
+    return head + struct.pack("<IiiHHIIiiII", 40, 96, 96, 1, 16, 0, 2 * 96 * 96, 0, 0, 0, 0) + b"\x21\x43" * 96 * 96
 
 
 def places(findings: list[Problem]) -> list[tuple[str, int | None, str]]:
@@ -69,9 +80,10 @@ def damage_pictures(root: Path) -> None:
     picture(root, 0, 1).write_bytes(picture(root, 0, 1).read_bytes()[:-2])
     picture(root, 1).write_bytes(b"")
     picture(root, 2).write_text("<html>not found</html>")
-    picture(root, 3).write_bytes(encoded("L"))
-    picture(root, 4).write_bytes(encoded("CMYK"))
-    picture(root, 5).write_bytes(encoded("RGBA", file_format="PNG"))
+    middle = len(picture(root, 3).read_bytes()) * 2 // 3
+    picture(root, 3).write_bytes(picture(root, 3).read_bytes()[:middle] + b"\xff\xd9")
+    picture(root, 4).write_bytes(encoded("1", (9000, 6000), file_format="PNG"))
+    picture(root, 5).write_bytes(bmp_of_16_bits())
     picture(root, 6).write_bytes(encoded("RGB", (100, 63)))
     picture(root, 6, 1).write_bytes(encoded("RGB", file_format="TIFF"))
     picture(root, 9).write_bytes(picture(root, 7).read_bytes())
@@ -81,13 +93,13 @@ def damage_pictures(root: Path) -> None:
 PICTURE_FAULTS: list[tuple[int, int, str, str]] = [
     (0, 0, "truncated_image", "truncated"),
     (0, 1, "truncated_image", "truncated"),
-    (1, 0, "unreadable_image", "is no JPEG, PNG, BMP picture"),
-    (2, 0, "unreadable_image", "is no JPEG, PNG, BMP picture"),
-    (3, 0, "not_rgb", "has the mode L, not RGB"),
-    (4, 0, "not_rgb", "has the mode CMYK, not RGB"),
-    (5, 0, "not_rgb", "has the mode RGBA, not RGB"),
+    (1, 0, "unreadable_image", "is not a JPEG, PNG or BMP file but empty"),
+    (2, 0, "unreadable_image", "is not a JPEG, PNG or BMP file but a web page"),
+    (3, 0, "damaged_image", "is damaged: part of it is grey"),
+    (4, 0, "unreadable_image", "more than 50000000 pixels"),
+    (5, 0, "unreadable_image", "a BMP of another kind"),
     (6, 0, "too_small", "is 100 x 63 pixels; the shorter side needs at least 64"),
-    (6, 1, "unreadable_image", "is no JPEG, PNG, BMP picture"),
+    (6, 1, "unreadable_image", "is not a JPEG, PNG or BMP file but a TIFF or camera raw picture"),
     (9, 0, "duplicate_image", "has the same bytes as images/FCL/Fcl007.JPG of row 7"),
     (8, 0, "leakage", "has the same bytes as images/A1l/A1l102.jpg of row 2: a picture of test leaks into train"),
 ]
@@ -129,10 +141,74 @@ def test_any_missing_end_is_a_truncated_picture(tmp_path: Path, missing: int, pr
     assert [kind for kind, _ in inspect_picture(path).faults] == ["truncated_image"]
 
 
-def test_one_picture_can_have_several_faults(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_used_has_one_fault_and_no_other_facts(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(encoded("L", (20, 30))[:-2])
-    assert [kind for kind, _ in inspect_picture(path).faults] == ["not_rgb", "too_small", "truncated_image"]
+    found = inspect_picture(path)
+    assert [kind for kind, _ in found.faults] == ["truncated_image"]
+    assert (found.size, found.mode, found.profile, len(found.digest)) == (None, "", "", 64)
+
+
+def test_what_is_not_rgb_is_counted_and_taken(root: Path) -> None:
+    for row, (mode, file_format) in enumerate(
+        [("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "BMP")]
+    ):
+        picture(root, row).write_bytes(encoded(mode, (80, 64 + row), file_format))
+    report = check_release(root)
+    assert (report.problems, report.notes) == ([], [])
+    assert report.modes == {"greyscale": 3, "CMYK": 1, "alpha": 1, "palette": 1, "greyscale with alpha": 1}
+    result = run(root)
+    assert "not RGB (all are taken): greyscale 3, CMYK 1, alpha 1, palette 1, greyscale with alpha 1" in result.output
+    for row in range(7):
+        assert isinstance(judge(picture(root, row).read_bytes()), PictureFile)
+
+
+def test_colour_profiles_are_counted_by_name_and_by_what_becomes_of_them(root: Path) -> None:
+    curve = profiled_pictures.power(2.2)
+    made = profiled_pictures.profile(profiled_pictures.ADOBE_RGB, curve, name="Adobe RGB\x1b[31m (made)")
+    for row, profile in enumerate([made, made, b"damaged"]):
+        image = Image.fromarray(profiled_pictures.colourful(64 + row, 80))
+        image.save(picture(root, row), icc_profile=profile)
+    report = check_release(root)
+    assert (report.problems, report.notes) == ([], [])
+    assert report.profiles == {
+        "Adobe RGB [31m (made): converted to sRGB": 2,
+        "damaged: not usable, taken for sRGB": 1,
+    }
+    assert (
+        "pictures with a colour profile: Adobe RGB [31m (made): converted to sRGB 2, damaged: not" in run(root).output
+    )
+
+
+def test_a_remark_of_the_strict_decoder_is_a_note(root: Path) -> None:
+    data = picture(root, 4).read_bytes()
+    picture(root, 4).write_bytes(data[:-2] + bytes(30) + data[-2:])
+    report = check_release(root)
+    assert report.ok
+    assert places(report.notes) == [(f"images/{picture_names(4)[0]}", 4, "unusual_image")]
+    assert "27 extraneous bytes before marker 0xd9" in report.notes[0].message
+
+
+def test_check_and_ingest_judge_alike(root: Path) -> None:
+    damage_pictures(root)
+    for row in range(12):
+        for place in (0, 1):
+            path = picture(root, row, place)
+            refused = [message for kind, message in inspect_picture(path).faults if kind != "too_small"]
+            try:
+                ingested = []
+                ingest_picture(path.read_bytes())
+            except DataError as error:
+                ingested = [str(error)]
+            assert refused == ingested
+
+
+def test_the_size_of_a_turned_picture_is_that_which_training_sees(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "picture.jpg"
+    Image.new("RGB", (90, 70)).save(path, exif=exif)
+    assert inspect_picture(path).size == (70, 90)
 
 
 def test_the_smallest_side_is_a_parameter(root: Path) -> None:

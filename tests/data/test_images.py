@@ -12,7 +12,12 @@ from PIL import Image, ImageOps
 from amfam_tf.data import images
 
 MAX_PIXELS = 1_000_000
-OTHER_FORMATS = (b"", b"\xff\xd8", b"GIF89a" + b"\0" * 50, b"plain text")
+OTHER_FORMATS = {
+    b"": " but empty: copy it anew",
+    b"\xff\xd8": "",
+    b"GIF89a" + b"\0" * 50: " but a GIF picture: save it as JPEG or PNG",
+    b"plain text": "",
+}
 HEADERS = {"JPEG": 623, "PNG": 33, "BMP": 54}
 """How many bytes come before the pixels in the files that Pillow writes."""
 
@@ -164,7 +169,7 @@ def test_the_same_refusals_come_inside_tf_data():
     refusals = refusals_in_dataset([*headers, *OTHER_FORMATS], max_pixels=1199)
     assert [images.reason(error) for error in refusals] == [
         *["the picture has more than 1199 pixels"] * len(headers),
-        *["the picture is not a JPEG, PNG or BMP file"] * len(OTHER_FORMATS),
+        *(f"the picture is not a JPEG, PNG or BMP file{words}" for words in OTHER_FORMATS.values()),
     ]
 
 
@@ -179,7 +184,7 @@ def test_a_header_that_claims_more_pixels_than_64_bits_hold_is_refused():
 def test_other_formats_are_refused(data):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decode(data)
-    assert images.reason(caught.value) == "the picture is not a JPEG, PNG or BMP file"
+    assert images.reason(caught.value) == f"the picture is not a JPEG, PNG or BMP file{OTHER_FORMATS[data]}"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])

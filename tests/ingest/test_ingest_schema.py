@@ -24,6 +24,9 @@ def table():
         frame[f"{name}_digest"] = [f"{name}{row}" for row in (0, 1, 2, 2)]
         for place, measure in enumerate(("size", "width", "height", "brightness", "contrast")):
             frame[f"{name}_{measure}"] = np.arange(4) + 100.0 * place + 1
+        frame[f"{name}_mode"] = ["RGB", "CMYK", "RGB", "RGB"]
+        frame[f"{name}_profile"] = ["", "Display P3", "", "Display P3"]
+        frame[f"{name}_treatment"] = ["", "converted to sRGB", "", "converted to sRGB"]
     frame["clinical_width"] = frame["dermoscopic_width"] = [8, 8, 6, 8]
     frame["clinical_height"] = frame["dermoscopic_height"] = [6, 6, 8, 6]
     for task in TASKS:
@@ -86,6 +89,8 @@ def test_the_statistics_count_classes_sizes_and_values(table):
         "": {"train": 0, "validate": 0, "test": 1},
     }
     assert found["sizes"]["clinical"] == {"8 x 6": 3, "6 x 8": 1}
+    assert found["modes"]["dermoscopic"] == {"RGB": 3, "CMYK": 1}
+    assert found["profiles"] == {name: {"Display P3: converted to sRGB": 2} for name in MODALITIES}
     assert set(found["pictures"]["clinical"]) == {"train", "test"}
     assert found["pictures"]["clinical"]["test"]["brightness"] == {
         "mean": 303.0,

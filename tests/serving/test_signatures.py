@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import profiled_pictures
 import pytest
 import tensorflow as tf
 from exported_runs import BORDER_CROP, CALIBRATED, MAX_PIXELS, OVERRIDES, encoded, encoded_pairs, random_picture
@@ -15,10 +16,15 @@ from amfam_tf.tasks import CRITERIA, METADATA, MODALITIES, TASKS, seven_point_sc
 SIZE = IMAGE_SIZE
 
 
-def oriented(number: int) -> bytes:
+DISPLAY_P3 = profiled_pictures.profile(
+    profiled_pictures.DISPLAY_P3, profiled_pictures.parametric(3, *profiled_pictures.SRGB_CURVE)
+)
+
+
+def oriented(number: int, kind: str = "JPEG") -> bytes:
     exif = Image.Exif()
     exif[0x0112] = number
-    return encoded(random_picture(3), "JPEG", exif=exif)
+    return encoded(random_picture(3), kind, exif=exif)
 
 
 def sixteen_bits() -> bytes:
@@ -35,6 +41,10 @@ FILES = {
     "png with alpha": encoded(random_picture(1, (70, 90, 4))),
     "16-bit png": sixteen_bits(),
     "bmp": encoded(random_picture(1), "BMP"),
+    "jpeg in Display P3": encoded(random_picture(5), "JPEG", icc_profile=DISPLAY_P3),
+    "png in Display P3": encoded(random_picture(5), icc_profile=DISPLAY_P3),
+    "png with a damaged profile": encoded(random_picture(5), icc_profile=DISPLAY_P3[:200]),
+    "png turned by EXIF": oriented(6, "PNG"),
 }
 
 
