@@ -43,9 +43,10 @@ def copy_tree(out: Path) -> None:
         check=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
+        # A link may be to a folder; a file may have been removed without telling git.
+        if (ROOT / name).is_symlink() or (ROOT / name).is_file():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, out / name)
+            shutil.copyfile(ROOT / name, out / name, follow_symlinks=False)
 
 
 @contextmanager
@@ -114,6 +115,8 @@ def _try_by_hand(
 ) -> tuple[int, list[by_hand.Mutant]]:
     """Returns how many mutants of by_hand.toml these rooms have, and those that survived."""
     mutants = [mutant for mutant in by_hand.read() if mutant.room in names]
+    for room in dict.fromkeys(mutant.room for mutant in mutants):
+        _seconds_without_mutant(room, known[room], _command(server, known[room]))
     missed = by_hand.survivors(
         mutants,
         tree,
@@ -124,12 +127,21 @@ def _try_by_hand(
     return len(mutants), missed
 
 
-def _try(name: str, room: Mapping[str, Sequence[str]], server: Path, out: Path, sample: Sample) -> session.Score:
-    command = _command(server, room)
+def _seconds_without_mutant(name: str, room: Mapping[str, Sequence[str]], command: str) -> float:
+    """Returns how long the tests of a room take on the code as it is.
+
+    Raises:
+        ClickException: they fail, so that they would "kill" every mutant.
+    """
     started = time.monotonic()
     if subprocess.run(command.split(), check=False).returncode != 0:
         raise click.ClickException(f"the tests of {name} fail without any mutant: {' '.join(room['tests'])}")
-    seconds = max(LEAST_SECONDS, TIMES * (time.monotonic() - started))
+    return time.monotonic() - started
+
+
+def _try(name: str, room: Mapping[str, Sequence[str]], server: Path, out: Path, sample: Sample) -> session.Score:
+    command = _command(server, room)
+    seconds = max(LEAST_SECONDS, TIMES * _seconds_without_mutant(name, room, command))
     path = out / f"{name}.sqlite"
     if not (sample.again and path.is_file()):
         session.prepare(path, [Path(module) for module in room["modules"]], sample.every, sample.seed)
