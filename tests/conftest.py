@@ -1,9 +1,13 @@
 """Makes the helpers of this folder, such as `releases`, importable from every test; what several tests share."""
 
+import os
+
 import pytest
 
 from amfam_tf.fast_kernels import prefer_fast_kernels
 
+# The servers that tests ask are on this machine: where a proxy is set, it is not on the way to them.
+os.environ["no_grpc_proxy"] = "localhost,127.0.0.1,::1"  # noqa: SIM112  (gRPC reads small letters)
 # As the command line does, before any test imports TensorFlow.
 prefer_fast_kernels()
 
