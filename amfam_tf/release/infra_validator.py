@@ -82,8 +82,9 @@ def _ask(work: Work, base: Path) -> list[dict[str, Any]]:
 
     port = child.free_port()
     words = ["serve", "--model-name", base.name, "--model-base-path", str(base), "--port", str(port)]
-    words += ["--bind-address", child.LOCALHOST, "--file-system-poll-wait-seconds", "0"]
     patience = work.config.infra.patience_seconds
+    words += ["--bind-address", child.LOCALHOST, "--file-system-poll-wait-seconds", "0"]
+    words += ["--load-timeout-seconds", str(patience)]
     connection = Connection(f"{child.LOCALHOST}:{port}", base.name, CANDIDATE_VERSION, timeout=patience)
     with child.serving(words, port, work.out / LOG_FILE, patience):
         return [*_ask_samples(connection, base / str(CANDIDATE_VERSION), work), *_ask_canaries(connection, work)]

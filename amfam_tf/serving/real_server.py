@@ -35,6 +35,9 @@ FLAGS = (
     "rest_api_timeout_in_ms",
     "tensorflow_intra_op_parallelism",
     "tensorflow_inter_op_parallelism",
+    "grpc_socket_path",
+    "grpc_channel_arguments",
+    "allow_version_labels_for_unavailable_models",
 )
 """Those of the options that the real server has too, in the order in which it is given them."""
 PATHS = tuple(name for name in FLAGS if name.endswith(("_path", "_file")))
@@ -79,6 +82,11 @@ def server_command(options: ServerOptions, image: str = "", more_flags: Sequence
     flags = [*server_flags(options), *more_flags]
     binary = None if image else shutil.which(BINARY)
     if binary:
+        if options.bind_address != ServerOptions.bind_address:
+            raise ConfigError(
+                f"{BINARY} listens on all interfaces: --bind-address can only be used with --engine embedded or a "
+                "container (--image)"
+            )
         return [binary, *flags]
     for name in CONTAINER_ENGINES:
         engine = shutil.which(name)
@@ -102,13 +110,17 @@ def container_words(options: ServerOptions) -> list[str]:
     """Returns the words that run a container up to its image: ports published, files at the paths that they have here.
 
     Raises:
-        ConfigError: a file or folder that is not there, or a wrong model_config_file.
+        ConfigError: a file or folder that is not there, a wrong model_config_file, or a socket, which nobody would
+            see outside.
     """
+    if options.grpc_socket_path:
+        raise ConfigError("grpc_socket_path cannot be used with a container: publish its port instead")
     # Without --init the server is process 1 and ends by SIGKILL only: it does not handle SIGTERM.
+    address = f"[{options.bind_address}]" if ":" in options.bind_address else options.bind_address
     words = ["run", "--rm", "--init", "--entrypoint", BINARY]
     for name in PORTS:
         port = getattr(options, name)
-        words += ["--publish", f"{port}:{port}"] if port else []
+        words += ["--publish", f"{address}:{port}:{port}"] if port else []
     for path in sorted(set(_local_paths(options))):
         if not Path(path).exists():
             raise ConfigError(f"cannot show {path} to the container: no such file or folder")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import text_format
+from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from amfam_tf.serving.real_server import FLAGS, IMAGE
@@ -119,7 +120,7 @@ def test_compose_mounts_every_file_that_a_flag_or_configuration_names() -> None:
         made_by_script = Path(target).name == "ssl.config"
         assert Path(source).name in {Path(target).name, "saved_models"}
         assert made_by_script or (DEPLOY / source).exists(), source
-    assert service["ports"] == [f"{GRPC}:{GRPC}", f"127.0.0.1:{REST}:{REST}"]
+    assert service["ports"] == [f"${{AMFAM_ADDRESS:-127.0.0.1}}:{GRPC}:{GRPC}", f"127.0.0.1:{REST}:{REST}"]
 
 
 def test_probes_ask_the_models_status_on_the_rest_port() -> None:
@@ -180,6 +181,40 @@ def test_services_and_autoscaler_find_the_pods() -> None:
     assert autoscaler["metrics"][0]["resource"]["name"] in container()["resources"]["requests"]
 
 
+def test_only_clients_reach_the_port_that_can_reload() -> None:
+    policy = manifests()["NetworkPolicy", "amfam"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod()["metadata"]["labels"].items()
+    assert (set(policy["policyTypes"]), policy["egress"]) == ({"Ingress", "Egress"}, [])
+    ports = {port["name"] for port in container()["ports"]}
+    for rule in policy["ingress"]:
+        # A rule without "from" or "ports" would let everybody in, or at everything.
+        assert rule["from"]
+        assert rule["ports"]
+        assert {port["port"] for port in rule["ports"]} <= ports
+        if "grpc" in {port["port"] for port in rule["ports"]}:
+            assert rule["from"] == [{"podSelector": {"matchLabels": {"amfam-client": "true"}}}]
+    assert "amfam-client" not in pod()["metadata"]["labels"]
+
+
+def test_the_proxy_has_no_route_to_the_reload_call() -> None:
+    (envoy,) = documents(DEPLOY / "envoy.yaml")
+    (listener,), (cluster,) = envoy["static_resources"]["listeners"], envoy["static_resources"]["clusters"]
+    (chain,) = listener["filter_chains"]
+    assert chain["transport_socket"]["typed_config"]["require_client_certificate"] is True
+    (hosts,) = chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    matches = [route["match"] for route in hosts["routes"]]
+    assert {route["route"]["cluster"] for route in hosts["routes"]} == {cluster["name"]}
+    routed = set()
+    for service in model_service_pb2.DESCRIPTOR.services_by_name, prediction_service_pb2.DESCRIPTOR.services_by_name:
+        for method in (method for found in service.values() for method in found.methods):
+            path = f"/{method.containing_service.full_name}/{method.name}"
+            if any(path.startswith(match.get("prefix", "\0")) or path == match.get("path") for match in matches):
+                routed.add(method.name)
+    assert routed == {"Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata", "GetModelStatus"}
+    address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    assert address["port_value"] == GRPC
+
+
 def test_metrics_are_scraped_where_they_are() -> None:
     monitoring: Any = read_text_proto(str(DEPLOY / "monitoring.config"), MonitoringConfig)
     notes = pod()["metadata"]["annotations"]
@@ -216,21 +251,40 @@ def test_script_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "error: CLIENT_VERIFY must be true or false. Received: yes\n")
 
 
-@pytest.mark.parametrize("present", ["docker", "podman", None])
-def test_start_runs_compose_with_whatever_is_there(tmp_path: Path, present: str | None) -> None:
-    deploy = tmp_path / "deploy"
+def start(folder: Path, present: str | None, ssl_config: str = "", **variables: str) -> subprocess.CompletedProcess:
+    """Runs start.sh where only one of the container engines is there, which prints its arguments."""
+    deploy = folder / "deploy"
     (deploy / "tls").mkdir(parents=True)
-    (deploy / "tls" / "ssl.config").touch()
+    (deploy / "tls" / "ssl.config").write_text(ssl_config)
     shutil.copy(DEPLOY / "start.sh", deploy)
-    programs = tmp_path / "programs"
+    programs = folder / "programs"
     programs.mkdir()
-    for tool in ("dirname",):
+    for tool in ("dirname", "grep"):
         (programs / tool).symlink_to(shutil.which(tool))
     if present:
         (programs / present).write_text('#!/bin/sh\n[ "$2" = version ] || echo "$@"\n')
         (programs / present).chmod(0o755)
     command = ["/bin/sh", str(deploy / "start.sh"), "--detach"]
-    done = subprocess.run(command, env={"PATH": str(programs)}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env={"PATH": str(programs), **variables}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("address", "verify"), [("127.0.0.1", False), ("0.0.0.0", True), ("0.0.0.0", False)])
+def test_other_machines_come_in_only_with_certificates(tmp_path: Path, address: str, verify: bool) -> None:
+    done = start(tmp_path, "docker", f"client_verify: {str(verify).lower()}\n", AMFAM_ADDRESS=address)
+    if address == "0.0.0.0" and not verify:
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: whoever reaches 0.0.0.0:8500 could reload the configuration: make cert")
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("compose ")
+
+
+@pytest.mark.parametrize("present", ["docker", "podman", None])
+def test_start_runs_compose_with_whatever_is_there(tmp_path: Path, present: str | None) -> None:
+    deploy = tmp_path / "deploy"
+    done = start(tmp_path, present)
     if present:
         assert done.stdout == f"compose --file {deploy}/compose.yaml up --detach\n"
     else:

@@ -37,6 +37,7 @@ DEFAULTS = {
     "rest_api_timeout_in_ms": "30000",
     "tensorflow_intra_op_parallelism": "0",
     "tensorflow_inter_op_parallelism": "0",
+    "allow_version_labels_for_unavailable_models": "false",
 }
 
 
@@ -88,6 +89,7 @@ def test_the_binary_gets_every_flag_and_its_status_is_ours(programs: Path, tmp_p
     words += ["--enable-model-warmup=false", "--file-system-poll-wait-seconds=3", "--rest_api_timeout_in_ms=4"]
     words += ["--tensorflow_intra_op_parallelism=6", "--tensorflow-inter-op-parallelism=7"]
     words += ["--model_config_file_poll_wait_seconds=5", "--batching-parameters-file=b", "--ssl_config_file=s"]
+    words += ["--grpc_socket_path=s.sock", "--grpc-channel-arguments=a=1", "--prefer_tflite_model"]
     words += ["--monitoring_config_file=m", "--model-config-file=gs://bucket/c", "--", "--wait_not", "x"]
     process = serve(*words, cwd=tmp_path)
     out, err = process.communicate(timeout=60)
@@ -108,6 +110,11 @@ def test_the_binary_gets_every_flag_and_its_status_is_ours(programs: Path, tmp_p
         "rest_api_timeout_in_ms": "4",
         "tensorflow_intra_op_parallelism": "6",
         "tensorflow_inter_op_parallelism": "7",
+        "grpc_socket_path": str(tmp_path.resolve() / "s.sock"),
+        "grpc_channel_arguments": "a=1",
+        "allow_version_labels_for_unavailable_models": "false",
+        # Without a meaning for the embedded server, they have one here.
+        "prefer_tflite_model": "true",
     }
     # Its log is not silenced as ours is.
     assert json.loads(out) == ["tensorflow_model_server", [*as_flags(expected), "--wait_not", "x"], None]
@@ -144,7 +151,7 @@ def test_a_container_publishes_ports_and_mounts_what_the_server_reads(
     options = ServerOptions(rest_api_port=8501, model_base_path=str(models), model_config_file=str(config))
     command = server_command(options, more_flags=["--x"])
     head = [str(docker), "run", "--rm", "--init", "--entrypoint", "tensorflow_model_server"]
-    assert command[: len(head) + 4] == [*head, "--publish", "8500:8500", "--publish", "8501:8501"]
+    assert command[: len(head) + 4] == [*head, "--publish", "127.0.0.1:8500:8500", "--publish", "127.0.0.1:8501:8501"]
     end = command.index(real_server.IMAGE)
     assert command[end + 1 :] == [*server_flags(options), "--x"]
     quoted = str(models).replace('"', '""')
@@ -159,9 +166,20 @@ def test_a_container_publishes_ports_and_mounts_what_the_server_reads(
 
 def test_podman_is_used_without_docker_and_port_0_is_not_published(programs: Path, models: Path) -> None:
     install(programs, "podman")
-    command = server_command(ServerOptions(port=0, rest_api_port=1, model_base_path=str(models)))
-    assert Path(command[0]).name == "podman"
-    assert [word for word in command if re.fullmatch(r"\d+:\d+", word)] == ["1:1"]
+    for address, published in (("127.0.0.1", "127.0.0.1:1:1"), ("0.0.0.0", "0.0.0.0:1:1"), ("::1", "[::1]:1:1")):
+        options = ServerOptions(port=0, rest_api_port=1, model_base_path=str(models), bind_address=address)
+        command = server_command(options)
+        assert Path(command[0]).name == "podman"
+        assert [command[i + 1] for i, word in enumerate(command) if word == "--publish"] == [published]
+
+
+def test_the_binary_cannot_be_bound_to_an_address_nor_a_containers_socket_be_seen(programs: Path, models: Path) -> None:
+    install(programs, "docker")
+    with pytest.raises(ConfigError, match="^grpc_socket_path cannot be used with a container"):
+        server_command(ServerOptions(model_base_path=str(models), grpc_socket_path="s"))
+    install(programs, "tensorflow_model_server")
+    with pytest.raises(ConfigError, match="^tensorflow_model_server listens on all interfaces: --bind-address can"):
+        server_command(ServerOptions(model_base_path=str(models), bind_address="::1"))
 
 
 def test_a_named_image_is_taken_although_the_binary_is_there(programs: Path, models: Path) -> None:
@@ -216,7 +234,10 @@ def test_a_container_cannot_be_shown_what_is_not_there(programs: Path, tmp_path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--engine=tensorflow-serving", "--bind-address=::1"], "--bind-address can only be used with --engine emb"),
+        (
+            ["--engine=tensorflow-serving", "--allow-reload-config"],
+            "--allow-reload-config can only be used with",
+        ),
         (["--engine=tensorflow-serving", "--drain_seconds=30"], "--drain-seconds can only be used with --engine emb"),
         (["--image=x"], "--image can only be used with --engine tensorflow-serving"),
         (["--", "--x=1"], "--x=1 can only be used with --engine tensorflow-serving"),

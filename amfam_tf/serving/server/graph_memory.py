@@ -56,7 +56,8 @@ class GraphMemory:
         if name not in self._known:
             self._known[name] = 0
             function: Any = self._root._get_function(name)
-            self._known[name] = self.row_bytes(function.graph) if function is not None else 0
+            # Functions of a graph of TensorFlow 1 have no graph of their own to look at.
+            self._known[name] = self.row_bytes(function.graph) if hasattr(function, "graph") else 0
         return self._known[name]
 
 

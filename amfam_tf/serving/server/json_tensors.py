@@ -249,7 +249,7 @@ def _string(value: Any, data_type: tf.DType) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
     if isinstance(value, dict):
-        return _decode_base64(value)
+        return decode_base64(value)
     raise _wrong_type(value, data_type)
 
 
@@ -307,7 +307,8 @@ def _is_lossless(value: int | float, data_type: tf.DType) -> bool:
     return not math.isfinite(value) or abs(value) <= float(np.finfo(data_type.as_numpy_dtype).max)
 
 
-def _decode_base64(value: dict) -> bytes:
+def decode_base64(value: dict) -> bytes:
+    """Returns the bytes of {"b64": "..."}; anything else is INVALID_ARGUMENT."""
     if not _is_base64(value):
         raise invalid_argument(f"JSON Value: {_text(value)} not formatted correctly for base64 data")
     text = value[BASE64]

@@ -1,4 +1,4 @@
-"""What the server is told at its start: upstream's flags with upstream's defaults, and four of our own."""
+"""What the server is told at its start: upstream's flags with upstream's defaults, and some of our own."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,13 @@ class ServerOptions:
         rest_api_timeout_in_ms: longest time of a REST prediction, in milliseconds.
         tensorflow_intra_op_parallelism: threads within one operation; 0 lets TensorFlow choose.
         tensorflow_inter_op_parallelism: operations that run at a time; 0 lets TensorFlow choose.
-        bind_address: interface to listen on (ours).
+        grpc_socket_path: Unix socket for gRPC, beside the port.
+        grpc_channel_arguments: KEY=VALUE[,KEY=VALUE...] for the gRPC server.
+        allow_version_labels_for_unavailable_models: a new label may point to a version that does not answer yet.
+        bind_address: interface to listen on (ours; upstream listens on all).
+        model_roots: folders below which models may be (ours; upstream has none); empty for the base paths of the start.
+        allow_reload_config: answer HandleReloadConfigRequest without mutual TLS too (ours; upstream always answers).
+        load_timeout_seconds: longest load of a version, warm-up included (ours; upstream has no limit).
         max_message_bytes: longest request and largest input tensor (ours; upstream 2 GiB - 1).
         max_concurrent_requests: predictions that run or wait at a time (ours; upstream has no limit).
         max_request_rows: rows of one request (ours; upstream has no limit).
@@ -51,7 +57,13 @@ class ServerOptions:
     rest_api_timeout_in_ms: int = 30_000
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
-    bind_address: str = "0.0.0.0"
+    grpc_socket_path: str = ""
+    grpc_channel_arguments: str = ""
+    allow_version_labels_for_unavailable_models: bool = False
+    bind_address: str = "127.0.0.1"
+    model_roots: tuple[str, ...] = ()
+    allow_reload_config: bool = False
+    load_timeout_seconds: float = 300
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_concurrent_requests: int = 64
     max_request_rows: int = 1000
@@ -63,15 +75,15 @@ class ServerOptions:
         for name in ("port", "rest_api_port"):
             if not 0 <= getattr(self, name) <= HIGHEST_PORT:
                 raise ConfigError(f"{name} must be in [0, {HIGHEST_PORT}]. Received: {getattr(self, name)}")
-        if self.port == self.rest_api_port:
+        if self.port == self.rest_api_port and not (self.port == 0 and self.grpc_socket_path):
             raise ConfigError(f"port and rest_api_port must differ and not both be 0. Received: {self.port} for both")
         if not self.model_base_path and not self.model_config_file:
             raise ConfigError("nothing to serve: give --model-base-path or --model-config-file")
         if self.batching_parameters_file and not self.enable_batching:
             raise ConfigError("batching_parameters_file has no effect: add --enable-batching")
         sizes = ("max_message_bytes", "max_request_rows", "max_request_memory_bytes", "memory_budget_bytes")
-        for name in ("rest_api_timeout_in_ms", *sizes, "max_concurrent_requests"):
-            if getattr(self, name) <= 0:
+        for name in ("rest_api_timeout_in_ms", *sizes, "max_concurrent_requests", "load_timeout_seconds"):
+            if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be greater than 0. Received: {getattr(self, name)}")
         if self.max_message_bytes > LONGEST_MESSAGE_BYTES:
             raise ConfigError(
@@ -85,5 +97,5 @@ class ServerOptions:
             )
         seconds = ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds")
         for name in (*seconds, "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative. Received: {getattr(self, name)}")

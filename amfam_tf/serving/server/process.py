@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,24 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from amfam_tf.errors import ConfigError
-from amfam_tf.serving.server import tls
 from amfam_tf.serving.server.admission import Admission
 from amfam_tf.serving.server.batching import read_batching_options
 from amfam_tf.serving.server.http_server import RestServer
-from amfam_tf.serving.server.manager import ModelManager
+from amfam_tf.serving.server.inference import classify, multi_inference, regress
+from amfam_tf.serving.server.listening import cannot_listen, channel_arguments, listen
+from amfam_tf.serving.server.manager import SECONDS_TO_END, ModelManager
 from amfam_tf.serving.server.memory import MemoryBudget, RequestLimits
 from amfam_tf.serving.server.metrics import DEFAULT_PATH, RequestMetrics
 from amfam_tf.serving.server.model_config import ModelServerConfig, initial_config
 from amfam_tf.serving.server.options import ServerOptions
 from amfam_tf.serving.server.predict import predict
 from amfam_tf.serving.server.rest import RestApi
+from amfam_tf.serving.server.roots import read_roots
 from amfam_tf.serving.server.servable import Servable
 from amfam_tf.serving.server.services import ModelService, PredictionService, UnparsedPredict
 from amfam_tf.serving.server.status import ServerError, ServingError
 from amfam_tf.serving.server.text_protos import MonitoringConfig, read_text_proto
+from amfam_tf.serving.server.tls import read_tls
 from amfam_tf.serving.server.warmup import warm_up
 
 SPARE_THREADS = 16
@@ -40,6 +44,9 @@ _log = logging.getLogger(__name__)
 class Server:
     """The embedded server.
 
+    Attributes:
+        hangs: after the end, threads are left that only the end of the process ends.
+
     Raises:
         ConfigError: a configuration file that cannot be read or used, or threads asked for that cannot be set any more.
     """
@@ -48,13 +55,21 @@ class Server:
         set_parallelism(options)
         self._options = options
         self._config = initial_config(options)
-        self._credentials = tls.read_credentials(options.ssl_config_file)
+        self._channel_arguments = channel_arguments(options)
+        self._tls = read_tls(options.ssl_config_file)
         self._metrics_path = _read_metrics_path(options.monitoring_config_file)
         self._batching = read_batching_options(options.batching_parameters_file) if options.enable_batching else None
         self._admission = Admission(options.max_concurrent_requests)
         self._limits = _request_limits(options)
-        self._manager = ModelManager(self._load, options.file_system_poll_wait_seconds)
+        self._manager = ModelManager(
+            self._load,
+            read_roots(options, self._config),
+            options.file_system_poll_wait_seconds,
+            options.load_timeout_seconds,
+            options.allow_version_labels_for_unavailable_models,
+        )
         self._metrics = RequestMetrics(self._manager.is_configured)
+        self.hangs = False
         self._health = health.HealthServicer()
         self._grpc: grpc.Server | None = None
         self._rest: RestServer | None = None
@@ -70,7 +85,7 @@ class Server:
         try:
             self._manager.start(self._config, give_up=self._stop_requested.is_set)
         except ServingError as error:
-            self._manager.stop()
+            self.hangs = not self._manager.stop()
             raise ServerError(f"Failed to start server. {' '.join(error.message.split())}") from error
         if self._stop_requested.is_set():
             return
@@ -99,29 +114,30 @@ class Server:
         stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
         if self._rest:
             self._rest.stop_accepting()
-        if not self._admission.wait_idle(max(0.0, end - time.monotonic())):
+        ended = self._admission.wait_idle(max(0.0, end - time.monotonic()))
+        if not ended:
             _log.warning("Requests were still in flight after %g s", self._options.drain_seconds)
         if stopped is not None:
             # Ends what never ends by itself: streams that watch the health.
             self._grpc.stop(0)
-            stopped.wait()
+            ended = stopped.wait(SECONDS_TO_END) and ended
+            if self._options.grpc_socket_path:
+                Path(self._options.grpc_socket_path).unlink(missing_ok=True)
         if self._rest:
             self._rest.close()
         if self._config_thread is not None:
-            self._config_thread.join()
-        self._manager.stop()
+            self._config_thread.join(SECONDS_TO_END)
+            ended = ended and not self._config_thread.is_alive()
+        self.hangs = not (self._manager.stop() and ended)
         _log.info("Server stopped")
 
-    def _load(self, name: str, path: Path) -> Servable:
+    def _load(self, name: str, version: int, path: Path) -> Servable:
         """Returns a version that is warm."""
         servable = Servable(path, self._batching)
         servable.limits = _request_limits(self._options)
         if self._options.enable_model_warmup:
-            version = int(path.name)
             try:
-                count = warm_up(
-                    path, lambda request: predict(servable, version, request, self._options.max_message_bytes)
-                )
+                count = warm_up(path, self._methods(servable, version))
             except BaseException:
                 servable.close()
                 raise
@@ -130,11 +146,24 @@ class Server:
         servable.limits = self._limits
         return servable
 
+    def _methods(self, servable: Servable, version: int) -> dict[str, Callable[[Any], object]]:
+        """Returns kind of a warm-up record -> what runs its request."""
+        limit = self._options.max_message_bytes
+        return {
+            "predict_log": lambda request: predict(servable, version, request, limit),
+            "classify_log": lambda request: classify(servable, version, request),
+            "regress_log": lambda request: regress(servable, version, request),
+            "multi_inference_log": lambda request: multi_inference(servable, version, request),
+        }
+
     def _open_ports(self) -> None:
         options = self._options
-        if options.port:
+        if options.port or options.grpc_socket_path:
             self._grpc = self._start_grpc()
+        if options.port:
             _log.info("Running gRPC ModelServer at %s:%d ...", options.bind_address, options.port)
+        if options.grpc_socket_path:
+            _log.info("Running gRPC ModelServer at UNIX socket unix:%s ...", options.grpc_socket_path)
         if options.rest_api_port:
             api = RestApi(
                 self._manager,
@@ -148,7 +177,7 @@ class Server:
                 threads = options.max_concurrent_requests + SPARE_THREADS
                 self._rest = RestServer(api, self._admission, options.bind_address, options.rest_api_port, threads)
             except OSError as error:
-                raise _cannot_listen("rest_api_port", options.rest_api_port, error.strerror) from error
+                raise cannot_listen("rest_api_port", options.rest_api_port, error.strerror) from error
             _log.info("Exporting HTTP/REST API at:%s:%d ...", options.bind_address, options.rest_api_port)
 
     def _start_grpc(self) -> grpc.Server:
@@ -158,31 +187,22 @@ class Server:
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
             interceptors=[UnparsedPredict()],
             maximum_concurrent_rpcs=threads,
-            options=[
-                ("grpc.max_receive_message_length", options.max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                # Without it, a second server could listen on the same port and take half of the requests.
-                ("grpc.so_reuseport", 0),
-            ],
+            options=self._channel_arguments,
         )
         prediction = PredictionService(
             self._manager, self._metrics, self._admission, self._limits, options.max_message_bytes
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._manager, self._admission), server)
+        model = ModelService(self._manager, self._admission, options.allow_reload_config or self._tls.verifies_clients)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(model, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for name in HEALTH_NAMES:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        address = f"{options.bind_address}:{options.port}"
         try:
-            if self._credentials is None:
-                server.add_insecure_port(address)
-            else:
-                server.add_secure_port(address, self._credentials)
-        except RuntimeError as error:
+            listen(server, options, self._tls.credentials)
+        except ServerError:
             server.stop(0)
-            reason = "the address is in use, or key and certificate do not fit" if self._credentials else None
-            raise _cannot_listen("port", options.port, reason) from error
+            raise
         server.start()
         return server
 
@@ -195,12 +215,15 @@ class Server:
                 config = read_text_proto(path, ModelServerConfig)
                 if config == present:
                     continue
-                self._manager.reload(config, give_up=self._stop_requested.is_set)
+                # Not to be held up by a model that does not come: the next reading may correct it.
+                self._manager.reload(config, wait=False)
                 present = config
             except ConfigError as error:
                 _log.error("Failed to read ModelServerConfig file: %s", error)
             except ServingError as error:
                 _log.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
+            except Exception:
+                _log.exception("Reading %s failed; trying again", path)
 
 
 def set_parallelism(options: ServerOptions) -> None:
@@ -221,10 +244,6 @@ def set_parallelism(options: ServerOptions) -> None:
 def _request_limits(options: ServerOptions) -> RequestLimits:
     budget = MemoryBudget(options.memory_budget_bytes, options.max_request_memory_bytes)
     return RequestLimits(options.max_request_rows, budget)
-
-
-def _cannot_listen(option: str, port: int, reason: str | None) -> ServerError:
-    return ServerError(f"cannot listen on {option} {port}: {reason or 'the address is in use'}; choose another port")
 
 
 def _read_metrics_path(config_file: str) -> str:

@@ -14,20 +14,24 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf import json_format
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    input_pb2,
     model_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
-from amfam_tf.serving.server import json_tensors
+from amfam_tf.serving.server import json_examples, json_tensors
 from amfam_tf.serving.server.admission import Admission
+from amfam_tf.serving.server.inference import classify, regress
 from amfam_tf.serving.server.manager import ModelManager
 from amfam_tf.serving.server.metrics import RequestMetrics
 from amfam_tf.serving.server.model_status import SIGNATURE_DEF, get_model_metadata, get_model_status
 from amfam_tf.serving.server.predict import predict_arrays
 from amfam_tf.serving.server.servable import DEFAULT_SIGNATURE, Servable
-from amfam_tf.serving.server.status import ServingError, from_exception, invalid_argument, out_of_scope, truncate
+from amfam_tf.serving.server.status import ServingError, from_exception, invalid_argument, truncate
 
 HIGHEST_VERSION = 2**63 - 1
 LONGEST_VERSION = len(str(HIGHEST_VERSION))
@@ -109,22 +113,21 @@ class RestApi:
         if method == "GET":
             return self._metadata(spec) if match["metadata"] else self._status(spec)
         verb = match["method"].lower()
-        if verb != "predict":
-            raise out_of_scope(verb.capitalize())
-        return self._measured_predict(spec, body)
+        answers = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
+        return self._measured(verb, spec, lambda: answers[verb](spec, body))
 
-    def _measured_predict(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> bytes:
+    def _measured(self, verb: str, spec: model_pb2.ModelSpec, function: Callable[[], bytes]) -> bytes:
         started = time.perf_counter()
         status = grpc.StatusCode.OK
         try:
             with self._admission.prediction():
-                return self._predict(spec, body)
+                return function()
         except Exception as error:
             status = from_exception(error).code
             raise
         finally:
             microseconds = (time.perf_counter() - started) * 1e6
-            self._metrics.record(spec.name, status.name, "predict", "REST", microseconds)
+            self._metrics.record(spec.name, status.name, verb, "REST", microseconds)
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> bytes:
         with contextlib.ExitStack() as turn:
@@ -151,6 +154,26 @@ class RestApi:
             yield
         finally:
             self._many_values.release()
+
+    def _classify(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> bytes:
+        request = classification_pb2.ClassificationRequest(input=self._examples(spec, body), model_spec=spec)
+        with self._manager.lease(spec) as lease:
+            response = classify(lease.servable, lease.version, request, self._timeout_ms)
+        return json_examples.classes_to_json(response.result)
+
+    def _regress(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> bytes:
+        request = regression_pb2.RegressionRequest(input=self._examples(spec, body), model_spec=spec)
+        with self._manager.lease(spec) as lease:
+            response = regress(lease.servable, lease.version, request, self._timeout_ms)
+        return json_examples.values_to_json(response.result)
+
+    def _examples(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> input_pb2.Input:
+        """Returns the tf.Examples of a body, whose signature goes into the ModelSpec."""
+        with contextlib.ExitStack() as turn:
+            if json_tensors.count_values(body) > MANY_VALUES:
+                turn.enter_context(self._turn_of_many_values())
+            document, spec.signature_name = json_tensors.parse_body(body)
+            return json_examples.to_input(document)
 
     def _status(self, spec: model_pb2.ModelSpec) -> bytes:
         response = get_model_status(self._manager, get_model_status_pb2.GetModelStatusRequest(model_spec=spec))

@@ -21,11 +21,13 @@ from amfam_tf.serving.server.batching import BatchingOptions, batched_call, is_b
 from amfam_tf.serving.server.graph_memory import GraphMemory
 from amfam_tf.serving.server.malloc_trim import trim_soon
 from amfam_tf.serving.server.memory import RequestLimits
-from amfam_tf.serving.server.status import not_found
+from amfam_tf.serving.server.status import invalid_argument, not_found
 
 TAG = "serve"
 DEFAULT_SIGNATURE = "serving_default"
 NO_TIMEOUT = 0
+LONGEST_GRAPH_BYTES = 2**31 - 1
+"""Longest message of protobuf."""
 
 _queue_numbers = itertools.count()
 
@@ -56,13 +58,15 @@ class Servable:
     def __init__(self, path: Path, batching: BatchingOptions | None = None) -> None:
         self.path = path
         self.limits = RequestLimits()
-        self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = _read_signatures(path)
+        description = _read_description(path)
+        self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = dict(description.signature_def)
         self._batching = batching
         self._graph = tf.Graph()
+        load = self._load_objects if description.object_graph_def.nodes else self._load_graph
         with plain_path(path) as plain:
-            self._load(plain)
+            load(plain)
 
-    def _load(self, path: Path) -> None:
+    def _load_objects(self, path: Path) -> None:
         """Builds the graph and fills its variables, which are read when the session begins."""
         with self._graph.as_default():
             # The restored functions hold the variables only weakly: the model must outlive them.
@@ -76,14 +80,37 @@ class Servable:
                 *tf.compat.v1.get_collection("saved_model_initializers"),
             ]
         self._graph.finalize()
-        config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
-        config.gpu_options.allow_growth = True
-        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session = _open_session(self._graph)
         try:
             self._session.run(initializers)
         except BaseException:
             self._session.close()
             raise
+
+    def _load_graph(self, path: Path) -> None:
+        """Loads a SavedModel of TensorFlow 1: a graph without objects, whose signatures name tensors. Never batched.
+
+        Signatures with sparse tensors, which no request can hold, are left out.
+        """
+        self._model = None
+        self._session = _open_session(self._graph)
+        try:
+            tf.compat.v1.saved_model.loader.load(self._session, [TAG], str(path))
+            self._endpoints = {
+                name: _Endpoint(self._named(definition.inputs), self._named(definition.outputs), {})
+                for name, definition in self.signatures.items()
+                if all(info.name for info in (*definition.inputs.values(), *definition.outputs.values()))
+            }
+            # All signatures are in one graph: what it needs at its highest is more than any of them does.
+            self._row_bytes = dict.fromkeys(self._endpoints, GraphMemory(self._graph).row_bytes(self._graph))
+            self._graph.finalize()
+        except BaseException:
+            self._session.close()
+            raise
+
+    def _named(self, tensors: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, tf.Tensor]:
+        """Returns the tensors of one side of a signature."""
+        return {key: self._graph.get_tensor_by_name(info.name) for key, info in tensors.items()}
 
     def has_signature(self, name: str) -> bool:
         """Says whether the signature can be run."""
@@ -121,7 +148,14 @@ class Servable:
             except (tf.errors.OpError, UnicodeDecodeError):
                 # Perhaps another request of the batch was wrong: alone, each gets its own answer.
                 pass
-        results = self._session.run(dict(endpoint.outputs), feed, options)
+        try:
+            results = self._session.run(dict(endpoint.outputs), feed, options)
+        except UnicodeDecodeError:
+            # The kernels' own error too.
+            raise
+        except ValueError as error:
+            # Python compares with the shapes of a TensorFlow 1 graph's own placeholders before the kernels can.
+            raise invalid_argument(str(error)) from error
         return {name: results[name] for name in outputs}
 
     def close(self) -> None:
@@ -156,11 +190,19 @@ class Servable:
         return _Endpoint(placeholders, outputs, batched)
 
 
-def _read_signatures(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
-    """Returns the SignatureDefs of the graph with tag "serve"."""
+def _open_session(graph: tf.Graph) -> tf.compat.v1.Session:
+    config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    return tf.compat.v1.Session(graph=graph, config=config)
+
+
+def _read_description(path: Path) -> meta_graph_pb2.MetaGraphDef:
+    """Returns the description of the graph with tag "serve"."""
     file = path / "saved_model.pb"
     if not file.is_file():
         raise not_found(f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {path}")
+    if file.stat().st_size > LONGEST_GRAPH_BYTES:
+        raise OSError(f"Can't parse {file} as binary proto: it is longer than {LONGEST_GRAPH_BYTES} bytes")
     saved_model = saved_model_pb2.SavedModel()
     try:
         saved_model.ParseFromString(file.read_bytes())
@@ -168,7 +210,7 @@ def _read_signatures(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
         raise OSError(f"Can't parse {file} as binary proto") from error
     for graph in saved_model.meta_graphs:
         if TAG in graph.meta_info_def.tags:
-            return dict(graph.signature_def)
+            return graph
     raise not_found(
         f"Could not find meta graph def matching supplied tags: {{ {TAG} }}. "
         "To inspect available tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`"

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from tensorflow_serving.apis import (
@@ -12,6 +12,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -19,6 +20,7 @@ from tensorflow_serving.apis import (
 )
 
 from amfam_tf.serving.server.admission import Admission
+from amfam_tf.serving.server.inference import check_tasks, classify, multi_inference, regress
 from amfam_tf.serving.server.manager import ModelManager
 from amfam_tf.serving.server.memory import Patience, RequestLimits
 from amfam_tf.serving.server.metrics import RequestMetrics
@@ -31,13 +33,16 @@ from amfam_tf.serving.server.status import (
     deadline_exceeded,
     from_exception,
     invalid_argument,
-    out_of_scope,
     truncate,
 )
 
 Response = TypeVar("Response")
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
+RELOAD_IS_OFF = (
+    "HandleReloadConfigRequest is off: the server takes it with mutual TLS (client_verify: true in its "
+    "ssl_config_file) or when started with --allow-reload-config"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +81,7 @@ def timeout_ms(context: grpc.ServicerContext) -> int:
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the rest is the real server's."""
+    """Predict and GetModelMetadata; Classify, Regress and MultiInference for the signatures of TensorFlow 1."""
 
     def __init__(
         self,
@@ -107,23 +112,53 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Classify(  # noqa: N802
         self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
-        """Out of scope."""
-        del request
-        return answer(context, self._admission, lambda: _refuse("Classify"))
+        """Runs one signature of TensorFlow 1's method classify on tf.Examples."""
+        return self._measured_inference("Classify", classify, request, request.model_spec, context)
 
     def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
     ) -> regression_pb2.RegressionResponse:
-        """Out of scope."""
-        del request
-        return answer(context, self._admission, lambda: _refuse("Regress"))
+        """Runs one signature of TensorFlow 1's method regress on tf.Examples."""
+        return self._measured_inference("Regress", regress, request, request.model_spec, context)
 
     def MultiInference(  # noqa: N802
         self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
     ) -> inference_pb2.MultiInferenceResponse:
-        """Out of scope."""
-        del request
-        return answer(context, self._admission, lambda: _refuse("MultiInference"))
+        """Runs several of those signatures on the same tf.Examples."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        return self._measured_inference("MultiInference", multi_inference, request, spec, context)
+
+    def _measured_inference(
+        self,
+        api: str,
+        function: Callable[..., Response],
+        request: Any,
+        spec: model_pb2.ModelSpec,
+        context: grpc.ServicerContext,
+    ) -> Response:
+        def infer() -> Response:
+            if api == "MultiInference":
+                check_tasks(request)
+            elif not request.HasField("model_spec"):
+                raise invalid_argument("Missing ModelSpec")
+            patience = Patience.of(timeout_ms(context), context.is_active)
+            with self._limits.memory.holding(request.ByteSize(), patience), self._manager.lease(spec) as lease:
+                return function(lease.servable, lease.version, request, timeout_ms(context))
+
+        return answer(context, self._admission, lambda: self._measured(api, spec.name, infer))
+
+    def _measured(self, api: str, model_name: str, function: Callable[[], Response]) -> Response:
+        started = time.perf_counter()
+        status = grpc.StatusCode.OK
+        try:
+            with self._admission.prediction():
+                return function()
+        except Exception as error:
+            status = from_exception(error).code
+            raise
+        finally:
+            microseconds = (time.perf_counter() - started) * 1e6
+            self._metrics.record(model_name, status.name, api, "GRPC", microseconds)
 
     def _measured_predict(self, data: bytes, context: grpc.ServicerContext) -> predict_pb2.PredictResponse:
         started = time.perf_counter()
@@ -169,11 +204,12 @@ class UnparsedPredict(grpc.ServerInterceptor):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus and HandleReloadConfigRequest."""
+    """GetModelStatus and, if it is allowed, HandleReloadConfigRequest."""
 
-    def __init__(self, manager: ModelManager, admission: Admission) -> None:
+    def __init__(self, manager: ModelManager, admission: Admission, reloadable: bool) -> None:
         self._manager = manager
         self._admission = admission
+        self._reloadable = reloadable
 
     def GetModelStatus(  # noqa: N802
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
@@ -190,6 +226,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def _reload(
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
+        if not self._reloadable:
+            raise ServingError(grpc.StatusCode.PERMISSION_DENIED, RELOAD_IS_OFF)
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
@@ -199,7 +237,3 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = 0
         return response
-
-
-def _refuse(name: str) -> None:
-    raise out_of_scope(name)

@@ -9,7 +9,6 @@ from amfam_tf.errors import UserError
 
 LONGEST_MESSAGE = 1024
 TRUNCATED = "...TRUNCATED"
-REAL_SERVER = "tensorflow_model_server (container image tensorflow/serving)"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _HTTP_STATUS = {
@@ -46,6 +45,8 @@ class ServingError(Exception):
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        # Names of files that are not UTF-8 hold what no message to a client can.
+        message = message.encode(errors="backslashreplace").decode()
         super().__init__(message)
         self.code = code
         self.message = message
@@ -74,14 +75,6 @@ def not_found(message: str) -> ServingError:
 def deadline_exceeded() -> ServingError:
     """Returns the error for a request whose time is over."""
     return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-
-
-def out_of_scope(name: str) -> ServingError:
-    """Returns the error for a method that only the real server has."""
-    return ServingError(
-        grpc.StatusCode.UNIMPLEMENTED,
-        f"{name} is not implemented by the embedded server: use {REAL_SERVER}, which serves the same folder.",
-    )
 
 
 def from_exception(error: BaseException) -> ServingError:

@@ -4,15 +4,17 @@ BatchingParameters, MonitoringConfig and SSLConfig are described here field by f
 TensorFlow Serving's session_bundle_config.proto, monitoring_config.proto and ssl_config.proto).
 """
 
-from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from google.protobuf.message import Message
 
+from amfam_tf import regular_files
 from amfam_tf.errors import ConfigError
 
 MessageType = TypeVar("MessageType", bound=Message)
+MOST_BYTES = 16 * 1024 * 1024
+"""Longest configuration file."""
 
 _PACKAGE = "tensorflow.serving"
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -71,11 +73,11 @@ def read_text_proto(path: str, message_class: type[MessageType]) -> MessageType:
         ConfigError: the file cannot be read or is not of that message; names file, line and what is wrong.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = regular_files.read(path, MOST_BYTES).decode()
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     try:
         return text_format.Parse(text, message_class())
-    except text_format.ParseError as error:
-        name = message_class.DESCRIPTOR.name
-        raise ConfigError(f"Invalid protobuf file: '{path}': it is not a {name}: {error}") from error
+    except (text_format.ParseError, RecursionError) as error:
+        name = message_class.DESCRIPTOR.full_name
+        raise ConfigError(f"Error parsing text-format {name}: {error}: Invalid protobuf file: '{path}'") from error

@@ -1,13 +1,18 @@
-"""Versions on disk: which folders there are, and which of them the policy wants to be served."""
+"""Versions on disk: which folders there are, and which of them the policy wants to be served.
+
+Nothing here opens a file: what stands in a folder may be a FIFO or a device.
+"""
 
 import logging
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from tensorflow_serving.config import file_system_storage_path_source_pb2
 
 Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
-Fingerprint = tuple[tuple[str, int, int], ...]
+Fingerprint = tuple[tuple[str, int, int, int], ...]
 HIGHEST_VERSION = 2**63 - 1
 
 _log = logging.getLogger(__name__)
@@ -19,12 +24,13 @@ def find_versions(name: str, base_path: Path) -> dict[int, Path] | None:
     Returns None, with a line in the log, if the base path cannot be read: that says nothing about its versions.
     """
     try:
-        children = sorted(child for child in base_path.iterdir() if child.is_dir())
-    except OSError as error:
-        _log.warning("Could not find base path %s for servable %s: %s", base_path, name, error.strerror)
+        with os.scandir(base_path) as entries:
+            numbers = sorted(entry.name for entry in entries if _is_number(entry.name) and _is_folder(entry))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        _log.warning("Could not find base path %s for servable %s: %s", base_path, name, reason)
         return None
-    numbers = (child for child in children if child.name.isascii() and child.name.isdigit())
-    found = {int(child.name): child for child in numbers if int(child.name) <= HIGHEST_VERSION}
+    found = {int(number): base_path / number for number in numbers if int(number) <= HIGHEST_VERSION}
     if not found:
         _log.warning(
             "No versions of servable %s found under base path %s. "
@@ -54,14 +60,48 @@ def aspired_versions(name: str, found: dict[int, Path], policy: Policy) -> dict[
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Returns name, size and time of change of every file of a version: it differs once the version is changed."""
-    files = []
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder) / name
+    """Returns name, size and times of change of all that a version holds: it differs once the version is changed."""
+    return tuple(
+        sorted(
+            (str(file), information.st_size, information.st_mtime_ns, information.st_ctime_ns)
+            for file, information in walk(path)
+        )
+    )
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yields path and state of all that a folder holds, folders too, links followed, each folder once.
+
+    What cannot be looked at (a link to nothing or in a circle, a folder without permission) is left out.
+    """
+    waiting, seen = [folder], set()
+    while waiting:
+        for path in _children(waiting.pop()):
             try:
-                information = file.stat()
+                information = path.stat()
             except OSError:
                 continue
-            files.append((str(file), information.st_size, information.st_mtime_ns))
-    return tuple(sorted(files))
+            yield path, information
+            identity = information.st_dev, information.st_ino
+            if stat.S_ISDIR(information.st_mode) and identity not in seen:
+                seen.add(identity)
+                waiting.append(path)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link in a circle, or one that may not be followed.
+        return False

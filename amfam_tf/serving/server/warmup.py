@@ -1,24 +1,28 @@
 """Warm-up: the requests that come with a version, run before it is AVAILABLE."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from amfam_tf.serving.server.status import failed_precondition, invalid_argument
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000
-_OUT_OF_SCOPE = ("classify_log", "regress_log", "multi_inference_log", "session_run_log")
+_OUT_OF_SCOPE = "session_run_log"
 
 _log = logging.getLogger(__name__)
 
 
-def warm_up(folder: Path, predict: Callable[[predict_pb2.PredictRequest], object]) -> int:
-    """Runs the Predict requests of a version's warm-up file and returns how many there were.
+def warm_up(folder: Path, methods: Mapping[str, Callable[[Any], object]]) -> int:
+    """Runs the requests of a version's warm-up file and returns how many there were.
+
+    Args:
+        methods: kind of record (predict_log, ...) to what runs its request.
 
     Records of methods that this server does not have are left out, with a line in the log. A version whose own samples
     get NaN or infinity fails; upstream does not look at the answers.
@@ -40,12 +44,12 @@ def warm_up(folder: Path, predict: Callable[[predict_pb2.PredictRequest], object
         except Exception as error:
             raise invalid_argument(f"Failed to parse warmup record: {path} record {number}") from error
         kind = log.WhichOneof("log_type")
-        if kind in _OUT_OF_SCOPE:
+        if kind == _OUT_OF_SCOPE:
             _log.warning("Left out warmup record %d of %s: this server has no %s", number, path, kind)
             continue
-        if kind != "predict_log":
+        if kind not in methods:
             raise invalid_argument(f"Unsupported log_type for warmup: {kind} at {path} record {number}")
-        _check_answer(predict(log.predict_log.request), path, number)
+        _check_answer(methods[kind](getattr(log, kind).request), path, number)
         count += 1
     return count
 

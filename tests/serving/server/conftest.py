@@ -44,5 +44,6 @@ def toy_server(tmp_path_factory: pytest.TempPathFactory, toys: dict[int | str, P
     )
     monitoring = root / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }")
-    with serving(model_config_file=str(config), monitoring_config_file=str(monitoring)) as client:
+    flags = {"model_config_file": str(config), "monitoring_config_file": str(monitoring), "allow_reload_config": True}
+    with serving(**flags) as client:
         yield client

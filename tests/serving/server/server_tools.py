@@ -199,6 +199,7 @@ class Client:
 
     def __init__(self, options: ServerOptions, channel: grpc.Channel | None = None) -> None:
         self.options = options
+        self.server: Server | None = None
         self.channel = channel or grpc.insecure_channel(f"{LOCALHOST}:{options.port}", options=RECEIVE_ALL)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
@@ -263,11 +264,17 @@ def serving(base_path: Path | None = None, **flags: Any) -> Iterator[Client]:
     server = Server(options)
     server.start()
     client = Client(options)
+    client.server = server
     try:
         yield client
     finally:
         client.close()
         server.stop()
+
+
+def limit_loads(client: Client, seconds: float) -> None:
+    """Sets the longest load of a running server: only what a test holds up may depend on the clock."""
+    client.server._manager._load_seconds = seconds
 
 
 def quiet_environment() -> dict[str, str]:

@@ -6,10 +6,7 @@ import pytest
 import tensorflow as tf
 from server_tools import Client, floats, predict_request
 from tensorflow_serving.apis import (
-    classification_pb2,
-    inference_pb2,
     predict_pb2,
-    regression_pb2,
 )
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -140,17 +137,3 @@ def test_deadline_is_honoured(toy_server: Client) -> None:
 def test_long_messages_are_cut_at_1024_characters(toy_server: Client) -> None:
     error = toy_server.predict_error(signature="S" * 2000)
     assert error.text == f'Serving signature key "{"S" * 2000}" not found.'[:1024] + "...TRUNCATED"
-
-
-def test_out_of_scope_methods_name_the_real_server(toy_server: Client) -> None:
-    stub = toy_server.prediction
-    calls = [
-        (stub.Classify, classification_pb2.ClassificationRequest()),
-        (stub.Regress, regression_pb2.RegressionRequest()),
-        (stub.MultiInference, inference_pb2.MultiInferenceRequest()),
-    ]
-    for call, request in calls:
-        with pytest.raises(grpc.RpcError) as error:
-            call(request, timeout=20)
-        assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
-        assert "tensorflow_model_server" in error.value.details()

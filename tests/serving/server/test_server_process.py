@@ -19,6 +19,7 @@ from server_tools import LOCALHOST, Client, Gate, floats, free_port, quiet_envir
 
 from amfam_tf.errors import ConfigError
 from amfam_tf.serving.server import Server, ServerError, ServerOptions
+from amfam_tf.serving.server.other_flags import OTHER_FLAGS
 
 CODE = "import sys; from amfam_tf.cli.serve import serve; sys.exit(serve.main(standalone_mode=False))"
 
@@ -74,7 +75,7 @@ def test_sigterm_finishes_requests_and_exits_0(base_path: Path) -> None:
     process = subprocess.Popen(command, cwd=base_path.parent, env=quiet_environment(), stderr=subprocess.PIPE)
     client = Client(SimpleNamespace(port=port, rest_api_port=rest_port))
     try:
-        grpc.channel_ready_future(client.channel).result(timeout=60)
+        grpc.channel_ready_future(client.channel).result(timeout=180)
         # A stream that watches the health never ends by itself: it must not hold the end up.
         watch = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -168,6 +169,8 @@ def test_threads_are_set_before_tensorflow_makes_them(base_path: Path) -> None:
         ({"model_base_path": "m", "max_message_bytes": 2**31}, "max_message_bytes must be at most 2147483647"),
         ({"model_base_path": "m", "tensorflow_intra_op_parallelism": -1}, "parallelism must not be negative"),
         ({"model_base_path": "m", "drain_seconds": -1}, "drain_seconds must not be negative"),
+        ({"model_base_path": "m", "drain_seconds": float("nan")}, "drain_seconds must not be negative"),
+        ({"model_base_path": "m", "load_timeout_seconds": 0}, "load_timeout_seconds must be greater than 0"),
     ],
 )
 def test_impossible_flags(flags: dict, message: str) -> None:
@@ -178,7 +181,7 @@ def test_impossible_flags(flags: dict, message: str) -> None:
 def test_defaults_are_upstreams() -> None:
     from amfam_tf.cli.serve import serve
 
-    others = {"engine", "image", "more_flags", "debug"}
+    others = {"engine", "image", "more_flags", "debug", "version", *OTHER_FLAGS}
     defaults = {parameter.name: parameter.default for parameter in serve.params if parameter.name not in others}
     options = vars(ServerOptions(model_base_path="m")) | {"model_base_path": ""}
     assert {name: type(options[name])(default) for name, default in defaults.items()} == options
@@ -194,7 +197,10 @@ def test_wrong_usage_is_a_usage_error() -> None:
 
 
 def test_unreadable_configuration_is_one_line(tmp_path: Path) -> None:
-    for text, message in ((None, "cannot read .*No such file"), ("nonsense", "Invalid protobuf file")):
+    for text, message in (
+        (None, "cannot read .*No such file"),
+        ("nonsense", "^Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"),
+    ):
         path = tmp_path / "models.config"
         if text:
             path.write_text(text)

@@ -162,13 +162,6 @@ def test_wrong_paths(toy_server: Client, method: str, path: str, status: int, te
     assert answer["error"].startswith(text)
 
 
-@pytest.mark.parametrize("verb", ["classify", "regress"])
-def test_out_of_scope_verbs_name_the_real_server(toy_server: Client, verb: str) -> None:
-    status, answer = toy_server.rest("POST", f"/v1/models/toy:{verb}", {"examples": []})
-    assert status == 501
-    assert "tensorflow_model_server" in answer["error"]
-
-
 def test_status_and_metadata(toy_server: Client) -> None:
     status, answer = toy_server.rest("GET", "/v1/models/toy")
     fine = {"error_code": "OK", "error_message": ""}

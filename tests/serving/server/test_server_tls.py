@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
-from server_tools import LOCALHOST, Client, floats, free_port, serving
+from server_tools import LOCALHOST, Client, error_of, floats, free_port, serving
+from test_server_versions import config_text, reload_request
 
 from amfam_tf.errors import ConfigError
-from amfam_tf.serving.server.tls import read_credentials
+from amfam_tf.serving.server.tls import read_tls
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 
@@ -68,15 +69,31 @@ def test_who_may_connect(base_path: Path, tmp_path: Path, pem: SimpleNamespace, 
         assert call(port, None) == grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize("verify", [False, True])
+def test_only_mutual_tls_lets_reload(base_path: Path, tmp_path: Path, pem: SimpleNamespace, verify: bool) -> None:
+    key, certificate = pem.client_key.encode(), pem.client_crt.encode()
+    credentials = grpc.ssl_channel_credentials(pem.ca_crt.encode(), key, certificate)
+    with serving(base_path, ssl_config_file=ssl_config(tmp_path / "ssl", pem, verify)) as server:
+        client = Client(server.options, grpc.secure_channel(f"{LOCALHOST}:{server.options.port}", credentials))
+        request = reload_request(config_text(base_path, name="renamed"))
+        if verify:
+            client.model.HandleReloadConfigRequest(request, timeout=60)
+            assert client.predict(name="renamed", x=floats(1)).model_spec.version.value == 1
+        else:
+            error = error_of(lambda: client.model.HandleReloadConfigRequest(request, timeout=20))
+            assert error.code == grpc.StatusCode.PERMISSION_DENIED
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('server_key: "x"', "server_key must hold a PEM text"),
         ('server_key: "-----BEGIN x" server_cert: "-----BEGIN y" client_verify: true', "client_verify needs custom_ca"),
-        ("server_keys: 1", "is not a SSLConfig"),
+        ("server_keys: 1", "^Error parsing text-format tensorflow.serving.SSLConfig: 1:1 : "),
     ],
 )
 def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "ssl").write_text(text)
     with pytest.raises(ConfigError, match=message):
-        read_credentials(str(tmp_path / "ssl"))
+        read_tls(str(tmp_path / "ssl"))

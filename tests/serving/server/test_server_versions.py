@@ -31,7 +31,7 @@ def states(client: Client, name: str = "toy") -> dict[int, int]:
     return {status.version: status.state for status in response.model_version_status}
 
 
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Waits for a condition."""
     end = time.monotonic() + seconds
     while not condition():
@@ -177,7 +177,7 @@ def test_reload_replaces_the_list(base_path: Path, toys: dict, tmp_path: Path) -
     other = tmp_path / "other"
     other.mkdir()
     publish(toys[2], other, 5)
-    with serving(base_path) as client:
+    with serving(base_path, allow_reload_config=True, model_roots=(str(tmp_path),)) as client:
         response = client.model.HandleReloadConfigRequest(reload_request(config_text(other, name="new")), timeout=30)
         assert (response.status.error_code, response.status.error_message) == (0, "")
         assert client.predict(name="new", x=floats(1)).model_spec.version.value == 5
@@ -220,7 +220,7 @@ def test_reload_of_a_broken_model_says_so(base_path: Path, tmp_path: Path) -> No
     (tmp_path / "other" / "1").mkdir(parents=True)
     both = reload_request(config_text(base_path))
     both.MergeFrom(reload_request(config_text(tmp_path / "other", name="new")))
-    with serving(base_path) as client:
+    with serving(base_path, allow_reload_config=True, model_roots=(str(tmp_path),)) as client:
         error = error_of(lambda: client.model.HandleReloadConfigRequest(both, timeout=30))
         assert error.code == grpc.StatusCode.UNKNOWN
         assert error.text.startswith("1 model(s) did not become available: {{{name: new version: 1} due to error: ")
@@ -234,7 +234,7 @@ def test_labels_move_only_to_available_versions(base_path: Path, toys: dict) -> 
     def label(version: int) -> model_management_pb2.ReloadConfigRequest:
         return reload_request(config_text(base_path, everything + f'version_labels {{ key: "live" value: {version} }}'))
 
-    with serving(base_path) as client:
+    with serving(base_path, allow_reload_config=True) as client:
         client.model.HandleReloadConfigRequest(reload_request(config_text(base_path, everything)), timeout=30)
         until(lambda: states(client) == {2: AVAILABLE, 1: AVAILABLE})
         for version in (1, 2):

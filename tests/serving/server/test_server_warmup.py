@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from server_tools import floats, free_port, predict_log, predict_request, serving, write_warmup
-from tensorflow_serving.apis import classification_pb2, prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from amfam_tf.serving.server import Server, ServerError, ServerOptions
 
@@ -20,13 +20,12 @@ def start_error(base_path: Path) -> str:
 
 def test_records_are_run_and_counted(base_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    classify = prediction_log_pb2.PredictionLog(classify_log=prediction_log_pb2.ClassifyLog())
-    classify.classify_log.request.CopyFrom(classification_pb2.ClassificationRequest())
-    write_warmup(base_path / "1", [predict_log(predict_request(x=floats(1)))] * 3 + [classify])
+    session = prediction_log_pb2.PredictionLog(session_run_log=prediction_log_pb2.SessionRunLog())
+    write_warmup(base_path / "1", [predict_log(predict_request(x=floats(1)))] * 3 + [session])
     with serving(base_path) as client:
         assert client.predict(x=floats(1)).outputs["y"].float_val[0] == 4.0
     assert "Ran 3 warmup requests of {name: toy version: 1}" in caplog.text
-    assert "this server has no classify_log" in caplog.text
+    assert "this server has no session_run_log" in caplog.text
 
 
 def test_a_failing_record_fails_the_load(base_path: Path) -> None:
