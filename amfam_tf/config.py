@@ -24,7 +24,7 @@ LARGEST_SEED = 2**32 - 1
 """NumPy's and Keras' generators take no larger one."""
 MOST_PIXELS = 2**27
 """TensorFlow's decoders take fewer than 2**29 values, in up to 4 channels."""
-BELOW_ONE = 0.999999
+BELOW_ONE = 0.9999999
 """What float32 still tells from 1."""
 MOST_UNITS = 65_536
 MOST_EPOCHS = 1_000_000

@@ -36,7 +36,10 @@ class Range:
 
 
 def _digits(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    if isinstance(value, int):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def bounded(default: Any, low: float, high: float, *, open_low: bool = False, length: Range | None = None) -> Any:
