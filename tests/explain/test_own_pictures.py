@@ -55,7 +55,9 @@ def test_each_explanation_has_its_own_pictures_maps_and_label(finished, cases):
 def test_each_file_is_the_panel_of_the_case_in_its_name(finished, drawn, cases, tmp_path, monkeypatch):
     monkeypatch.setattr(panel, "draw_panel", lambda explanations: explanations)
     written = {}
-    monkeypatch.setattr(figure_style, "write_png", lambda explanations, path: written.update({path.name: explanations}))
+    monkeypatch.setattr(
+        figure_style, "write_png", lambda explanations, path, _: written.update({path.name: explanations})
+    )
     assert main.main(["explain", str(finished), "--data", str(drawn), "--out", str(tmp_path)]) == 0
     assert len(written) == verb.FIRST_CASES
     expected = {one.case_num: one for one in explain_run(finished, cases, DIAGNOSIS)}
