@@ -7,6 +7,7 @@ Unknown keys and impossible values raise ConfigError before any data is read.
 import dataclasses
 import importlib.resources
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,18 @@ LAYERS = Range(1, 16)
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
+
+
+def without_home(path: str) -> str:
+    """Returns a path with the user's home folder for a leading ~; a name that only begins so (~$list.csv) stays.
+
+    Raises:
+        ConfigError: the home folder is not known.
+    """
+    expanded = os.path.expanduser(path)  # noqa: PTH111  (a URL and an empty text stay as they are)
+    known = expanded != path or not (path == "~" or path.startswith("~/"))
+    _require(known, f"{path}: the home folder is not known (HOME is not set): write the path out")
+    return expanded
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,8 @@ class DataConfig:
     cases_per_label: int = bounded(1, 1, 1024)
 
     def __post_init__(self) -> None:
+        if self.cache_directory is not None:
+            object.__setattr__(self, "cache_directory", without_home(self.cache_directory))
         check(self, "data")
         _require(
             self.cache != "file" or self.cache_directory is not None,
@@ -164,6 +179,7 @@ class ModelConfig:
     fuse_predictions: Literal["both", "mean"] = "both"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", without_home(self.weights))
         check(self, "model")
         _require(len(self.modalities) > 0, "model.modalities must name at least one modality")
         _require(
@@ -375,7 +391,7 @@ def _read_preset(preset: str) -> dict[str, Any]:
     if preset in preset_names():
         resource = importlib.resources.files("amfam_tf") / "presets" / f"{preset}.yaml"
         return _read_yaml(resource.read_text(encoding="utf-8"), f"preset {preset}")
-    path = Path(preset)
+    path = Path(without_home(preset))
     if path.suffix in {".yaml", ".yml"} and path.is_file():
         return _read_yaml(read_text(path), str(path))
     raise ConfigError(f"unknown preset {preset!r}: it is none of {', '.join(preset_names())} and no YAML file")

@@ -7,6 +7,7 @@ import click
 
 from amfam_tf.cli.options import MOST_FILES, MOST_IN_BATCH, MOST_PROCESSES
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import Place, UserPath
 from amfam_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,17 +15,21 @@ if TYPE_CHECKING:
 
 
 @click.command(name="batch-predict")
-@click.argument("source")
+@click.argument("source", type=Place())
 @click.argument("beam_arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS...]")
 @click.option(
     "--version",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=UserPath(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="An exported version, or the folder of a model, e.g. saved_models/amfam: its latest version.",
 )
-@click.option("--out", required=True, metavar="DIR", help="Folder of the results: new, or that of the same command.")
-@click.option("--images", metavar="DIR", help="Where the paths of a CSV start.  [default: the CSV's folder]")
+@click.option(
+    "--out", type=Place(), required=True, metavar="DIR", help="Folder of the results: new, or that of the same command."
+)
+@click.option(
+    "--images", type=Place(), metavar="DIR", help="Where the paths of a CSV start.  [default: the CSV's folder]"
+)
 @click.option(
     "--shards",
     type=click.IntRange(1, MOST_FILES),

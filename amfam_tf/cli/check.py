@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amfam_tf.cli.output import echo_json
+from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("data", type=UserPath(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--min-side", type=click.IntRange(1, 65_536), default=64, show_default=True, help="Fewest pixels per side."
 )

@@ -7,6 +7,7 @@ import click
 from amfam_tf import config as configuration
 from amfam_tf.cli.options import configuration_options
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 
 
 @click.group(short_help="Show or validate a configuration.")
@@ -28,7 +29,7 @@ def show(preset: str, overrides: tuple[str, ...]) -> None:
 
 
 @config.command(short_help="Check a configuration file.")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=UserPath(path_type=Path, dir_okay=False))
 def validate(file: Path) -> None:
     """Check the keys and values of a configuration file and list what differs from the defaults."""
     checked = configuration.read(file)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from amfam_tf.cli.options import console
+from amfam_tf.cli.paths import UserPath
 from amfam_tf.errors import RunError
 from amfam_tf.serving import child
 
@@ -58,7 +59,7 @@ def serving_steps(out: Path, port: int, pair: tuple[Path, Path]) -> tuple[Step, 
 @click.command(short_help="Draw data, check, fit, evaluate, export, serve and query in one go.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=UserPath(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
     help="Folder for the data set, the run and the exported model; the same folder again continues.",

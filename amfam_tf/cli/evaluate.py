@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amfam_tf.cli.output import echo, echo_json
+from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import MODALITIES
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from amfam_tf.evaluation.run import Evaluation
 
 RESEARCH_ONLY = "A research tool, not a medical device: no number here says anything about a patient."
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
 
 if TYPE_CHECKING:
     from amfam_tf.explain.run import Explanation
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 FIRST_CASES = 4
 
 
@@ -31,7 +32,7 @@ FIRST_CASES = 4
 @click.option("--class", "class_name", metavar="CLASS", help="E.g. MEL. Without it: the predicted class of each case.")
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Show this run beside it.")
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the pictures. [default: RUN/explain]"
+    "--out", type=UserPath(file_okay=False, path_type=Path), help="Folder of the pictures. [default: RUN/explain]"
 )
 def explain(
     run: Path,

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 import click
 
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
     from amfam_tf.serving.export import Exported, Precision
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", required=False, type=UserPath(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--to",
     "base",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=UserPath(file_okay=False, path_type=Path),
     help="Folder of the model's versions, e.g. saved_models/amfam; its last name is the model's.",
 )
 @click.option("--allow-unfinished", is_flag=True, help="Export the best weights so far of a run that is not finished.")
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--onnx",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Also write the network as an ONNX file; needs the extra onnx.",
 )
 @click.option(
     "--verify",
     "to_verify",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=UserPath(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Check an exported version (or the latest one below DIR) instead.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amfam_tf.cli.options import configuration_options, console
+from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +22,9 @@ STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 
 @click.command(short_help="Fit a method; the same run folder again resumes.")
 @click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
+    "--data", type=UserPath(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
 )
-@click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Run folder, new or to be resumed.")
+@click.option("--run", type=UserPath(path_type=Path, file_okay=False), help="Run folder, new or to be resumed.")
 @configuration_options
 @click.option("--method", metavar="NAME", help="Method of the comparison; by default the preset's.")
 @click.option(

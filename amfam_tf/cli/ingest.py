@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amfam_tf.cli.options import MOST_FILES, MOST_PROCESSES, Number
+from amfam_tf.cli.paths import Place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,9 +19,9 @@ MOST_SIZES = 5
 
 
 @click.command(short_help="Turn a release or a CSV of pairs into records, with schema, statistics and anomalies.")
-@click.argument("source")
-@click.argument("out")
-@click.option("--images", metavar="DIR", help="Folder or URL that the pictures' paths start from.")
+@click.argument("source", type=Place())
+@click.argument("out", type=Place())
+@click.option("--images", type=Place(), metavar="DIR", help="Folder or URL that the pictures' paths start from.")
 @click.option("--shards", type=click.IntRange(1, MOST_FILES), default=8, show_default=True, help="Number of files.")
 @click.option(
     "--max-bad-share",

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from amfam_tf.cli.output import echo, echo_json
+from amfam_tf.cli.paths import UserPath
 
 
 @click.command()
-@click.argument("version", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("version", type=UserPath(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole record of every step.")
 def lineage(version: Path, as_json: bool) -> None:
     """Tell which data, configuration and code made VERSION, and check its files.

@@ -9,19 +9,20 @@ import click
 
 from amfam_tf.cli.options import MOST_IN_BATCH, Number
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from amfam_tf.errors import UserError
     from amfam_tf.serving.client import Answer, Client
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING_FILE = UserPath(exists=True, dir_okay=False, path_type=Path)
 
 Named = tuple["Answer | UserError", tuple[str, str]]
 
 
 @click.command()
-@click.argument("pairs", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("pairs", required=False, type=UserPath(exists=True, path_type=Path))
 @click.option("--clinical", type=EXISTING_FILE, help="The clinical picture of one pair.")
 @click.option("--dermoscopic", type=EXISTING_FILE, help="The dermoscopic picture of one pair.")
 @click.option("--server", help="HOST:PORT.  [default: localhost:8500, with --rest localhost:8501]")
@@ -33,7 +34,7 @@ Named = tuple["Answer | UserError", tuple[str, str]]
 @click.option(
     "--explain",
     "picture",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False, path_type=Path),
     metavar="OUT.png",
     help="Write both pictures beside their Grad-CAM maps; one pair only.",
 )

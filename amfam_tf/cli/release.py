@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
     from amfam_tf.release.configuration import ReleaseConfig
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = UserPath(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -21,7 +22,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--kubeflow",
     "definition",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False, path_type=Path),
     metavar="OUT.yaml",
     help="Write the pipeline for Kubeflow instead; needs the extra kubeflow and --image.",
 )

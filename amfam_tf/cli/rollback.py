@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("model", type=UserPath(exists=True, file_okay=False, path_type=Path))
 @click.option("--to", type=click.IntRange(1, 2**63 - 1), help="Number of the version.  [default: the one before]")
 @click.option("--reason", default="", help="Why, to be written down.")
 def rollback(model: Path, to: int | None, reason: str) -> None:

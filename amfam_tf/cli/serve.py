@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from amfam_tf import __version__
+from amfam_tf.cli.paths import Place
 from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
 from amfam_tf.serving.server.other_flags import OTHER_FLAGS, tell
 
@@ -74,19 +75,21 @@ def _show_version(context: click.Context, parameter: click.Parameter, value: boo
 @click.option("--port", default=8500, help="Port of gRPC; 0 for none.")
 @click.option("--rest-api-port", default=0, help="Port of REST and metrics; 0 for none.")
 @click.option("--model-name", default="default", help="Name of the model.")
-@click.option("--model-base-path", default="", help="Folder with one numbered folder per version.")
-@click.option("--model-config-file", default="", help="ModelServerConfig, instead of name and base path.")
+@click.option("--model-base-path", type=Place(), default="", help="Folder with one numbered folder per version.")
+@click.option("--model-config-file", type=Place(), default="", help="ModelServerConfig, instead of name and base path.")
 @click.option("--model-config-file-poll-wait-seconds", default=0.0, help="Seconds between two readings of it; 0: once.")
 @click.option("--file-system-poll-wait-seconds", default=1.0, help="Seconds between two looks for versions; 0: once.")
 @click.option("--enable-batching", default=False, help="Merge concurrent requests.", **OPTIONAL_BOOLEAN)
-@click.option("--batching-parameters-file", default="", help="BatchingParameters.")
-@click.option("--ssl-config-file", default="", help="SSLConfig: TLS of the gRPC port.")
-@click.option("--monitoring-config-file", default="", help="MonitoringConfig: Prometheus on the REST port.")
+@click.option("--batching-parameters-file", type=Place(), default="", help="BatchingParameters.")
+@click.option("--ssl-config-file", type=Place(), default="", help="SSLConfig: TLS of the gRPC port.")
+@click.option(
+    "--monitoring-config-file", type=Place(), default="", help="MonitoringConfig: Prometheus on the REST port."
+)
 @click.option("--enable-model-warmup", default=True, help="Run a version's warm-up requests.", **OPTIONAL_BOOLEAN)
 @click.option("--rest-api-timeout-in-ms", default=30_000, help="Longest REST prediction, in milliseconds.")
 @click.option("--tensorflow-intra-op-parallelism", default=0, help="Threads within one operation; 0: automatic.")
 @click.option("--tensorflow-inter-op-parallelism", default=0, help="Operations at a time; 0: automatic.")
-@click.option("--grpc-socket-path", default="", help="Unix socket for gRPC, beside the port.")
+@click.option("--grpc-socket-path", type=Place(), default="", help="Unix socket for gRPC, beside the port.")
 @click.option("--grpc-channel-arguments", default="", help="KEY=VALUE[,KEY=VALUE...] for the gRPC server.")
 @click.option(
     "--allow-version-labels-for-unavailable-models",

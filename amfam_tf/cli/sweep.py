@@ -6,15 +6,16 @@ import click
 
 from amfam_tf.cli.options import MOST_PROCESSES, Seeds, configuration_options, console
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 
 
 @click.command(short_help="Fit a method over a grid of configuration values; measure validation accuracy.")
 @click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
+    "--data", type=UserPath(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=UserPath(path_type=Path, file_okay=False),
     required=True,
     help="Folder of the sweep, new or to go on.",
 )

@@ -4,6 +4,7 @@ import click
 
 from amfam_tf.cli.options import MOST_PROCESSES
 from amfam_tf.cli.output import echo
+from amfam_tf.cli.paths import UserPath
 from amfam_tf.config import LARGEST_SEED
 
 
@@ -29,7 +30,7 @@ class PictureSize(click.ParamType):
 
 
 @click.command()
-@click.argument("out", type=click.Path())
+@click.argument("out", type=UserPath())
 @click.option(
     "--cases",
     type=click.IntRange(10, 1_000_000),
@@ -44,7 +45,7 @@ class PictureSize(click.ParamType):
 @click.option("--traps/--no-traps", default=False, show_default=True, help="Include the real release's irregularities.")
 @click.option("--workers", type=click.IntRange(1, MOST_PROCESSES), help="Processes.  [default: 2, or 1 for few cases]")
 @click.option(
-    "--contact-sheet", type=click.Path(), metavar="FILE", help="Also write a picture of some cases, with labels."
+    "--contact-sheet", type=UserPath(), metavar="FILE", help="Also write a picture of some cases, with labels."
 )
 def synth(out, cases, seed, size, traps, workers, contact_sheet):
     """Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.

@@ -22,6 +22,13 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _expand_homes(part: Any, *names: str) -> None:
+    """Puts the user's home folder in place of a leading ~ in values that are paths."""
+    for name in names:
+        if getattr(part, name) is not None:
+            object.__setattr__(part, name, training_configuration.without_home(getattr(part, name)))
+
+
 @dataclass(frozen=True)
 class DataPart:
     """What ExampleGen ingests, see `amfam_tf.pipelines.ingest`.
@@ -41,6 +48,7 @@ class DataPart:
     beam_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _expand_homes(self, "source", "images")
         _require(self.source != "", "data.source is missing: name a release or a CSV of pairs")
         check(self, "data")
 
@@ -61,6 +69,7 @@ class ValidationPart:
     fewest_cases: int = bounded(1, 1, 10**9)
 
     def __post_init__(self) -> None:
+        _expand_homes(self, "schema")
         check(self, "validation")
 
 
@@ -184,6 +193,7 @@ class ReleaseConfig:
     push: PushPart = field(default_factory=PushPart)
 
     def __post_init__(self) -> None:
+        _expand_homes(self, "model", "work")
         _require(self.model != "", "model is missing: name the folder of its versions, e.g. saved_models/amfam")
         _require(self.work != "", "work is missing: name a folder for what the steps write")
         # Now and not after the ingest.

@@ -50,6 +50,7 @@ def read(folder: Path) -> Served:
         ExportError: no exported version, or a damaged one.
     """
     content = version_files.read_metadata(folder)
+    version_files.check_number(folder, content)
     version_files.check_files(folder, content["files"])
     digests = {name: file for name, file in content["files"].items() if Path(name) != LINEAGE_FILE}
     return Served(folder, content["version"], fingerprints.of_listing(digests), read_lineage(folder))

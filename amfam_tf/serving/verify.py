@@ -45,6 +45,7 @@ def verify(folder: Path) -> dict[str, Any]:
         ExportError: what is wrong, in one line; the first thing that is.
     """
     content = version_files.read_metadata(folder)
+    version_files.check_number(folder, content)
     version_files.check_files(folder, content["files"])
     try:
         with plain_path(folder) as plain:

@@ -56,6 +56,25 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return content
 
 
+def check_number(folder: Path, content: Mapping[str, Any]) -> None:
+    """Checks that a version is in the folder of its own number: servers go by the folder's name.
+
+    Args:
+        folder: of the version; a name that is no number, e.g. of a copy elsewhere, says nothing.
+        content: of its metadata.json.
+
+    Raises:
+        ExportError: the numbers differ.
+    """
+    name = folder.absolute().name
+    if name.isascii() and name.isdecimal() and int(name) != content["version"]:
+        raise ExportError(
+            f"{folder} holds version {content['version']} of {content['name']}, as its metadata.json says, under the "
+            f"number {int(name)}: it was copied or renamed by hand; remove it, or give it its number back. "
+            f"`amfam-tf rollback MODEL --to {content['version']}` serves an older version again under a new number"
+        )
+
+
 def check_files(folder: Path, expected: Mapping[str, Any]) -> None:
     """Checks that a version has exactly the files that its metadata.json lists, each as it was written.
 

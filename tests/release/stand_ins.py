@@ -109,8 +109,9 @@ def export(run: Path, base: Path, config: Any) -> None:
 
 
 def write_metadata(folder: Path, name: str, metrics: dict[str, Any]) -> None:
-    """Writes metadata.json of an exported version."""
-    content = dict.fromkeys(version_files.KEYS) | {"format": version_files.FORMAT, "name": name, "version": 1}
+    """Writes metadata.json of an exported version, whose number is its folder's name if that is one."""
+    number = int(folder.name) if folder.name.isdecimal() else 1
+    content = dict.fromkeys(version_files.KEYS) | {"format": version_files.FORMAT, "name": name, "version": number}
     content |= {"metrics": metrics, "files": version_files.file_digests(folder)}
     write_pieces(folder / version_files.METADATA_FILE, json.dumps(content))
 

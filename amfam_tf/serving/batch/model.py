@@ -49,6 +49,7 @@ def describe_version(folder: Path) -> Version:
     """
     path = find_version(folder).absolute()
     content = version_files.read_metadata(path)
+    version_files.check_number(path, content)
     version_files.check_files(path, content["files"])
     identity = json.dumps([content["name"], content["version"], content["files"]], sort_keys=True)
     return Version(path, content["name"], content["version"], hashlib.sha256(identity.encode()).hexdigest())
