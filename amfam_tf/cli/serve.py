@@ -49,8 +49,9 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
 def _with_other_flags(command: Callable) -> Callable:
     """Adds upstream's flags that have no meaning here; they are not in the help."""
     for name in OTHER_FLAGS:
+        kind = Place() if name.endswith("_file") else str
         option = click.option(
-            _dashes(f"--{name}"), name, default=None, is_flag=False, flag_value="true", hidden=True, type=str
+            _dashes(f"--{name}"), name, default=None, is_flag=False, flag_value="true", hidden=True, type=kind
         )
         command = option(command)
     return command
