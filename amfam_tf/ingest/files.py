@@ -94,12 +94,11 @@ def join(folder: str, path: str) -> str:
     """Returns a path as seen from a folder, as the disk spells it; an absolute one stays, and so does a URL.
 
     Raises:
-        DataError: several files have the name in different Unicode forms, or the folder's store does not answer.
+        DataError: several files have the name in different Unicode forms.
     """
     if is_url(path):
         return path
     if is_url(folder) and not Path(path).is_absolute():
-        _check_named(folder)
         return filesystems().join(folder, *path.split("/"))
     return names.on_disk(str(Path(folder, path)))
 

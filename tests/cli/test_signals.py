@@ -14,6 +14,15 @@ from amfam_tf.cli import signals
 
 
 @pytest.fixture
+def restored():
+    """Puts the handlers of signals back."""
+    before = {number: signal.getsignal(number) for number in signals.HANDLED}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def verb(monkeypatch):
     """Puts a function in the place of the verb `env`, or of another one."""
 
@@ -24,6 +33,7 @@ def verb(monkeypatch):
     return put
 
 
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize(
     ("number", "status", "line"),
     [
@@ -33,6 +43,8 @@ def verb(monkeypatch):
     ],
 )
 def test_the_first_signal_ends_in_good_order(number, status, line, verb, capsys):
+    # A shell that starts the tests in the background lets them ignore SIGINT; what a user starts does not.
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     before = [signal.getsignal(one) for one in signals.HANDLED]
     closed = []
 

@@ -336,6 +336,10 @@ def test_other_methods_refuse_metadata(name):
 # Configuration.
 
 
+SIZE_FOR_ALL = 75
+"""The smallest picture that every backbone takes."""
+
+
 @pytest.mark.parametrize(
     ("name", "given", "used"),
     [
@@ -349,7 +353,7 @@ def test_other_methods_refuse_metadata(name):
     ],
 )
 def test_backbone_keeps_its_size_and_takes_the_methods_family(name, given, used):
-    config = small_config(f"model.backbone={given}", method=name)
+    config = small_config(f"model.backbone={given}", f"data.image_size={SIZE_FOR_ALL}", method=name)
     assert models.resolve(config).model.backbone == used
     assert models.resolve(models.resolve(config)) == models.resolve(config)
 

@@ -194,7 +194,7 @@ def test_swaps_give_back_memory_and_threads(tmp_path: Path) -> None:
         ("max_batch_size { value: 0 }", "max_batch_size must be at least 1"),
         ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "allowed_batch_sizes must increase and end with"),
         ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must not be negative"),
-        ("no_such_field: 1", "Invalid protobuf file: .* is not a BatchingParameters"),
+        ("no_such_field: 1", "^Error parsing text-format tensorflow.serving.BatchingParameters: 1:1 : .*no_such_field"),
     ],
 )
 def test_wrong_parameters(tmp_path: Path, text: str, message: str) -> None:
