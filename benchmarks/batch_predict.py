@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.batch_predict.model import describe_version, load_shared
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation.predictions import probability_columns
 from amfam_tf.pipelines import batch_predict
-from amfam_tf.serving.batch.model import describe_version, load_shared
 from amfam_tf.tasks import MODALITIES, TASKS
 from benchmarks import turns
 from benchmarks.inference import SMALL

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.serving import child
+from amfam_tf.client import child
 from benchmarks import turns
 
 GOALS = {"--help": 0.5, "query": 4.0, "fit, first step": 25.0}

@@ -13,9 +13,9 @@ from amfam_tf import config as configuration
 from amfam_tf import models
 from amfam_tf.data import derm7pt, pipeline, synthetic
 from amfam_tf.data.cases import data_fingerprint
+from amfam_tf.export.export import export_run
+from amfam_tf.export.source import read_source
 from amfam_tf.models.lesion_model import LesionModel
-from amfam_tf.serving.export import export_run
-from amfam_tf.serving.source import read_source
 from amfam_tf.tasks import MODALITIES, TASKS
 from benchmarks import wire
 

@@ -1,4 +1,4 @@
-"""An exported version over many pairs to Parquet files, on Apache Beam; the work itself is in amfam_tf.serving.batch.
+"""An exported version over many pairs to Parquet files, on Apache Beam; the work itself is in amfam_tf.batch_predict.
 
 The engine hands out shards: a worker reads and decodes the pairs of a shard batch by batch, asks the version through
 RunInference, and writes the shard's file when its last pair is answered. The same call again does the missing shards.
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from amfam_tf import beam_engine
-from amfam_tf.serving.batch import plan, shard_file
-from amfam_tf.serving.batch.folder import results_folder
-from amfam_tf.serving.batch.model import Version, describe_version
-from amfam_tf.serving.batch.plan import ShardTask
-from amfam_tf.serving.batch.report import BatchReport, count_results
-from amfam_tf.serving.batch.source import open_source
+from amfam_tf.batch_predict import plan, shard_file
+from amfam_tf.batch_predict.folder import results_folder
+from amfam_tf.batch_predict.model import Version, describe_version
+from amfam_tf.batch_predict.plan import ShardTask
+from amfam_tf.batch_predict.report import BatchReport, count_results
+from amfam_tf.batch_predict.source import open_source
+from amfam_tf.beam import engine as beam_engine
 
 __all__ = ["BATCH_SIZE", "BatchReport", "run"]
 
@@ -73,7 +73,7 @@ def define(pipeline: Any, tasks: Sequence[ShardTask], version: Version, batch_si
     import apache_beam as beam
     from apache_beam.ml.inference.base import RunInference
 
-    from amfam_tf.serving.batch.steps import ReadPairs, VersionHandler, WriteCollected, WriteShards
+    from amfam_tf.batch_predict.steps import ReadPairs, VersionHandler, WriteCollected, WriteShards
 
     paths = {task.shard: task.out for task in tasks}
     _ = (

@@ -7,7 +7,7 @@ So no picture is ever shuffled or collected, and the number of workers can chang
 from collections.abc import Sequence
 from typing import Any
 
-from amfam_tf import beam_engine
+from amfam_tf.beam import engine as beam_engine
 from amfam_tf.errors import ConfigError
 from amfam_tf.ingest import output, shard, summary
 from amfam_tf.ingest.metadata_protos import schema_protos

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from amfam_tf import storage
+from amfam_tf.files import storage
 from amfam_tf.release import configuration
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError

@@ -27,7 +27,7 @@ BEFORE_PUSH: tuple[Step, ...] = (
         "InfraValidator",
         "amfam_tf.release.infra_validator",
         ("ExampleGen", "Evaluator"),
-        also=("amfam_tf.serving.server.process",),
+        also=("amfam_tf.server.process",),
     ),
 )
 STEPS: tuple[Step, ...] = (

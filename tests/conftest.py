@@ -20,3 +20,24 @@ def drawn(tmp_path_factory):
     root = tmp_path_factory.mktemp("drawn") / "release"
     synthetic.write_release(root, cases=40, seed=1, size=(96, 72), workers=1)
     return root
+
+
+@pytest.fixture(scope="session")
+def version(tmp_path_factory):
+    """A calibrated run with a border crop and a limit of pixels, exported by the command line; not to be changed."""
+    from exported_runs import CALIBRATED, OVERRIDES, Version, write_run
+
+    from amfam_tf.cli import main as command_line
+
+    folder = tmp_path_factory.mktemp("exported")
+    network = write_run(folder / "run", *OVERRIDES, temperatures=CALIBRATED)
+    assert command_line.main(["export", str(folder / "run"), "--to", str(folder / "models" / "lesions")]) == 0
+    return Version(folder / "run", folder / "models" / "lesions" / "1", network)
+
+
+@pytest.fixture(scope="session")
+def loaded(version):
+    """The loaded SavedModel of `version`."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(version.path))

@@ -40,7 +40,7 @@ PARENTS = {
     ),
     # What the server prints goes into the pipe.
     "a server": (
-        "from amfam_tf.serving import child\n"
+        "from amfam_tf.client import child\n"
         "words = ['serve', '--model-base-path', os.path.dirname(path), '--port', '1']\n"
         "with child.serving(words, 1, pathlib.Path(path), 100_000):\n"
         "    pass"

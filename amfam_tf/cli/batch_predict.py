@@ -11,7 +11,7 @@ from amfam_tf.cli.paths import Place, UserPath
 from amfam_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from amfam_tf.serving.batch.report import BatchReport
+    from amfam_tf.batch_predict.report import BatchReport
 
 
 @click.command(name="batch-predict")
@@ -65,7 +65,7 @@ def batch_predict(
     that cannot be used costs its own row, whose column error says why. The same command again does what is missing.
     Words after -- go to Apache Beam, e.g. -- --runner=FlinkRunner.
     """
-    from amfam_tf.beam_engine import worker_count
+    from amfam_tf.beam.engine import worker_count
     from amfam_tf.pipelines.batch_predict import run
 
     arguments = beam_arguments
@@ -88,7 +88,7 @@ def batch_predict(
 
 
 def _print(report: "BatchReport") -> None:
-    from amfam_tf.serving.batch.shard_file import RESEARCH_ONLY
+    from amfam_tf.batch_predict.shard_file import RESEARCH_ONLY
 
     if report.done_before:
         echo(f"done before: {report.done_before} of {report.shards} shards")

@@ -12,8 +12,8 @@ import click
 
 from amfam_tf.cli.options import console
 from amfam_tf.cli.paths import UserPath
+from amfam_tf.client import child
 from amfam_tf.errors import RunError
-from amfam_tf.serving import child
 
 MARKER = "demo.json"
 SEED = 0

@@ -9,7 +9,7 @@ from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
-    from amfam_tf.serving.export import Exported, Precision
+    from amfam_tf.export.export import Exported, Precision
 
 
 @click.command()
@@ -60,7 +60,7 @@ def export(
         return
     if run is None or base is None:
         raise click.UsageError("RUN and --to are needed, or --verify DIR")
-    from amfam_tf.serving.export import export_run
+    from amfam_tf.export.export import export_run
 
     _print(export_run(run, base, allow_unfinished, precision, onnx))
     if onnx is not None:
@@ -68,7 +68,7 @@ def export(
 
 
 def _verify(folder: Path) -> None:
-    from amfam_tf.serving.verify import find_version, verify
+    from amfam_tf.export.verify import find_version, verify
 
     version = find_version(folder)
     content = verify(version)

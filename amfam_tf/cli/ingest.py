@@ -60,7 +60,7 @@ def ingest(
 
 def _worker_arguments(workers: int | None, shards: int, beam_options: Sequence[str]) -> list[str]:
     """Returns Beam's arguments for the processes of this machine; none if Beam is told by its own options."""
-    from amfam_tf.beam_engine import usable_cores
+    from amfam_tf.beam.engine import usable_cores
 
     told = [option for option in beam_options if option.startswith(("--runner", "--direct_"))]
     if told and workers is not None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import click
 
-from amfam_tf import __version__, storage
+from amfam_tf import __version__
 from amfam_tf.cli.output import accept_all_letters, echo
 from amfam_tf.cli.quiet import quiet_tensorflow
 from amfam_tf.cli.signals import Interruption, interruptible
 from amfam_tf.errors import UserError
 from amfam_tf.fast_kernels import prefer_fast_kernels
+from amfam_tf.files import storage
 from amfam_tf.text import visible
 
 VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(

@@ -10,11 +10,11 @@ import click
 from amfam_tf.cli.options import MOST_IN_BATCH, Number
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
-from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
+from amfam_tf.limits import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
+    from amfam_tf.client.client import Answer, Client
     from amfam_tf.errors import UserError
-    from amfam_tf.serving.client import Answer, Client
 
 EXISTING_FILE = UserPath(exists=True, dir_okay=False, path_type=Path)
 
@@ -82,8 +82,8 @@ def query(
     answered, and the exit status is 1. Works with amfam-tf serve and with TensorFlow Serving.
     """
     _check_usage(pairs, clinical, dermoscopic, picture, options)
-    from amfam_tf.serving.client import Client
-    from amfam_tf.serving.pairs import find_pairs
+    from amfam_tf.client.client import Client
+    from amfam_tf.client.pairs import find_pairs
 
     paths = find_pairs(pairs, _note) if pairs else [(clinical, dermoscopic)]
     with Client(_connection(options), options["rest"]) as client:
@@ -113,7 +113,7 @@ def _check_usage(
 
 
 def _connection(options: dict[str, Any]) -> Any:
-    from amfam_tf.serving.transport import PORTS, Connection
+    from amfam_tf.client.transport import PORTS, Connection
 
     return Connection(
         server=options["server"] or f"localhost:{PORTS['REST' if options['rest'] else 'gRPC']}",
@@ -131,8 +131,8 @@ def _connection(options: dict[str, Any]) -> Any:
 
 def _predict(client: "Client", paths: list[tuple[Path, Path]], options: dict[str, Any]) -> Iterator[Named]:
     """Yields answers and errors; a pair that cannot be read is an error like one that the server cannot use."""
+    from amfam_tf.client.client import Pair
     from amfam_tf.errors import DataError
-    from amfam_tf.serving.client import Pair
 
     def read(pair: tuple[Path, Path]) -> Pair | DataError:
         try:
@@ -147,8 +147,8 @@ def _predict(client: "Client", paths: list[tuple[Path, Path]], options: dict[str
 
 def _ask_one(client: "Client", paths: tuple[Path, Path], picture: Path | None, options: dict[str, Any]) -> Any:
     """Returns the answer for one pair and its names; with a picture to write, the explanation too."""
-    from amfam_tf.serving.card import write_panel
-    from amfam_tf.serving.client import Pair
+    from amfam_tf.client.card import write_panel
+    from amfam_tf.client.client import Pair
 
     pair = Pair.read(*paths)
     if picture is None:
@@ -213,8 +213,8 @@ def _print_one(answer: "Answer", names: tuple[str, str], form: str | None) -> No
 def _json(answer: "Answer | UserError", names: tuple[str, str]) -> str:
     import json
 
+    from amfam_tf.client.card import failure_to_json, to_json
     from amfam_tf.errors import UserError
-    from amfam_tf.serving.card import failure_to_json, to_json
     from amfam_tf.text import ascii_json
 
     written = failure_to_json if isinstance(answer, UserError) else to_json
@@ -236,7 +236,7 @@ def _print_csv(answers: Iterable[Named]) -> None:
     import csv
     import sys
 
-    from amfam_tf.serving.card import columns, to_row
+    from amfam_tf.client.card import columns, to_row
     from amfam_tf.text import visible
 
     writer = None
@@ -252,8 +252,8 @@ def _print_csv(answers: Iterable[Named]) -> None:
 
 def _print_cards(answers: Iterable[Named]) -> None:
     from amfam_tf.cli.options import console
+    from amfam_tf.client.card import print_card, print_failure
     from amfam_tf.errors import UserError
-    from amfam_tf.serving.card import print_card, print_failure
 
     for number, (answer, names) in enumerate(answers):
         if number:

@@ -9,11 +9,11 @@ from click.core import ParameterSource
 
 from amfam_tf import __version__
 from amfam_tf.cli.paths import Place
-from amfam_tf.serving.limits import MAX_MESSAGE_BYTES
-from amfam_tf.serving.server.other_flags import OTHER_FLAGS, tell
+from amfam_tf.limits import MAX_MESSAGE_BYTES
+from amfam_tf.server.other_flags import OTHER_FLAGS, tell
 
 if TYPE_CHECKING:
-    from amfam_tf.serving.server import ServerOptions
+    from amfam_tf.server import ServerOptions
 
 OPTIONAL_BOOLEAN: dict[str, Any] = {"is_flag": False, "flag_value": "true", "type": bool, "show_default": True}
 """`--flag`, `--flag=true` and `--flag=false`, as upstream's."""
@@ -139,7 +139,7 @@ def serve(context: click.Context, engine: str, image: str, more_flags: tuple[str
     if engine == EMBEDDED:
         # TensorFlow reads it when it is imported.
         give_memory_back()
-    from amfam_tf.serving.server import ServerOptions
+    from amfam_tf.server import ServerOptions
 
     others = {name: flags.pop(name) for name in OTHER_FLAGS}
     others = {name: value for name, value in others.items() if value is not None}
@@ -159,7 +159,7 @@ def serve(context: click.Context, engine: str, image: str, more_flags: tuple[str
 def _serve_real(context: click.Context, options: "ServerOptions", image: str, more_flags: Sequence[str]) -> None:
     """Becomes the real server."""
     from amfam_tf.cli.quiet import loud_environment
-    from amfam_tf.serving.real_server import become_real_server
+    from amfam_tf.server.real_server import become_real_server
 
     for name in ONLY_EMBEDDED:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
@@ -178,7 +178,7 @@ def _serve_embedded(options: "ServerOptions", others: Mapping[str, str]) -> None
     import threading
 
     from amfam_tf.errors import UserError
-    from amfam_tf.serving.server import Server
+    from amfam_tf.server import Server
     from amfam_tf.text import LineFormatter
 
     # Python's lock changes hands when a version is loaded beside the requests: sooner than after 5 ms.

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from amfam_tf import regular_files
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 from amfam_tf.tasks import MODALITIES, task_names
 
 

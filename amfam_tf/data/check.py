@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from amfam_tf import regular_files
 from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 
 DEFAULT_MIN_SIDE = 64

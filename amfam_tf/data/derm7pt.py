@@ -15,10 +15,10 @@ from typing import Literal
 
 import pandas as pd
 
-from amfam_tf import regular_files
 from amfam_tf.data import identities, names
 from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, Task, seven_point_score, task_names
 
 IMAGES = "images"

@@ -17,11 +17,11 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
-from amfam_tf import regular_files
 from amfam_tf.config import Config
 from amfam_tf.data import images, records
 from amfam_tf.errors import DataError
-from amfam_tf.locks import waiting_for_file
+from amfam_tf.files import regular_files
+from amfam_tf.files.locks import waiting_for_file
 from amfam_tf.tasks import MODALITIES
 
 Tensors = dict[str, tf.Tensor]

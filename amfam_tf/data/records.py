@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from amfam_tf import regular_files, storage
 from amfam_tf.data import images
 from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files, storage
 from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
 
 COMPRESSION = "GZIP"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from amfam_tf import regular_files
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 
 SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
 SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"

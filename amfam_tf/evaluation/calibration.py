@@ -16,9 +16,9 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from amfam_tf.digests import file_digest as file_digest
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import intervals, predictions, report_json
+from amfam_tf.files.digests import file_digest as file_digest
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS, task_names
 
 CALIBRATION_FILE = "calibration.json"

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from amfam_tf import beam_engine, regular_files
+from amfam_tf.beam import engine as beam_engine
 from amfam_tf.data import names
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 
 URL_MARK = "://"
 EXTRAS = " (gs:// needs apache-beam[gcp], s3:// apache-beam[aws], and so on)"

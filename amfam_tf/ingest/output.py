@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amfam_tf.errors import DataError
+from amfam_tf.files.locks import locked_folder
+from amfam_tf.files.publish import put_in_place
 from amfam_tf.ingest import files
 from amfam_tf.ingest.source import DeadLetter
-from amfam_tf.locks import locked_folder
-from amfam_tf.serving.publish import put_in_place
 
 DEAD_LETTER_FILE = "dead_letter.jsonl"
 

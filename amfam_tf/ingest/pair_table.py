@@ -16,11 +16,11 @@ Other columns are not used.
 import io
 from collections.abc import Iterable, Mapping
 
-from amfam_tf import regular_files
 from amfam_tf.data import identities
 from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.data.derm7pt import to_integer
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 from amfam_tf.ingest import files
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.source import Case, DeadLetter, Source

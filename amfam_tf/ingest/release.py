@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from amfam_tf import regular_files
 from amfam_tf.data import identities, names
 from amfam_tf.data.derm7pt import (
     IMAGES,
@@ -21,6 +20,7 @@ from amfam_tf.data.derm7pt import (
     scan_release,
 )
 from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
 from amfam_tf.ingest import files
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.source import Case, DeadLetter, Source

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from amfam_tf import storage
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
+from amfam_tf.files import storage
 from amfam_tf.ingest import files
 from amfam_tf.ingest.source import Case
 from amfam_tf.tasks import MODALITIES

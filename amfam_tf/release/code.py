@@ -12,8 +12,8 @@ from typing import Any
 
 import amfam_tf
 from amfam_tf import environment
+from amfam_tf.export.version_files import sha256
 from amfam_tf.release import fingerprints
-from amfam_tf.serving.version_files import sha256
 
 PACKAGE = "amfam_tf"
 LIBRARIES = ("tensorflow", "keras", "keras-cv", "numpy")

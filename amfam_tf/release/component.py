@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from amfam_tf import storage
+from amfam_tf.files import storage
 from amfam_tf.release import configuration, record
 from amfam_tf.release.step import RefusedError, Say, Step
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
+from amfam_tf.export.version_files import sha256
 from amfam_tf.ingest import files
 from amfam_tf.ingest.source import read_source
 from amfam_tf.release import fingerprints
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import Outcome, Work
-from amfam_tf.serving.version_files import sha256
 from amfam_tf.tasks import MODALITIES
 
 COUNTED = (f"{RECORDS}/*.tfrecord.gz",)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.data.names import is_litter
-from amfam_tf.serving.version_files import sha256
+from amfam_tf.export.version_files import sha256
 
 
 def of_bytes(content: bytes) -> str:

@@ -19,10 +19,10 @@ import numpy as np
 
 from amfam_tf.errors import DataError, QueryError
 from amfam_tf.evaluation import report_json
+from amfam_tf.files import publish
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
 from amfam_tf.release.step import Outcome, Work
-from amfam_tf.serving import publish
 from amfam_tf.tasks import TASKS
 
 LOG_FILE, ANSWERS_FILE = "server.log", "answers.json"
@@ -69,7 +69,7 @@ def _describe_wrong(wrong: list[dict[str, Any]]) -> str:
 
 
 def _export(run_folder: Path, base: Path, config: ReleaseConfig) -> None:
-    from amfam_tf.serving.export import export_run
+    from amfam_tf.export.export import export_run
 
     export_run(run_folder, base, precision=config.infra.precision)
     (base / publish.LOCK).unlink()
@@ -77,8 +77,8 @@ def _export(run_folder: Path, base: Path, config: ReleaseConfig) -> None:
 
 def _ask(work: Work, base: Path) -> list[dict[str, Any]]:
     """Returns of, output, largest (difference) and tolerance of everything that the server was asked."""
-    from amfam_tf.serving import child
-    from amfam_tf.serving.transport import Connection
+    from amfam_tf.client import child
+    from amfam_tf.client.transport import Connection
 
     port = child.free_port()
     words = ["serve", "--model-name", base.name, "--model-base-path", str(base), "--port", str(port)]
@@ -94,8 +94,9 @@ def _ask_samples(connection: Any, folder: Path, work: Work) -> list[dict[str, An
     """Returns a row per signature and output of the version's sample requests."""
     import tensorflow as tf
 
-    from amfam_tf.serving import samples, wire
-    from amfam_tf.serving.transport import GrpcTransport
+    from amfam_tf.client import wire
+    from amfam_tf.client.transport import GrpcTransport
+    from amfam_tf.export import samples
 
     rows = []
     transport = GrpcTransport(connection)
@@ -111,10 +112,10 @@ def _ask_samples(connection: Any, folder: Path, work: Work) -> list[dict[str, An
 
 def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
     """Returns a row per canary and task; the canaries are spread evenly over the split."""
+    from amfam_tf.client.client import Client, Pair
     from amfam_tf.data import records
     from amfam_tf.evaluation import predictions
     from amfam_tf.evaluation.run import PREDICTIONS_FILE, folder_of
-    from amfam_tf.serving.client import Client, Pair
 
     split = work.config.blessing.split
     cases = records.read_records(work.inputs["ExampleGen"] / RECORDS)
@@ -139,7 +140,7 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
 def _compare(
     of: str, found: Mapping[str, np.ndarray], stored: Mapping[str, np.ndarray], work: Work
 ) -> Iterator[dict[str, Any]]:
-    from amfam_tf.serving import verify
+    from amfam_tf.export import verify
 
     def _difference(answer: np.ndarray, values: np.ndarray) -> float:
         """Returns NaN for an answer that is no finite number, whatever is stored."""

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import ExportError
+from amfam_tf.export import version_files
+from amfam_tf.files import publish
 from amfam_tf.release import fingerprints, record, served
 from amfam_tf.release.blessing import RESEARCH_ONLY
-from amfam_tf.serving import publish, version_files
 
 CANDIDATE_STEP = "InfraValidator"
 """Its fingerprint is that of the files that are pushed."""

@@ -10,14 +10,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from amfam_tf import storage
-from amfam_tf.locks import locked_file
+from amfam_tf.files import publish, storage
+from amfam_tf.files.locks import locked_file
 from amfam_tf.release import record
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.record import Record
 from amfam_tf.release.step import RefusedError, ReleaseError, Say, Step
 from amfam_tf.release.work_lineage import LINEAGE_FILE, Result, WorkLineage
-from amfam_tf.serving import publish
 
 LOCK = ".lock"
 PARTIAL = ".partial-"

@@ -11,10 +11,11 @@ from typing import Any
 
 from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import report_json
+from amfam_tf.export import version_files
+from amfam_tf.files import publish
 from amfam_tf.release import layout, lineage, served
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import Outcome, ReleaseError, Work
-from amfam_tf.serving import publish, version_files
 
 COUNTED = ()
 RESUMABLE = False

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import ExportError
+from amfam_tf.files import publish
 from amfam_tf.release import lineage, pusher, record, served
-from amfam_tf.serving import publish
 
 NO_REASON = "no reason given"
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from amfam_tf.errors import DataError
+from amfam_tf.export.version_files import sha256
 from amfam_tf.ingest.schema import SCHEMA_FILE, read_schema
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import Outcome, Work
-from amfam_tf.serving.version_files import sha256
 
 COUNTED = (SCHEMA_FILE,)
 RESUMABLE = False

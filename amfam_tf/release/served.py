@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import ExportError
+from amfam_tf.export import version_files
+from amfam_tf.files import publish
 from amfam_tf.release import fingerprints
-from amfam_tf.serving import publish, version_files
 
 LINEAGE_FILE = Path("assets.extra") / "lineage.json"
 

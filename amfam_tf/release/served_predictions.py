@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from amfam_tf.batch_predict.model import LoadedVersion
 from amfam_tf.data import records
 from amfam_tf.errors import DataError, ExportError
 from amfam_tf.evaluation import predictions
-from amfam_tf.serving.batch.model import LoadedVersion
 from amfam_tf.tasks import MODALITIES, TASKS
 
 BATCH = 16

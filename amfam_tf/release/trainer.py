@@ -9,10 +9,10 @@ from typing import Any
 
 from amfam_tf import config as training_configuration
 from amfam_tf.config import Config
+from amfam_tf.export.version_files import sha256
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import Outcome, Work
-from amfam_tf.serving.version_files import sha256
 from amfam_tf.terminal import Terminal
 
 COUNTED = (f"{RUN}/config.yaml", f"{RUN}/model.keras")

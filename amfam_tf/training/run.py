@@ -24,8 +24,8 @@ from amfam_tf import environment, models
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
-from amfam_tf.digests import file_digest
 from amfam_tf.errors import ConfigError, DataError, RunError
+from amfam_tf.files.digests import file_digest
 from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts

@@ -13,7 +13,7 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
-from amfam_tf.locks import locked_runs
+from amfam_tf.files.locks import locked_runs
 
 MAX_DIFFERENCES = 5
 

@@ -54,7 +54,7 @@ def main(minutes: float, out: Path, clients: int, faults: bool) -> None:
 
 def soak(out: Path, seconds: float, clients: int, with_faults: bool) -> Log:
     """Runs server, traffic and faults for some seconds; returns what was seen."""
-    from amfam_tf.serving.child import free_port
+    from amfam_tf.client.child import free_port
     from benchmarks.soak import faults, models, server, traffic
 
     exported = models.make_models(out / "models")

@@ -1,12 +1,12 @@
-"""`amfam-tf batch-predict`: what it passes on, what it prints, and errors in one line; see also tests/serving/batch."""
+"""`amfam-tf batch-predict`: what it passes on, what it prints, and errors in one line; see also tests/batch_predict."""
 
 from pathlib import Path
 
 import pytest
 
+from amfam_tf.batch_predict.report import BatchReport
 from amfam_tf.cli import main as command_line
 from amfam_tf.pipelines import batch_predict as pipeline
-from amfam_tf.serving.batch.report import BatchReport
 
 REPORT = BatchReport(
     out=Path("/out"),

@@ -72,7 +72,7 @@ def test_errors_of_the_command_line_are_shown_too(words, capsys):
 
 
 def test_the_words_of_a_server_are_one_line(monkeypatch, tmp_path, capsys):
-    from amfam_tf.serving import client
+    from amfam_tf.client import client
 
     class Lying:
         def __init__(self, *_):
@@ -118,7 +118,7 @@ def test_a_users_choice_for_unknown_letters_is_kept(hostile):
 
 def test_a_csv_in_a_file_has_the_names_as_they_are(monkeypatch, capsys):
     from amfam_tf.cli.query import _print_csv
-    from amfam_tf.serving.client import Answer
+    from amfam_tf.client.client import Answer
     from amfam_tf.tasks import TASKS
 
     answer = Answer({task.name: (1.0,) + (0.0,) * (len(task.classes) - 1) for task in TASKS}, 0.0, 0, "amfam", 1)

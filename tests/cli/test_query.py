@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from amfam_tf.cli import main as command_line
+from amfam_tf.client import client as client_module
+from amfam_tf.client.card import overlay, panel, to_row, verdict
+from amfam_tf.client.client import Answer, Explanation, Pair
+from amfam_tf.client.pairs import find_pairs
 from amfam_tf.errors import DataError, QueryError
-from amfam_tf.serving import client as client_module
-from amfam_tf.serving.card import overlay, panel, to_row, verdict
-from amfam_tf.serving.client import Answer, Explanation, Pair
-from amfam_tf.serving.pairs import find_pairs
 from amfam_tf.tasks import CRITERIA, MODALITIES, TASKS
 
 PROBABILITIES = {

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from amfam_tf.cli import main, methods
 from amfam_tf.cli.counts_table import counts_table
+from amfam_tf.client import card
+from amfam_tf.client.client import Answer
 from amfam_tf.evaluation import paper, paper_markdown
 from amfam_tf.models.describe import Cost, Description
 from amfam_tf.release import lineage, served
-from amfam_tf.serving import card
-from amfam_tf.serving.client import Answer
 from amfam_tf.tasks import CRITERIA, TASKS
 
 

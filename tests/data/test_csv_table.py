@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amfam_tf.batch_predict.source import open_source
+from amfam_tf.client.pairs import find_pairs
 from amfam_tf.data.csv_table import LONGEST_LINE, CsvTable, TableError
 from amfam_tf.errors import DataError
 from amfam_tf.ingest.pair_table import read_pair_table
-from amfam_tf.serving.batch.source import open_source
-from amfam_tf.serving.pairs import find_pairs
 
 PAIRS = "clinical,dermoscopic,note\na.jpg,b.jpg,x\n\u00e4.jpg,d.jpg,\u201cy\u201d\n"
 ROWS = [

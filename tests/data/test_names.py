@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from releases import TinyRelease, picture_names, set_value
 
+from amfam_tf.batch_predict.source import open_source
+from amfam_tf.client.pairs import find_pairs
 from amfam_tf.data import names
 from amfam_tf.data.check import check_release
 from amfam_tf.data.derm7pt import read_release, scan_release
 from amfam_tf.errors import DataError
+from amfam_tf.export import version_files
+from amfam_tf.files import publish
 from amfam_tf.ingest import files
 from amfam_tf.ingest.release import StoreResolver
-from amfam_tf.serving import publish, version_files
-from amfam_tf.serving.batch.source import open_source
-from amfam_tf.serving.pairs import find_pairs
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "\u00c4l\u00e9") for form in ("NFC", "NFD"))
 FORMS = [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)]

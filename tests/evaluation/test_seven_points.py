@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from amfam_tf import tasks
+from amfam_tf.client.card import HIGHEST_SCORE
+from amfam_tf.client.client import Answer
 from amfam_tf.evaluation import clinical, predictions
 from amfam_tf.evaluation.figures.decision import LINES
-from amfam_tf.serving.card import HIGHEST_SCORE
-from amfam_tf.serving.client import Answer
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, TASK_BY_NAME, TASKS, seven_point_score
 
 # Argenziano et al. 1998: major criteria 2 points, minor criteria 1; every other class none.
@@ -77,7 +77,7 @@ def test_score_and_both_rules_of_a_case(classes, score, original, revised):
 def test_the_served_graph_gives_points_and_each_task_its_own_temperature():
     import tensorflow as tf
 
-    from amfam_tf.serving.signatures import outputs_of
+    from amfam_tf.export.signatures import outputs_of
 
     temperatures = {task.name: 0.5 + 0.25 * place for place, task in enumerate(TASKS)}
     generator = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from amfam_tf import beam_engine
+from amfam_tf.beam import engine as beam_engine
 from amfam_tf.cli import main as command_line
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import files

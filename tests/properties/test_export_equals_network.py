@@ -7,9 +7,9 @@ from keras import layers
 from small import make_weights_all_different, random_batch, small_config
 
 from amfam_tf import models
-from amfam_tf.serving.decode import Preparation
-from amfam_tf.serving.export import folded_network
-from amfam_tf.serving.signatures import ServingModule
+from amfam_tf.export.decode import Preparation
+from amfam_tf.export.export import folded_network
+from amfam_tf.export.signatures import ServingModule
 from amfam_tf.tasks import MODALITIES, TASKS
 
 TEMPERATURES = {task.name: 1.0 + number for number, task in enumerate(TASKS)}

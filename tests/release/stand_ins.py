@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import config as training_configuration
+from amfam_tf.export import version_files
+from amfam_tf.export.version_files import sha256
 from amfam_tf.release import fingerprints, served
 from amfam_tf.release.step import Step
-from amfam_tf.serving import version_files
-from amfam_tf.serving.version_files import sha256
 
 CONFIG = """
 model: {model}

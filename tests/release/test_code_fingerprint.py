@@ -20,8 +20,8 @@ def test_training_does_not_depend_on_evaluation_ingest_serving_or_the_command_li
         ("ExampleGen", "amfam_tf.ingest.picture"),
         ("Evaluator", "amfam_tf.evaluation.intervals"),
         ("Evaluator", "amfam_tf.release.losses"),
-        ("InfraValidator", "amfam_tf.serving.fold"),
-        ("InfraValidator", "amfam_tf.serving.server.predict"),
+        ("InfraValidator", "amfam_tf.export.fold"),
+        ("InfraValidator", "amfam_tf.server.predict"),
     ],
 )
 def test_what_makes_a_result_counts(step, module):

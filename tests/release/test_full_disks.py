@@ -5,8 +5,8 @@ import stand_ins
 from small_disks import full_disk, read_only_disk
 
 from amfam_tf.cli.main import main
+from amfam_tf.files import publish
 from amfam_tf.release import served
-from amfam_tf.serving import publish
 
 
 def release(folder, source, capsys, *words, **places) -> tuple[int, str]:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import stand_ins
 
+from amfam_tf.files import publish
 from amfam_tf.pipelines.release import STEPS
 from amfam_tf.release import served
 from amfam_tf.release.step import RefusedError, ReleaseError
-from amfam_tf.serving import publish
 
 NAMES = [step.name for step in STEPS]
 

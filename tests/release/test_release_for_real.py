@@ -12,11 +12,11 @@ import toy_method
 
 from amfam_tf.data import records
 from amfam_tf.evaluation import html_report, predictions
+from amfam_tf.export import export
 from amfam_tf.models import registry
 from amfam_tf.pipelines import release as pipeline
 from amfam_tf.release import configuration, served
 from amfam_tf.release.served_predictions import predict_served
-from amfam_tf.serving import export
 from amfam_tf.tasks import TASKS
 
 CONFIG = """

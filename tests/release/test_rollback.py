@@ -10,10 +10,10 @@ import yaml
 
 from amfam_tf.cli.main import main
 from amfam_tf.errors import ExportError
+from amfam_tf.files import publish
 from amfam_tf.release import lineage, served
 from amfam_tf.release.rollback import roll_back
 from amfam_tf.release.step import RefusedError
-from amfam_tf.serving import publish
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""The pairs of a shard as batches of squares. Each pair is read and decoded on its own, so a bad picture fails alone.
+
+Threads prepare the next batch while the model works on this one; TensorFlow lets other threads run meanwhile.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from itertools import count
+
+import numpy as np
+import tensorflow as tf
+
+from amfam_tf.batch_predict import plan
+from amfam_tf.batch_predict.model import LoadedVersion, PictureError
+from amfam_tf.batch_predict.pair import End, Pair, Row
+from amfam_tf.data import images, records
+from amfam_tf.errors import DataError
+from amfam_tf.ingest import files
+from amfam_tf.tasks import MODALITIES
+
+READ_AHEAD = 2
+"""Batches in memory: the one that the model works on and the next one."""
+
+
+def batches(
+    task: plan.ShardTask, version: LoadedVersion, batch_size: int, threads: Executor
+) -> Iterator[list[Pair] | list[End]]:
+    """Gives the pairs of a shard in order, `batch_size` at a time, and at last its end, alone.
+
+    Raises:
+        DataError: a file of records is damaged; names it.
+    """
+    rows = read_records(task.records) if task.rows is None else plan.read_rows(task.rows)
+    ahead: deque[Future[Pair]] = deque()
+    numbers = count()
+    total = 0
+    while True:
+        while len(ahead) < READ_AHEAD * batch_size and (row := next(rows, None)) is not None:
+            ahead.append(threads.submit(prepare, row, version, task.shard, next(numbers)))
+        if not ahead:
+            break
+        batch = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
+        total += len(batch)
+        yield batch
+    yield [End(task.shard, total)]
+
+
+def prepare(row: Row, version: LoadedVersion, shard: int, position: int) -> Pair:
+    """Reads and decodes a pair; what is wrong with a picture becomes the pair's error."""
+    squares, error = None, row.error
+    if error is None:
+        try:
+            squares = _squares(row, version)
+        except DataError as problem:
+            error = str(problem)
+    return Pair(shard, position, row.case_num, squares, error)
+
+
+def _squares(row: Row, version: LoadedVersion) -> dict[str, np.ndarray]:
+    contents = row.contents
+    if contents is None:
+        contents = {name: _read(name, getattr(row, name)) for name in MODALITIES}
+    try:
+        return version.prepare(contents)
+    except PictureError as error:
+        place = getattr(row, error.modality)
+        raise DataError(f"{error.modality} picture {place} cannot be used: {error}") from error
+
+
+def _read(modality: str, path: str) -> bytes:
+    try:
+        return files.read_bytes(path)
+    except DataError as error:
+        raise DataError(f"{modality} picture {path} {error}") from error
+
+
+def read_records(paths: tuple[str, ...]) -> Iterator[Row]:
+    """Gives the pairs of files of records, in order; labels are not looked at.
+
+    Raises:
+        DataError: a file is damaged; names it.
+    """
+    spec = {name: feature for name, feature in records.feature_spec().items() if name in ("case_num", *MODALITIES)}
+    for path in paths:
+        dataset = tf.data.TFRecordDataset(path, compression_type=records.COMPRESSION)
+        try:
+            for number, serialised in enumerate(dataset):
+                example = tf.io.parse_single_example(serialised, spec)
+                places = {name: f"{path}, record {number}, {name}" for name in MODALITIES}
+                contents = {name: example[name].numpy() for name in MODALITIES}
+                yield Row(int(example["case_num"]), **places, contents=contents)
+        except tf.errors.OpError as error:
+            raise DataError(f"damaged records in {path}: {images.reason(error)}") from error

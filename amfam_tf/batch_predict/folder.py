@@ -1,0 +1,43 @@
+"""The folder of results: new, or the same batch prediction again; one process at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from amfam_tf.batch_predict import plan
+from amfam_tf.batch_predict.source import Source
+from amfam_tf.errors import DataError
+from amfam_tf.files.locks import locked_folder
+from amfam_tf.ingest import files
+from amfam_tf.ingest.output import complete_folder
+
+IN_USE = "predicts into it"
+
+
+@contextlib.contextmanager
+def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterator[Path]:
+    """Gives the folder of results, with its manifest in it, for this process alone.
+
+    It appears under its name when manifest and rows are complete; one that is there must be of the same manifest.
+
+    Raises:
+        DataError: it is of something else, in use, in an object store, or cannot be made.
+    """
+    if files.is_url(out):
+        raise DataError(
+            f"{out}: results are written to a folder that this machine and all workers see, and not to an object "
+            "store: name such a folder, and copy it when it is complete"
+        )
+    # Workers need not have this process's working directory.
+    path = Path(out).absolute()
+    try:
+        if not path.exists():
+            with complete_folder(path, IN_USE) as folder:
+                plan.write(manifest, source, folder)
+        plan.check_same(plan.read(path), manifest, path)
+        with locked_folder(path, DataError(f"{path} is in use: another process {IN_USE}")):
+            for leftover in path.glob(".*.partial"):
+                leftover.unlink(missing_ok=True)
+            yield path
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror or error}") from error

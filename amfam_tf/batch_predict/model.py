@@ -1,0 +1,133 @@
+"""An exported version: what it is, and the version loaded, once in a process."""
+
+import hashlib
+import json
+import re
+import threading
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from amfam_tf.data.images import reason
+from amfam_tf.errors import DataError, ExportError
+from amfam_tf.export import signatures, version_files
+from amfam_tf.export.verify import check_weights, find_version
+from amfam_tf.files.plain_path import plain_path
+
+REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
+
+
+@dataclass(frozen=True)
+class Version:
+    """What identifies an exported version.
+
+    Attributes:
+        path: its folder, absolute.
+        name: of the model.
+        number: of the version.
+        fingerprint: SHA-256, 64 hex digits, of name, number and the digests of all its files.
+    """
+
+    path: Path
+    name: str
+    number: int
+    fingerprint: str
+
+
+def describe_version(folder: Path) -> Version:
+    """Returns what a version is, after a check that every file is as it was exported; loads nothing.
+
+    Args:
+        folder: of the version, or of the model: its latest version.
+
+    Raises:
+        ExportError: no exported version, or a damaged one.
+    """
+    path = find_version(folder).absolute()
+    content = version_files.read_metadata(path)
+    version_files.check_number(path, content)
+    version_files.check_files(path, content["files"])
+    identity = json.dumps([content["name"], content["version"], content["files"]], sort_keys=True)
+    return Version(path, content["name"], content["version"], hashlib.sha256(identity.encode()).hexdigest())
+
+
+class PictureError(DataError):
+    """A picture that the version refuses; `modality` says which of the two."""
+
+    def __init__(self, modality: str, message: str) -> None:
+        super().__init__(message)
+        self.modality = modality
+
+
+class LoadedVersion:
+    """A version in memory.
+
+    Args:
+        path: its folder.
+
+    Raises:
+        ExportError: it cannot be loaded, or holds weights that are no finite numbers.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            # The functions hold the variables only weakly: the model must stay.
+            with plain_path(Path(path)) as plain:
+                self._model = tf.saved_model.load(str(plain))
+            self._signatures = self._model.signatures
+            self._prepare = self._model.batching[signatures.SERVING_DEFAULT].before
+            check_weights(Path(path))
+        except (tf.errors.OpError, OSError, ValueError, AttributeError, KeyError) as error:
+            text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
+            raise ExportError(f"{path} cannot be loaded: {text[:300]}") from error
+
+    def prepare(self, contents: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+        """Returns uint8 [S, S, 3] in [0, 255] of the bytes of picture files, by modality.
+
+        Raises:
+            PictureError: one of them cannot be used; why.
+        """
+        inputs = {name: tf.constant([content]) for name, content in contents.items()}
+        try:
+            return {name: square[0].numpy() for name, square in self._prepare(**inputs).items()}
+        except tf.errors.InvalidArgumentError as error:
+            refused = self._find_refused(inputs)
+            if refused is None:
+                raise
+            raise refused from error
+
+    def predict(self, squares: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the outputs by name, [B, ...], of uint8 [B, S, S, 3] in [0, 255] by modality."""
+        inputs = {name: tf.constant(batch) for name, batch in squares.items()}
+        outputs = self._signatures[signatures.PREDICT_IMAGES](**inputs)
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    def _find_refused(self, inputs: Mapping[str, tf.Tensor]) -> PictureError | None:
+        """Returns why the signature refuses a pair: it says which picture it is, where the quick way does not."""
+        try:
+            self._signatures[signatures.SERVING_DEFAULT](**inputs)
+        except tf.errors.InvalidArgumentError as error:
+            found = REFUSED.search(error.message)
+            return PictureError(found.group(1), found.group(2).strip()) if found else None
+        return None
+
+
+_loaded: "weakref.WeakValueDictionary[str, LoadedVersion]" = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def load_shared(path: str) -> LoadedVersion:
+    """Returns a version, loaded once in this process for as long as somebody holds it.
+
+    Raises:
+        ExportError: it cannot be loaded.
+    """
+    with _lock:
+        version = _loaded.get(path)
+        if version is None:
+            version = _loaded[path] = LoadedVersion(path)
+        return version

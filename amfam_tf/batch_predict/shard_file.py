@@ -1,0 +1,144 @@
+"""A Parquet file of a shard: one row per pair, in order.
+
+| column | type | content |
+| --- | --- | --- |
+| case_num | int64 | |
+| DIAG_pred, PN_pred, ... | string | the most probable class of each task; null if there is an error |
+| DIAG_BCC, DIAG_NEV, ... | float32 | probability in [0, 1]; null if there is an error |
+| melanoma_probability | float32 | that of DIAG MEL; likewise |
+| seven_point_score | int32 | 0 to 10; likewise |
+| model, model_version | string, int64 | who was asked |
+| error | string | null, or one line that names file and reason |
+
+The columns of a task stand together, as in predictions.csv. The file's own metadata say how many pairs and errors it
+has, which version answered, and that this is no medical device. Same pairs and answers, same bytes. Needs the extra
+`beam`, for pyarrow.
+"""
+
+import importlib
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from amfam_tf.batch_predict.pair import Answer
+from amfam_tf.errors import DataError, EngineError
+from amfam_tf.evaluation.predictions import CASE, probability_columns
+from amfam_tf.tasks import TASKS
+
+MELANOMA_PROBABILITY, SEVEN_POINT_SCORE = "melanoma_probability", "seven_point_score"
+MODEL, MODEL_VERSION, ERROR = "model", "model_version", "error"
+PAIRS, ERRORS = "pairs", "errors"
+RESEARCH_ONLY = "A research tool, not a medical device: no number here says anything about a patient."
+MISSING = "Parquet files need pyarrow: pip install amfam-tf[beam]"
+COMPRESSION = "zstd"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many pairs a file has, and how many of them are errors."""
+
+    pairs: int
+    errors: int
+
+
+def find_pyarrow() -> ModuleType:
+    """Returns pyarrow, with its submodule parquet.
+
+    Raises:
+        EngineError: it is not installed; names the extra.
+    """
+    try:
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise EngineError(MISSING) from error
+
+
+def schema() -> Any:
+    """Returns the pyarrow schema: names and types of the columns, in order."""
+    arrow = find_pyarrow()
+    fields = [(CASE, arrow.int64())]
+    for task in TASKS:
+        fields.append((f"{task.name}_pred", arrow.string()))
+        fields += [(name, arrow.float32()) for name in probability_columns(task)]
+    fields += [(MELANOMA_PROBABILITY, arrow.float32()), (SEVEN_POINT_SCORE, arrow.int32())]
+    fields += [(MODEL, arrow.string()), (MODEL_VERSION, arrow.int64()), (ERROR, arrow.string())]
+    return arrow.schema(fields)
+
+
+def write_shard(path: str, answers: Iterable[Answer], model: str, version: int, fingerprint: str) -> Counts:
+    """Writes the file of a shard: beside it first, then under its name. Written twice at a time, it is still whole.
+
+    Args:
+        path: of the file.
+        answers: of all pairs of the shard, in any order.
+        model: name of the model.
+        version: its number.
+        fingerprint: that of the version.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    arrow = find_pyarrow()
+    ordered = sorted(answers, key=lambda answer: answer.position)
+    counts = Counts(len(ordered), sum(answer.error is not None for answer in ordered))
+    facts = {MODEL: model, MODEL_VERSION: version, "fingerprint": fingerprint, PAIRS: counts.pairs}
+    facts |= {ERRORS: counts.errors, "research_only": RESEARCH_ONLY}
+    described = schema().with_metadata({name: str(value) for name, value in facts.items()})
+    table = arrow.Table.from_pydict(_columns(ordered, model, version), described)
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as file:
+            arrow.parquet.write_table(table, file, compression=COMPRESSION)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return counts
+
+
+def read_counts(path: Path) -> Counts:
+    """Returns how many pairs and errors a file has, from its metadata.
+
+    Raises:
+        DataError: it is damaged; names it.
+    """
+    arrow = find_pyarrow()
+    try:
+        facts = arrow.parquet.read_metadata(path).metadata
+        return Counts(int(facts[PAIRS.encode()]), int(facts[ERRORS.encode()]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is damaged: remove it and run the same command again ({reason})") from error
+
+
+def first_error(path: Path) -> str:
+    """Returns the first error in a file that has one."""
+    column = find_pyarrow().parquet.read_table(path, columns=[ERROR]).column(ERROR)
+    return str(column.drop_null()[0])
+
+
+def _columns(answers: Sequence[Answer], model: str, version: int) -> dict[str, list[Any]]:
+    """Returns the values of each column; None where there is an error."""
+    outputs = [answer.outputs for answer in answers]
+    columns: dict[str, list[Any]] = {CASE: [answer.case_num for answer in answers]}
+    for task in TASKS:
+        rows = [None if output is None else output[task.name] for output in outputs]
+        # The first one of equals, as in predictions.csv.
+        columns[f"{task.name}_pred"] = [None if row is None else task.classes[int(np.argmax(row))] for row in rows]
+        for number, name in enumerate(probability_columns(task)):
+            columns[name] = [None if row is None else row[number] for row in rows]
+    for name in (MELANOMA_PROBABILITY, SEVEN_POINT_SCORE):
+        columns[name] = [None if output is None else output[name] for output in outputs]
+    columns[MODEL], columns[MODEL_VERSION] = [model] * len(answers), [version] * len(answers)
+    return columns | {ERROR: [answer.error for answer in answers]}

@@ -1,0 +1,163 @@
+"""What the pairs of a batch prediction come from: a CSV of pairs, a release, or records; labels are not looked at.
+
+A CSV of pairs has the columns case_num (whole number, each once), clinical and dermoscopic (path relative to the images
+folder, absolute, or a URL); it may have others. A row without a path, or whose file is missing, is an error of that row
+alone; a table whose cases cannot be told apart is refused. Rows are counted from 0.
+"""
+
+import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from amfam_tf.batch_predict.pair import Row
+from amfam_tf.data.csv_table import CsvTable, TableError
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_release, scan_release, to_integer
+from amfam_tf.data.shards import find_shards, has_shards
+from amfam_tf.errors import DataError
+from amfam_tf.files import regular_files
+from amfam_tf.ingest import files
+from amfam_tf.tasks import MODALITIES
+
+COLUMNS = ("case_num", *MODALITIES)
+WHAT_IT_CAN_BE = "a CSV of pairs, a release (images/ and meta/) or a folder of records"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pairs are.
+
+    Attributes:
+        kind: what it is.
+        path: of the table, or the folder.
+        pairs: how many there are; None for records, which nobody has counted.
+        rows: gives them all, in order, each time that it is called; of records, nothing.
+        records: files of a folder of records, in order.
+        notes: what is worth knowing about the table, a sentence each.
+    """
+
+    kind: Literal["pairs", "release", "records"]
+    path: str
+    pairs: int | None
+    rows: Callable[[], Iterator[Row]]
+    records: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def open_source(source: str, images: str | None = None) -> Source:
+    """Finds out what a source is and checks its tables; opens no picture.
+
+    Args:
+        source: path or URL of a CSV of pairs, or a folder.
+        images: folder or URL that the paths of a CSV start from; by default the folder that it is in.
+
+    Raises:
+        DataError: it is none of these, or its table cannot be used; names file, row and column.
+    """
+    path = Path(source)
+    if files.is_url(source) or path.is_file():
+        return _pairs_of_table(source, files.parent(source) if images is None else images)
+    if images is not None:
+        raise DataError(f"{source} is no CSV of pairs: a folder of images goes with such a file only")
+    if has_shards(path):
+        return Source("records", str(path.absolute()), None, lambda: iter(()), tuple(find_shards(path.absolute())))
+    if (find_release(path) / META_FILE).is_file():
+        return _pairs_of_release(path)
+    problem = "is none of these" if path.exists() else "does not exist"
+    raise DataError(f"{source} {problem}: {WHAT_IT_CAN_BE}")
+
+
+def _pairs_of_table(path: str, images: str) -> Source:
+    # Workers need not have this process's working directory.
+    images = images if files.is_url(images) else str(Path(images).absolute())
+    numbers = array.array("q")
+    with _readable(path):
+        table = CsvTable(lambda: _open(path), COLUMNS)
+        table.require(COLUMNS, "a CSV of pairs")
+        for row, raw in enumerate(table.rows()):
+            number = to_integer(raw["case_num"])
+            if number is None:
+                raise TableError(f"row {row}, column 'case_num': value {raw['case_num']!r} is not a whole number")
+            numbers.append(number)
+    if not numbers:
+        raise DataError(f"{path}: has no rows")
+    _refuse_repeated(path, np.frombuffer(numbers, np.int64))
+    notes = tuple(f"{path}: {text}" for text in table.notes())
+
+    def rows() -> Iterator[Row]:
+        for raw in _rows(path, table):
+            yield _row(raw, images)
+
+    return Source("pairs", path, len(numbers), rows, notes=notes)
+
+
+def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
+    unique, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+    repeated = np.flatnonzero(counts > 1)
+    if repeated.size:
+        number = unique[repeated[0]]
+        row = np.flatnonzero(numbers == number)[1]
+        earlier = first[repeated[0]]
+        raise DataError(f"{path}: row {row}, column 'case_num': value {number} is that of row {earlier} already")
+
+
+def _row(raw: dict[str, str], images: str) -> Row:
+    places, error = dict.fromkeys(MODALITIES, ""), None
+    for name in MODALITIES:
+        try:
+            places[name] = files.join(images, raw[name]) if raw[name] else ""
+        except DataError as problem:
+            places[name], error = raw[name], error or str(problem)
+        if not raw[name]:
+            error = error or f"column {name!r} is empty"
+    return Row(to_integer(raw["case_num"]), **places, error=error)
+
+
+def _rows(path: str, table: CsvTable) -> Iterator[dict[str, str]]:
+    with _readable(path):
+        yield from table.rows()
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Names the table in what is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or files.one_line(error)}") from error
+    except TableError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _open(path: str) -> BinaryIO:
+    if files.is_url(path):
+        return files.open_url(path)
+    return regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES)
+
+
+def _pairs_of_release(root: Path) -> Source:
+    frame, findings = scan_release(root.absolute())
+    reasons: dict[int, str] = {}
+    for problem in (finding for finding in findings if finding.severity == "problem"):
+        if problem.file in (META_FILE, IMAGES) and (problem.row is None or problem.kind == "duplicate_case"):
+            raise DataError(f"{root}: {problem}")
+        if problem.file == META_FILE and problem.message.startswith(tuple(f"column {c!r}" for c in _PATH_COLUMNS)):
+            reasons.setdefault(problem.row, str(problem))
+        # What is wrong with labels and splits does not matter here.
+    unnumbered = np.flatnonzero(frame["case_num"] == UNKNOWN)
+    if unnumbered.size:
+        raise DataError(f"{root}: {META_FILE} row {unnumbered[0]}: column 'case_num' is not a whole number")
+
+    def rows() -> Iterator[Row]:
+        for row, (number, *places) in enumerate(frame[list(COLUMNS)].itertuples(index=False)):
+            yield Row(int(number), *places, error=reasons.get(row))
+
+    notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
+    return Source("release", str(root), len(frame), rows, notes=notes)
+
+
+_PATH_COLUMNS = tuple(PATH_COLUMNS.values())

@@ -1,0 +1,142 @@
+"""assets.extra/metadata.json of an exported version: what it is, what it takes and gives, and what it is not for."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+import amfam_tf
+from amfam_tf import config as configuration
+from amfam_tf.evaluation import calibration
+from amfam_tf.export.signatures import SIGNATURES
+from amfam_tf.export.source import Source
+from amfam_tf.export.version_files import FORMAT, file_digests
+from amfam_tf.models.registry import METHODS
+from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS, Task
+
+INTENDED_USE = (
+    "Research on multimodal fusion: reproducing and comparing methods, teaching, building on the code. Not a medical "
+    "device: not for diagnosis, for decisions about a biopsy, for reassurance or for triage, and not for patients."
+)
+LIMITS = (
+    "Another kind of lesion, a picture without a lesion, two pictures of different lesions: all get probabilities.",
+    "Other cameras, other populations and darker skin than those of the training data: expect failure.",
+    "Probabilities are calibrated, if at all, on the validation split of the training data only.",
+    "A model fitted on drawn data has never seen skin.",
+)
+FILE_CONTENT = "bytes of a JPEG, PNG or BMP file"
+CONTENT = {
+    "examples": "serialised tf.Example with the bytes features clinical and dermoscopic: image files",
+    "task": "task name, or an empty string for DIAG",
+    "class_name": "class of that task, or an empty string for the predicted one",
+    **dict.fromkeys((f"{name}_map" for name in MODALITIES), "Grad-CAM in [0, 1]; zeros: nothing speaks for the class"),
+}
+RANGES = {"uint8": "RGB in [0, 255]", "float32": "[0, 1]", "int32": "0 to 10"}
+
+
+def describe(source: Source, name: str, version: int, precision: str, folder: Path) -> dict[str, Any]:
+    """Returns the content of metadata.json.
+
+    Args:
+        source: the run.
+        name: of the model.
+        version: its number.
+        precision: of backbone and classifiers, "float32" or "bfloat16".
+        folder: the version as written so far; every file in it is listed with its digest.
+    """
+    return {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "package": {"amfam-tf": amfam_tf.__version__, "tensorflow": tf.__version__},
+        "method": {
+            "name": source.config.method,
+            "summary": METHODS[source.config.method].summary,
+            "source": METHODS[source.config.method].source,
+            "modalities": list(source.config.model.modalities),
+        },
+        "intended_use": INTENDED_USE,
+        "limits": list(LIMITS),
+        "tasks": [_describe_task(task) for task in TASKS],
+        "signatures": describe_signatures(folder),
+        "preprocessing": _describe_preprocessing(source),
+        "thresholds": {
+            "predicted_class": "the largest probability of each task; there is no other operating point",
+            "seven_point_score": dict(SEVEN_POINT_THRESHOLDS),
+        },
+        "calibration": _describe_calibration(source),
+        "precision": precision,
+        "batch_norm": "folded into the convolutions",
+        "configuration": configuration.to_dict(source.config),
+        "training": _describe_training(source),
+        "data": {key: source.environment.get(key) for key in ("data_fingerprint", "data_counts")},
+        "metrics": dict(source.metrics),
+        "files": file_digests(folder),
+    }
+
+
+def describe_signatures(folder: Path) -> dict[str, Any]:
+    """Returns inputs and outputs of each signature of a saved model by name: type, shape (null where free), content.
+
+    Raises:
+        OSError, google.protobuf.message.DecodeError: saved_model.pb cannot be read.
+    """
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    definitions = saved.meta_graphs[0].signature_def
+    return {name: _describe_signature(definitions[name]) for name in sorted(definitions) if name in SIGNATURES}
+
+
+def _describe_signature(definition: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
+    return {
+        "inputs": {key: _describe_tensor(key, definition.inputs[key]) for key in sorted(definition.inputs)},
+        "outputs": {key: _describe_tensor(key, definition.outputs[key]) for key in sorted(definition.outputs)},
+    }
+
+
+def _describe_tensor(name: str, info: meta_graph_pb2.TensorInfo) -> dict[str, Any]:
+    kind = tf.dtypes.as_dtype(info.dtype).name
+    content = FILE_CONTENT if kind == "string" and name in MODALITIES else CONTENT.get(name, RANGES.get(kind))
+    return {"type": kind, "shape": tf.TensorShape(info.tensor_shape).as_list(), "content": content}
+
+
+def _describe_task(task: Task) -> dict[str, Any]:
+    classes = zip(task.classes, task.class_titles, task.scores, strict=True)
+    listed = [{"name": name, "title": title, "points": points} for name, title, points in classes]
+    return {"name": task.name, "title": task.title, "classes": listed}
+
+
+def _describe_preprocessing(source: Source) -> dict[str, Any]:
+    data = source.config.data
+    return {
+        "image_size": data.image_size,
+        "border_crop": data.border_crop,
+        "max_pixels": data.max_pixels,
+        "steps": [
+            "decode; apply EXIF orientation; greyscale to RGB, alpha dropped, 16 bits to 8",
+            f"cut {data.border_crop} pixels from every side (not for predict_images)",
+            f"resize to {data.image_size} x {data.image_size}: bilinear, antialiased, aspect ratio not kept",
+            "divide by 255",
+        ],
+        "in_the_graph": True,
+    }
+
+
+def _describe_calibration(source: Source) -> dict[str, Any]:
+    if source.calibration is None:
+        return {"applied": False, "temperatures": source.temperatures}
+    return {"applied": True, "method": calibration.METHOD, **source.calibration.to_dict()}
+
+
+def _describe_training(source: Source) -> dict[str, Any]:
+    state = source.state
+    return {
+        "finished": state.finished,
+        "epochs": state.epochs,
+        "best_epoch": state.best_epoch,
+        "best_validation_accuracy": state.best_accuracy,
+        "model_sha256": source.model_sha256,
+        "notes": list(source.notes),
+    }

@@ -1,0 +1,67 @@
+"""The network as an ONNX file: squares in, the outputs of `predict_images` out; for onnxruntime and the like.
+
+Needs the extra `onnx`. Pictures must be S x S already; decoding, cropping and resizing stay outside.
+"""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import tensorflow as tf
+
+from amfam_tf.data import images
+from amfam_tf.errors import ExportError
+from amfam_tf.export.signatures import outputs_of
+from amfam_tf.export.source import Source
+from amfam_tf.tasks import MODALITIES
+
+OPSET = 18
+MISSING = "--onnx needs tf2onnx: pip install amfam-tf[onnx]"
+
+
+def find_converter() -> ModuleType:
+    """Returns tf2onnx.
+
+    Raises:
+        ExportError: it is not installed; names the extra.
+    """
+    try:
+        return importlib.import_module("tf2onnx")
+    except ImportError as error:
+        raise ExportError(MISSING) from error
+
+
+def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
+    """Writes an ONNX file.
+
+    Inputs: clinical, dermoscopic: RGB, uint8 [B, S, S, 3] in [0, 255]. Outputs: as all signatures'.
+
+    Args:
+        network: folded, float32.
+        source: the run; for size and temperatures.
+        path: file to write; appears when it is complete.
+
+    Raises:
+        ExportError: tf2onnx is not installed, or the file cannot be written.
+    """
+    converter = find_converter()
+    size, temperatures = source.config.data.image_size, source.temperatures
+    specs = [tf.TensorSpec((None, size, size, 3), tf.uint8, name=name) for name in MODALITIES]
+
+    @tf.function(input_signature=specs, autograph=False)
+    def classify(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> dict[str, tf.Tensor]:
+        squares = {"clinical": clinical, "dermoscopic": dermoscopic}
+        pictures = {name: images.to_unit_range(square) for name, square in squares.items()}
+        return outputs_of(network(pictures, training=False), temperatures)
+
+    model, _ = converter.convert.from_function(classify, input_signature=specs, opset=OPSET)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(model.SerializeToString())
+        partial.replace(path)
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

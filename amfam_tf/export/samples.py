@@ -1,0 +1,91 @@
+"""Sample requests of an exported version: what a server warms up with, and the answers that belong to them.
+
+assets.extra/tf_serving_warmup_requests is a TFRecord of PredictionLog. TensorFlow Serving runs the requests before the
+version takes traffic; it ignores the responses beside them, which `amfam-tf export --verify` compares with.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from amfam_tf.data.synthetic import draw_case
+from amfam_tf.export import signatures
+from amfam_tf.tasks import MODALITIES
+
+SAMPLES_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+LESIONS = (
+    {"diagnosis": "melanoma", "pigment_network": "atypical", "blue_whitish_veil": "present"},
+    {"diagnosis": "clark nevus", "pigment_network": "typical"},
+)
+SIZE = (160, 120)
+"""Width and height of the drawn pictures."""
+
+Signature = Callable[..., Mapping[str, tf.Tensor]]
+
+
+def sample_inputs() -> dict[str, dict[str, tf.Tensor]]:
+    """Returns inputs for each signature, one or two drawn cases."""
+    drawn = [draw_case(lesion, seed=0, row=row, size=SIZE) for row, lesion in enumerate(LESIONS)]
+    arrays = {name: np.stack([pair[place] for pair in drawn]) for place, name in enumerate(MODALITIES)}
+    files = {name: [tf.io.encode_jpeg(picture).numpy() for picture in value] for name, value in arrays.items()}
+    # One case where the answers or the pictures are large.
+    return {
+        signatures.SERVING_DEFAULT: {name: tf.constant(value) for name, value in files.items()},
+        signatures.PREDICT_IMAGES: {name: tf.constant(value[:1]) for name, value in arrays.items()},
+        signatures.PREDICT_EXAMPLES: {"examples": tf.constant(_examples(files))},
+        signatures.EXPLAIN: {
+            **{name: tf.constant(value[:1]) for name, value in files.items()},
+            "task": tf.constant([""]),
+            "class_name": tf.constant(["MEL"]),
+        },
+    }
+
+
+def _examples(files: Mapping[str, list[bytes]]) -> list[bytes]:
+    examples = []
+    for pair in zip(*(files[name] for name in MODALITIES), strict=True):
+        lists = [tf.train.BytesList(value=[content]) for content in pair]
+        features = {name: tf.train.Feature(bytes_list=value) for name, value in zip(MODALITIES, lists, strict=True)}
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        examples.append(example.SerializeToString(deterministic=True))
+    return examples
+
+
+def write_samples(folder: Path, name: str, functions: Mapping[str, Signature]) -> None:
+    """Writes a request and its response for each signature.
+
+    Args:
+        folder: of the version.
+        name: of the model.
+        functions: the signatures.
+    """
+    path = folder / SAMPLES_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in sample_inputs().items():
+            log = prediction_log_pb2.PredictionLog()
+            request, response = log.predict_log.request, log.predict_log.response
+            for spec in (request.model_spec, response.model_spec):
+                spec.name, spec.signature_name = name, signature
+            _fill(request.inputs, inputs)
+            _fill(response.outputs, functions[signature](**inputs))
+            writer.write(log.SerializeToString(deterministic=True))
+
+
+def _fill(target: Mapping[str, tf.Tensor], tensors: Mapping[str, tf.Tensor]) -> None:
+    for key, tensor in tensors.items():
+        target[key].CopyFrom(tf.make_tensor_proto(tensor.numpy()))
+
+
+def read_samples(folder: Path) -> Iterator[tuple[predict_pb2.PredictRequest, predict_pb2.PredictResponse]]:
+    """Yields each request of a version with its response.
+
+    Raises:
+        tf.errors.OpError, ValueError: the file is damaged or not there.
+    """
+    for record in tf.data.TFRecordDataset(str(folder / SAMPLES_FILE)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
+        yield log.request, log.response

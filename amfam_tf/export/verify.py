@@ -1,0 +1,121 @@
+"""Checks an exported version: every file as it was written, metadata that fit the signatures, answers as stored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from amfam_tf.data.images import reason
+from amfam_tf.errors import ExportError
+from amfam_tf.export import metadata, samples, signatures, version_files
+from amfam_tf.files import publish
+from amfam_tf.files.plain_path import plain_path
+from amfam_tf.finite import ADVICE, broken_tasks, describe_broken
+from amfam_tf.tasks import TASKS, task_names
+
+TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2}
+"""Largest difference of a probability on another machine, by precision."""
+MAP_TOLERANCES = {"float32": 1e-2, "bfloat16": 2e-1}
+"""Of a Grad-CAM value: maps are divided by their largest value, which enlarges what rounding has changed."""
+
+
+def find_version(folder: Path) -> Path:
+    """Returns the version's folder: the given one, or the latest version in the folder of a model.
+
+    Raises:
+        ExportError: neither.
+    """
+    if (folder / "saved_model.pb").is_file() or (folder / version_files.METADATA_FILE).is_file():
+        return folder
+    found = publish.versions(folder)
+    if not found:
+        raise ExportError(f"{folder} is no exported model: it has no saved_model.pb and no version below it")
+    return folder / str(found[-1])
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Loads a version, checks everything, and returns its metadata.
+
+    Args:
+        folder: of the version.
+
+    Raises:
+        ExportError: what is wrong, in one line; the first thing that is.
+    """
+    content = version_files.read_metadata(folder)
+    version_files.check_number(folder, content)
+    version_files.check_files(folder, content["files"])
+    try:
+        with plain_path(folder) as plain:
+            model = tf.saved_model.load(str(plain))
+        check_weights(folder)
+        _check_signatures(folder, content)
+        _check_answers(folder, content["precision"], model.signatures)
+    except (tf.errors.OpError, OSError, ValueError, DecodeError) as error:
+        text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
+        raise ExportError(f"{folder} is damaged: {text[:300]}") from error
+    return content
+
+
+def check_weights(folder: Path) -> None:
+    """Checks that the variables of a version are finite numbers: not every NaN among them reaches a sample's answer.
+
+    Raises:
+        ExportError: names the first variable that holds others.
+        tf.errors.OpError: the variables cannot be read.
+    """
+    with plain_path(folder) as plain:
+        stored = tf.train.load_checkpoint(str(plain / "variables" / "variables"))
+        kinds = stored.get_variable_to_dtype_map()
+        names = sorted(name for name, kind in kinds.items() if kind.is_floating)
+        broken = describe_broken({name.replace(".S", "/"): stored.get_tensor(name) for name in names})
+    if broken is not None:
+        raise ExportError(f"{folder} cannot be used: {broken}, on which answers depend; {ADVICE}, and export again")
+
+
+def _check_signatures(folder: Path, content: Mapping[str, Any]) -> None:
+    stated, found = content["signatures"], metadata.describe_signatures(folder)
+    wrong = [name for name in sorted(stated.keys() | found.keys()) if stated.get(name) != found.get(name)]
+    if wrong:
+        raise ExportError(f"{folder}: metadata.json does not fit the signature {wrong[0]}")
+    outputs = found[signatures.SERVING_DEFAULT]["outputs"]
+    listed = {task["name"]: len(task["classes"]) for task in content["tasks"]}
+    for task in TASKS:
+        if listed.get(task.name) != outputs[task.name]["shape"][1]:
+            raise ExportError(f"{folder}: metadata.json does not fit the output {task.name}")
+
+
+def _check_answers(folder: Path, precision: str, functions: Mapping[str, Any]) -> None:
+    # Only then do answers of another processor agree to the tolerance.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    for request, response in samples.read_samples(folder):
+        signature = request.model_spec.signature_name
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        answers = functions[signature](**inputs)
+        broken = broken_tasks({key: answers[key].numpy() for key in task_names() if key in answers})
+        if broken:
+            told = ", ".join(f"{name} for {count} cases" for name, count in broken.items())
+            raise ExportError(f"{folder}: the answers of {signature} are no finite numbers: {told}; {ADVICE}")
+        for key, value in response.outputs.items():
+            difference = largest_difference(answers[key].numpy(), tf.make_ndarray(value))
+            if not difference <= tolerance(key, precision):
+                raise ExportError(
+                    f"{folder}: {signature} does not give the stored answer: {key} differs by up to {difference:.3g}"
+                )
+
+
+def tolerance(output: str, precision: str) -> float:
+    """Returns the largest difference of an output from the stored one that rounding explains."""
+    if output.endswith("_image"):
+        return 1  # a value on the edge between two
+    return (MAP_TOLERANCES if output.endswith("_map") else TOLERANCES)[precision]
+
+
+def largest_difference(found: np.ndarray, stored: np.ndarray) -> float:
+    """Returns the largest difference of two arrays; infinity if their shapes differ."""
+    if found.shape != stored.shape:
+        return float("inf")
+    return float(np.abs(found.astype(np.float64) - stored.astype(np.float64)).max(initial=0))
