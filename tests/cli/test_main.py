@@ -56,6 +56,7 @@ def test_help_imports_no_verb_and_nothing_heavy():
         "amfam_tf.errors",
         "amfam_tf.fast_kernels",
         "amfam_tf.own_keras",
+        "amfam_tf.files",
         "amfam_tf.files.storage",
         "amfam_tf.text",
     }
