@@ -120,7 +120,8 @@ def _input(data: Path, scratch: Path, cache: str) -> Callable[[], object]:
 
 def _evaluate(data: Path, scratch: Path) -> Callable[[], object]:
     from amfam_tf.data import derm7pt
-    from amfam_tf.evaluation import predictions, report, report_json
+    from amfam_tf.evaluation import predictions, report
+    from amfam_tf.files import json_file
 
     cases = derm7pt.read_release(data)
     table = draw_predictions(cases)
@@ -129,7 +130,7 @@ def _evaluate(data: Path, scratch: Path) -> Callable[[], object]:
         content = report.build_report(table, "test", cases=cases, training=cases[cases["split"] == "train"])
         content["published"] = report.published_part("amfam", cases, "test")
         predictions.write(table, scratch / "predictions.csv")
-        report_json.write(scratch / "metrics.json", content)
+        json_file.write(scratch / "metrics.json", content)
         (scratch / "report.pickle").write_bytes(pickle.dumps(content))
 
     return run

@@ -19,7 +19,7 @@ from amfam_tf.batch_predict.model import Version
 from amfam_tf.batch_predict.pair import Row
 from amfam_tf.batch_predict.source import Source
 from amfam_tf.errors import ConfigError, DataError
-from amfam_tf.evaluation import report_json
+from amfam_tf.files import json_file
 from amfam_tf.ingest import files
 
 # Readers of a folder of Parquet files take a name that starts with an underscore for no data.
@@ -93,7 +93,7 @@ def write(manifest: Manifest, source: Source, folder: Path) -> None:
             with _rows_file(folder, shard["file"]).open("w", encoding="utf-8") as file:
                 for row in itertools.islice(rows, shard["pairs"]):
                     file.write(json.dumps(asdict(row)) + "\n")
-    report_json.write(folder / MANIFEST_FILE, manifest)
+    json_file.write(folder / MANIFEST_FILE, manifest)
 
 
 def read(folder: Path) -> Manifest:

@@ -45,15 +45,16 @@ def evaluate(
     Writes predictions.csv, metrics.json, figures and report.html to RUN/evaluation/SPLIT, or with --modalities
     dermoscopic to RUN/evaluation/SPLIT-dermoscopic.
     """
-    from amfam_tf.evaluation import html_report, report_json
+    from amfam_tf.evaluation import html_report
     from amfam_tf.evaluation.run import compare_with, evaluate_run
+    from amfam_tf.files import json_file
 
     evaluation = evaluate_run(run, data, split, _track, calibrate, MODALITIES if modality is None else (modality,))
     comparison = None if against is None else compare_with(evaluation, against, data, _track)
     written = html_report.write_report(evaluation, comparison)
     if as_json:
         content = evaluation.report if comparison is None else evaluation.report | {"against": comparison}
-        echo_json(report_json.dumps(content))
+        echo_json(json_file.dumps(content))
         for note in evaluation.notes:
             echo(f"note: {note}", err=True)
         return

@@ -76,9 +76,6 @@ def _write(explanations: "tuple[Explanation, ...]", folder: Path, name: str) -> 
 
     first = explanations[0]
     path = folder / f"case-{first.case_num:04d}-{first.task.name}{name}.png"
-    try:
-        made_from = {f"model_sha256 of {one.run}": one.model_sha256 for one in explanations}
-        write_png(draw_panel(explanations), path, made_from)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    made_from = {f"model_sha256 of {one.run}": one.model_sha256 for one in explanations}
+    write_png(draw_panel(explanations), path, made_from, RunError)
     return path

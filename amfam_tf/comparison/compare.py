@@ -11,9 +11,9 @@ from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect
 from amfam_tf.config import Config
 from amfam_tf.data.cases import data_fingerprint, read_cases
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import report_json
 from amfam_tf.evaluation.figures.write import Picture
-from amfam_tf.evaluation.files import write_bytes
+from amfam_tf.files import json_file
+from amfam_tf.files.writing import write_bytes
 
 KIND = "comparison"
 
@@ -73,15 +73,12 @@ def write(outcome: Outcome, out: Path) -> list[Path]:
     """
     picture: Picture = page.forest_picture(outcome)
     contents = {
-        "comparison.json": report_json.dumps(files.to_dict(outcome)).encode(),
+        "comparison.json": json_file.dumps(files.to_dict(outcome)).encode(),
         "comparison.csv": files.to_csv(outcome).encode(),
         "comparison.md": files.to_markdown_page(outcome).encode(),
         "comparison.html": page.render(outcome, out.resolve().name).encode(),
         "comparison.png": picture.png,
     }
-    try:
-        for name, content in contents.items():
-            write_bytes(out / name, content)
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or out}: {error.strerror}") from error
+    for name, content in contents.items():
+        write_bytes(out / name, content, RunError)
     return [out / name for name in contents]

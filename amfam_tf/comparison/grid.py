@@ -15,8 +15,8 @@ from amfam_tf import config as configuration
 from amfam_tf import models, strict_yaml
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError
-from amfam_tf.evaluation.files import write_text
 from amfam_tf.files.locks import locked_runs
+from amfam_tf.files.writing import write_text
 from amfam_tf.training.run_folder import RunFolder
 
 MOST_DIFFERENCES = 5

@@ -8,9 +8,9 @@ from typing import Any
 from amfam_tf import config as configuration
 from amfam_tf.comparison.grid import Cell
 from amfam_tf.errors import ConfigError, RunError
-from amfam_tf.evaluation import report_json
 from amfam_tf.evaluation.calibration import file_digest
 from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, folder_of
+from amfam_tf.files import json_file
 from amfam_tf.training.run_folder import RunFolder
 
 RECORD_FILE = "cell.json"
@@ -19,7 +19,7 @@ MEASUREMENT_FILE = "measurement.json"
 
 def record_evaluation(run: Path, split: str, fingerprint: str) -> None:
     """Writes cell.json beside predictions.csv: of which model, data and predictions the evaluation is."""
-    report_json.write(folder_of(run, split) / RECORD_FILE, _evaluation_record(run, split, fingerprint))
+    json_file.write(folder_of(run, split) / RECORD_FILE, _evaluation_record(run, split, fingerprint))
 
 
 def evaluation_holds(run: RunFolder, cell: Cell, split: str, fingerprint: str) -> bool:
@@ -64,7 +64,7 @@ def _finished(run: RunFolder) -> bool:
 
 def write_measurement(run: Path, content: Mapping[str, Any]) -> None:
     """Writes measurement.json, with the digest of the model that was measured."""
-    report_json.write(run / MEASUREMENT_FILE, {"model_sha256": file_digest(run / "model.keras"), **content})
+    json_file.write(run / MEASUREMENT_FILE, {"model_sha256": file_digest(run / "model.keras"), **content})
 
 
 def read_measurement(run: Path) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ from amfam_tf.comparison.sweep import Point, SweepOutcome, describe
 from amfam_tf.comparison.text_tables import to_markdown
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import figure_style
-from amfam_tf.evaluation.files import write_bytes
 from amfam_tf.evaluation.html_tables import UNDEFINED, Row, Table, share
+from amfam_tf.files.writing import write_bytes
 from amfam_tf.tasks import DIAGNOSIS
 
 FIGURE = "sweep.png"
@@ -82,9 +82,6 @@ def write(outcome: SweepOutcome, out: Path) -> list[Path]:
         "sweep.md": to_markdown_page(outcome).encode(),
         FIGURE: figure_style.to_png(draw_sweep(outcome)),
     }
-    try:
-        for name, content in contents.items():
-            write_bytes(out / name, content)
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or out}: {error.strerror}") from error
+    for name, content in contents.items():
+        write_bytes(out / name, content, RunError)
     return [out / name for name in contents]

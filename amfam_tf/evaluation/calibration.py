@@ -17,7 +17,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import intervals, predictions, report_json
+from amfam_tf.evaluation import intervals, predictions
+from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest as file_digest
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS, task_names
 
@@ -134,7 +135,7 @@ def _fit_task(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[float, str
 
 def write(run: Path, calibration: Calibration) -> None:
     """Writes calibration.json into a run folder atomically."""
-    report_json.write(run / CALIBRATION_FILE, calibration.to_dict())
+    json_file.write(run / CALIBRATION_FILE, calibration.to_dict())
 
 
 def read(run: Path, model_sha256: str | None = None) -> Calibration | None:

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from amfam_tf.evaluation.files import write_bytes
+from amfam_tf.errors import UserError
+from amfam_tf.files.writing import write_bytes
 
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
 INK, GREY, PALE = "#222222", "#767676", "#D9D9D9"
@@ -68,9 +69,14 @@ def to_png(figure: Figure, texts: Mapping[str, str] = MappingProxyType({})) -> b
     return stream.getvalue()
 
 
-def write_png(figure: Figure, path: Path, texts: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Writes the figure atomically, as `to_png` gives it."""
-    write_bytes(path, to_png(figure, texts))
+def write_png(
+    figure: Figure,
+    path: Path,
+    texts: Mapping[str, str] = MappingProxyType({}),
+    refusal: type[UserError] | None = None,
+) -> None:
+    """Writes the figure as `to_png` gives it, see `files.writing.writing`."""
+    write_bytes(path, to_png(figure, texts), refusal)
 
 
 def say(axes: Axes, text: str) -> None:

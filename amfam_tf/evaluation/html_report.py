@@ -16,8 +16,8 @@ from amfam_tf.evaluation import html_tables, intervals, metrics
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures import gallery, write
 from amfam_tf.evaluation.figures.write import Picture
-from amfam_tf.evaluation.files import write_text
 from amfam_tf.evaluation.run import ENVIRONMENT_FILE, REPORT_FILE, Evaluation, load_network
+from amfam_tf.files.writing import write_text
 from amfam_tf.tasks import DIAGNOSIS
 from amfam_tf.text import visible
 

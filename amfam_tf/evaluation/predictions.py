@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.errors import DataError
-from amfam_tf.evaluation.files import write_text
+from amfam_tf.files.writing import write_text
 from amfam_tf.tasks import TASKS, Task, task_names
 
 CASE = "case_num"

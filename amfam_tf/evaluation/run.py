@@ -11,8 +11,9 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report, report_json
+from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report
 from amfam_tf.evaluation.calibration import Calibration
+from amfam_tf.files import json_file
 from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
 
 MODEL_FILE = "model.keras"
@@ -163,7 +164,7 @@ def _write(evaluation: Evaluation) -> None:
     path = evaluation.folder / PREDICTIONS_FILE
     predictions.write(evaluation.table, path)
     evaluation.report[provenance.PREDICTIONS] = calibration.file_digest(path)
-    report_json.write(evaluation.folder / METRICS_FILE, evaluation.report)
+    json_file.write(evaluation.folder / METRICS_FILE, evaluation.report)
 
 
 def _open(
@@ -381,7 +382,7 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
         second = evaluate_run(other, data, evaluation.split, track, modalities=evaluation.modalities).table
     names = dict(zip(("first", "second"), short_names(evaluation.run.resolve(), other.resolve()), strict=True))
     comparison = names | compare_runs.compare(evaluation.table, second)
-    report_json.write(evaluation.folder / against_file(names["second"]), comparison)
+    json_file.write(evaluation.folder / against_file(names["second"]), comparison)
     return comparison
 
 

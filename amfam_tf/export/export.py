@@ -13,7 +13,6 @@ import keras
 import tensorflow as tf
 
 from amfam_tf.errors import ExportError
-from amfam_tf.evaluation import report_json
 from amfam_tf.export import metadata, onnx_file
 from amfam_tf.export.decode import Preparation
 from amfam_tf.export.fold import fold_batch_norm
@@ -22,6 +21,7 @@ from amfam_tf.export.signatures import ServingModule
 from amfam_tf.export.source import Source, read_source
 from amfam_tf.export.verify import verify
 from amfam_tf.export.version_files import METADATA_FILE
+from amfam_tf.files import json_file
 from amfam_tf.files.plain_path import plain_path
 from amfam_tf.files.publish import publishing
 from amfam_tf.models.lesion_model import METADATA_INPUT, LesionModel
@@ -75,7 +75,7 @@ def export_run(
         check_variables(folder, source.network)
         write_samples(folder, name, module.functions)
         content = metadata.describe(source, name, version, precision, folder)
-        report_json.write(folder / METADATA_FILE, content)
+        json_file.write(folder / METADATA_FILE, content)
         verify(folder)
     return Exported(base / str(version), content)
 

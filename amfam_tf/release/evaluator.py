@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.evaluation import report_json
+from amfam_tf.files import json_file
 from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
@@ -96,7 +96,7 @@ def _compare(
 
     table = predict_served(against.folder, evaluation.cases)
     comparison = {"first": "candidate", "second": against.name} | compare_runs.compare(evaluation.table, table)
-    report_json.write(evaluation.folder / against_file(against.name), comparison)
+    json_file.write(evaluation.folder / against_file(against.name), comparison)
     found = losses.find_losses(evaluation.table, table, evaluation.cases, rules.subgroups, rules.significance)
     return comparison, found
 
@@ -123,7 +123,7 @@ def _write(path: Path, decision: blessing.Blessing, against: served.Served | Non
         "notes": [*notes, blessing.RESEARCH_ONLY],
         "rule": " ".join(blessing.__doc__.split()),
     }
-    report_json.write(path, content)
+    json_file.write(path, content)
 
 
 def _sentence(decision: blessing.Blessing, against: served.Served | None, report: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.evaluation import report_json
+from amfam_tf.files import json_file
 from amfam_tf.ingest.anomalies import ANOMALIES_FILE
 from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, read_schema
 from amfam_tf.ingest.statistics import STATISTICS_FILE
@@ -44,7 +44,7 @@ def run(work: Work) -> Outcome:
     reasons = [f"{one['kind']}: {one['message']}" for one in problems if one["kind"] not in rules.allow]
     reasons += small_splits(statistics["splits"], rules.fewest_cases)
     reasons += [f"schema: {text}" for text in (*schema_differences(schema), *unknown_values(schema, statistics))]
-    report_json.write(work.out / FINDINGS_FILE, {"reasons": reasons, "anomalies": anomalies})
+    json_file.write(work.out / FINDINGS_FILE, {"reasons": reasons, "anomalies": anomalies})
     details = {"reasons": reasons, "problems": len(problems), "allowed": list(rules.allow)}
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.errors import DataError, QueryError
-from amfam_tf.evaluation import report_json
-from amfam_tf.files import publish
+from amfam_tf.files import json_file, publish
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
 from amfam_tf.release.step import Outcome, Work
@@ -51,7 +50,7 @@ def run(work: Work) -> Outcome:
         return Outcome(f"not served: {error}", accepted=False, details={"reason": str(error)})
     wrong = [row for row in answers if not row["largest"] <= row["tolerance"]]
     details = {"seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
-    report_json.write(work.out / ANSWERS_FILE, details | {"answers": answers})
+    json_file.write(work.out / ANSWERS_FILE, details | {"answers": answers})
     if wrong:
         reason = _describe_wrong(wrong)
         return Outcome(f"served answers are not the stored ones: {reason}", accepted=False, details=details)

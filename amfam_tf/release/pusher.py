@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import ExportError
-from amfam_tf.evaluation import report_json
 from amfam_tf.export import version_files
-from amfam_tf.files import publish
+from amfam_tf.files import json_file, publish
 from amfam_tf.release import layout, lineage, served
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import Outcome, ReleaseError, Work
@@ -71,13 +70,13 @@ def complete(folder: Path, version: int, content: Mapping[str, Any]) -> None:
         ExportError: the copy is not what metadata.json lists; names the first file.
     """
     metadata = version_files.read_metadata(folder)
-    report_json.write(folder / served.LINEAGE_FILE, content)
+    json_file.write(folder / served.LINEAGE_FILE, content)
     digests = version_files.file_digests(folder)
     copied, listed = (_without_lineage(files) for files in (digests, metadata["files"]))
     wrong = sorted(name for name in copied.keys() | listed.keys() if copied.get(name) != listed.get(name))
     if wrong:
         raise ExportError(f"{folder} is damaged: {wrong[0]} is not what was exported")
-    report_json.write(folder / version_files.METADATA_FILE, metadata | {"version": version, "files": digests})
+    json_file.write(folder / version_files.METADATA_FILE, metadata | {"version": version, "files": digests})
 
 
 def _without_lineage(files: Mapping[str, Any]) -> dict[str, Any]:

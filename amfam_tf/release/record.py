@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.evaluation import report_json
+from amfam_tf.files import json_file
 from amfam_tf.release import code, configuration, fingerprints
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import Outcome, ReleaseError, Say, Step, Work
@@ -76,7 +76,7 @@ def execute(
     outputs.pop(FILE, None)  # of a run that was killed right after it
     record = identity | _end(outcome, outputs, module.COUNTED) | {"began": began, "ended": _now()}
     record |= {"seconds": round(time.monotonic() - clock, 3), "outputs": outputs, "upstream": before}
-    report_json.write(out / FILE, record)
+    json_file.write(out / FILE, record)
     return read(out)
 
 

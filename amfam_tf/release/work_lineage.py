@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.evaluation import report_json
+from amfam_tf.files import json_file
 from amfam_tf.release import configuration, lineage, record
 from amfam_tf.release.configuration import ReleaseConfig
 
@@ -60,4 +60,4 @@ class WorkLineage:
 
     def _write(self, status: str, step: str | None, reason: str | None = None) -> None:
         self._content |= {"status": status, "step": step, "reason": reason}
-        report_json.write(self._path, self._content | {"steps": self._steps})
+        json_file.write(self._path, self._content | {"steps": self._steps})

@@ -20,7 +20,7 @@ from amfam_tf.comparison.outcome import Costs, Outcome, Section
 from amfam_tf.comparison.results import METRICS, Difference, GroupResult, Value
 from amfam_tf.comparison.sweep import Point, SweepOutcome
 from amfam_tf.comparison.text_tables import to_markdown, to_rich
-from amfam_tf.evaluation import report_json
+from amfam_tf.files import json_file
 
 NAMES = ("DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS")
 MEANS = (*NAMES, "average")
@@ -246,7 +246,7 @@ def test_numbers_to_read_first():
 
 def test_rows_of_the_csv_and_json():
     rows = {(row["method"], row["metric"]): row for row in csv.DictReader(io.StringIO(files.to_csv(OUTCOME)))}
-    content = json.loads(report_json.dumps(files.to_dict(OUTCOME)))
+    content = json.loads(json_file.dumps(files.to_dict(OUTCOME)))
     assert len(rows) == 4 * (len(METRICS) + 4)
     for place, one_section in enumerate((ALONE, KNOWING)):
         for one in one_section.results:

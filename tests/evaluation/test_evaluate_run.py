@@ -16,7 +16,8 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration, predictions, report_json, run
+from amfam_tf.evaluation import calibration, predictions, run
+from amfam_tf.files import json_file
 from amfam_tf.tasks import TASKS
 
 
@@ -145,7 +146,7 @@ def test_predictions_of_a_former_model_are_made_again(evaluation, finished, rele
     replace_model(former, changed)
     found = run.compare_with(evaluation, former, release)
     # NaN is not equal to itself.
-    assert report_json.plain(found | {"second": "changed"}) == report_json.plain(expected)
+    assert json_file.plain(found | {"second": "changed"}) == json_file.plain(expected)
     content = json.loads((former / "evaluation/test/metrics.json").read_text(encoding="utf-8"))
     assert content["model_sha256"] == calibration.file_digest(changed / "model.keras")
     assert calibration.read(former).model_sha256 == content["model_sha256"]

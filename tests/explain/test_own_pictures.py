@@ -56,7 +56,7 @@ def test_each_file_is_the_panel_of_the_case_in_its_name(finished, drawn, cases, 
     monkeypatch.setattr(panel, "draw_panel", lambda explanations: explanations)
     written = {}
     monkeypatch.setattr(
-        figure_style, "write_png", lambda explanations, path, _: written.update({path.name: explanations})
+        figure_style, "write_png", lambda explanations, path, *_: written.update({path.name: explanations})
     )
     assert main.main(["explain", str(finished), "--data", str(drawn), "--out", str(tmp_path)]) == 0
     assert len(written) == verb.FIRST_CASES

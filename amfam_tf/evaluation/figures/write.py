@@ -18,7 +18,7 @@ from amfam_tf.evaluation.figures.melanoma import draw_melanoma_roc
 from amfam_tf.evaluation.figures.network import draw_network
 from amfam_tf.evaluation.figures.reliability import draw_reliability
 from amfam_tf.evaluation.figures.training import draw_training
-from amfam_tf.evaluation.files import write_bytes
+from amfam_tf.files.writing import write_bytes
 from amfam_tf.tasks import DIAGNOSIS
 
 FOLDER = "figures"

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from amfam_tf.evaluation.files import write_text
+from amfam_tf.errors import UserError
+from amfam_tf.files.writing import write_text
 
 
 def plain(value: Any) -> Any:
@@ -38,6 +39,16 @@ def dumps(value: Any) -> str:
     return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write(path: Path, value: Any) -> None:
-    """Writes `dumps(value)` to `path` atomically."""
-    write_text(path, dumps(value))
+def write(path: Path, value: Any, refusal: type[UserError] | None = None) -> None:
+    """Writes `dumps(value)` to `path`, see `files.writing.writing`."""
+    write_text(path, dumps(value), refusal)
+
+
+def read(path: Path) -> Any:
+    """Returns the content of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds no JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
