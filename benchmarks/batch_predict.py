@@ -6,8 +6,8 @@
 
 Both sides read the same picture files with the version loaded before: the direct side gives their bytes to the
 signature serving_default, a batch at a time, and keeps the outputs; the other side is the whole of
-`pipelines.batch_predict.run`, from the manifest to the last Parquet file. With --workers it also starts its processes,
-each of which loads the version: that is in its time, and needs many pairs to pay.
+`amfam_tf.pipelines.batch_predict.run`, from the manifest to the last Parquet file. With --workers it also starts its
+processes, each of which loads the version: that is in its time, and needs many pairs to pay.
 """
 
 import csv
@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.batch_predict import pipeline
 from amfam_tf.batch_predict.model import describe_version, load_shared
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation.predictions import probability_columns
-from amfam_tf.pipelines import batch_predict
 from amfam_tf.tasks import MODALITIES, TASKS
 from benchmarks import turns
 from benchmarks.inference import SMALL
@@ -44,7 +44,7 @@ TOLERANCE = 1e-5
 @click.option(
     "--pairs", default=96, show_default=True, help="Pairs of one turn; the release is repeated if it has fewer."
 )
-@click.option("--batch-size", default=batch_predict.BATCH_SIZE, show_default=True)
+@click.option("--batch-size", default=pipeline.BATCH_SIZE, show_default=True)
 @click.option("--workers", default=1, show_default=True)
 @click.option("--turns", "count", default=3, show_default=True, help="Turns of each side; their median counts.")
 def main(
@@ -128,7 +128,7 @@ class Sides:
         """Predicts all pairs into a new folder."""
         shutil.rmtree(self._out, ignore_errors=True)
         arguments = [f"--direct_num_workers={self._workers}"]
-        batch_predict.run(
+        pipeline.run(
             str(self._table), str(self._path), str(self._out), batch_size=self._batch_size, beam_arguments=arguments
         )
 

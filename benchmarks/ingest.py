@@ -61,7 +61,7 @@ def is_worker(pid: int) -> bool:
 
 def measure_here(data: Path, out: Path, workers: int) -> dict[str, float]:
     """Ingests a release and returns records, and the peak memory of this process and of the largest worker, GiB."""
-    from amfam_tf.pipelines.ingest import run
+    from amfam_tf.ingest.pipeline import run
 
     done, peaks = threading.Event(), {0: 0.0}
 

@@ -1,5 +1,4 @@
-"""Definitions of the pipelines that leave one machine: Apache Beam, the release pipeline, Kubeflow.
+"""The pipelines, to be started from a checkout; each module is the verb of its name, e.g. python -m pipelines.ingest.
 
-Thin: they wire steps, whose logic is in amfam_tf. Installed, this folder is the package `amfam_tf.pipelines` (a link in
-amfam_tf/ points here), so that no module with the bare name `pipelines` lands among a user's packages.
+Thin: what they wire and do is in amfam_tf, and from Python they are `amfam_tf.pipelines`.
 """

@@ -1,4 +1,4 @@
-"""Batch prediction: an exported version over many pairs, to a folder of Parquet files; wired on Beam by pipelines/.
+"""Batch prediction: an exported version over many pairs, to a folder of Parquet files; `pipeline` wires it on Beam.
 
 | file | what it knows |
 | --- | --- |

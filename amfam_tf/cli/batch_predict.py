@@ -65,8 +65,8 @@ def batch_predict(
     that cannot be used costs its own row, whose column error says why. The same command again does what is missing.
     Words after -- go to Apache Beam, e.g. -- --runner=FlinkRunner.
     """
+    from amfam_tf.batch_predict.pipeline import run
     from amfam_tf.beam.engine import worker_count
-    from amfam_tf.pipelines.batch_predict import run
 
     arguments = beam_arguments
     if workers > 1:

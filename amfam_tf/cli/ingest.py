@@ -50,7 +50,7 @@ def ingest(
     byte. Apache Beam's own options follow two dashes, e.g. -- --runner=FlinkRunner.
     """
     from amfam_tf.cli.options import console, working
-    from amfam_tf.pipelines.ingest import run
+    from amfam_tf.ingest.pipeline import run
 
     arguments = [*_worker_arguments(workers, shards, beam_options), *beam_options]
     with working(f"Reading every picture of {source}"):

@@ -66,22 +66,22 @@ def _volume(text: str) -> tuple[str, str]:
 
 
 def _compile(config: "ReleaseConfig", definition: Path, image: str, volumes: dict[str, str]) -> None:
-    from amfam_tf.pipelines import kubeflow
+    from amfam_tf.release import kubeflow
 
     kubeflow.compile_pipeline(definition, image, config, volumes)
     echo(f"written: {definition}")
 
 
 def _plan(config: "ReleaseConfig") -> None:
-    from amfam_tf.pipelines.release import STEPS
     from amfam_tf.release import dry_run
+    from amfam_tf.release.pipeline import STEPS
 
     for line in dry_run.plan(STEPS, config):
         echo(line)
 
 
 def _release(config: "ReleaseConfig") -> None:
-    from amfam_tf.pipelines import release as pipeline
+    from amfam_tf.release import pipeline
     from amfam_tf.release.blessing import RESEARCH_ONLY
 
     results = pipeline.run(config, echo)

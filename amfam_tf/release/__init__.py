@@ -1,6 +1,6 @@
 """From data to a served version and back: the steps of a release, what each of them writes down, and roll-back.
 
-`pipelines/release.py` wires the steps, `pipelines/kubeflow.py` the same ones for Kubeflow. One file per concept:
+`pipeline` wires the steps, `kubeflow` the same ones for Kubeflow. One file per concept:
 
 | concept | files |
 | --- | --- |
@@ -9,6 +9,6 @@
 | the steps on the model | trainer, evaluator, infra_validator, pusher |
 | when a version is good enough | blessing, losses, served, served_predictions |
 | what is written down | fingerprints, code, record, lineage, work_lineage, layout |
-| what runs the steps | step, local_runner, component, dry_run |
+| what runs the steps | step, pipeline, local_runner, component, dry_run, kubeflow |
 | back to an older version | rollback |
 """

@@ -31,7 +31,7 @@ def _expand_homes(part: Any, *names: str) -> None:
 
 @dataclass(frozen=True)
 class DataPart:
-    """What ExampleGen ingests, see `amfam_tf.pipelines.ingest`.
+    """What ExampleGen ingests, see `amfam_tf.ingest.pipeline`.
 
     Attributes:
         source: folder or URL of a release, or a CSV of pairs.

@@ -1,4 +1,4 @@
-"""ExampleGen: the source to a folder of records, by `amfam_tf.pipelines.ingest`.
+"""ExampleGen: the source to a folder of records, by `amfam_tf.ingest.pipeline`.
 
 Whether the source has changed is told by its fingerprint: every row of its table, and the content of every picture. Of
 a picture in an object store the store's own checksum is taken, so that nothing is fetched to find that all is the same.
@@ -66,9 +66,9 @@ def run(work: Work) -> Outcome:
 
 def _ingest(data: DataPart, records: Path) -> tuple[int, int]:
     """Returns the number of records written, and of rows left out."""
-    from amfam_tf.pipelines import ingest
+    from amfam_tf.ingest import pipeline
 
-    report = ingest.run(
+    report = pipeline.run(
         data.source,
         str(records),
         images=data.images,

@@ -37,7 +37,7 @@ def loaded_once(version) -> LoadedVersion:
 @pytest.fixture(scope="session")
 def predicted(drawn, version, tmp_path_factory) -> Results:
     """All pairs of the drawn release, predicted in one go."""
-    from amfam_tf.pipelines.batch_predict import run
+    from amfam_tf.batch_predict.pipeline import run
 
     settings = {"shards": 3, "batch_size": 4}
     folder = tmp_path_factory.mktemp("predicted") / "out"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from amfam_tf.batch_predict import pipeline
 from amfam_tf.batch_predict.report import BatchReport
 from amfam_tf.cli import main as command_line
-from amfam_tf.pipelines import batch_predict as pipeline
 
 REPORT = BatchReport(
     out=Path("/out"),

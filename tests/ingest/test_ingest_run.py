@@ -13,8 +13,8 @@ from releases import TinyRelease
 from amfam_tf.data import records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError
+from amfam_tf.ingest import pipeline as ingest
 from amfam_tf.ingest.output import new_folder
-from amfam_tf.pipelines import ingest
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "Please install grpcio-status", ImportWarning)

@@ -4,8 +4,7 @@ import pytest
 import stand_ins
 from releases import TinyRelease
 
-from amfam_tf.pipelines import release as pipeline
-from amfam_tf.release import configuration
+from amfam_tf.release import configuration, pipeline
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ LONGEST_WAIT = 0.005
 
 def kill_in(step: str, config: object, wait: float) -> bool:
     """Returns whether a release was still running when it was killed."""
-    from amfam_tf.pipelines import release
+    from amfam_tf.release import pipeline as release
 
     reading, writing = os.pipe()
     child = os.fork()
@@ -41,8 +41,8 @@ def kill_in(step: str, config: object, wait: float) -> bool:
 
 def main(file: str, seed: str) -> None:
     """Kills a release in each step, then lets one end."""
-    from amfam_tf.pipelines import release
     from amfam_tf.release import configuration
+    from amfam_tf.release import pipeline as release
 
     stand_ins.install_when_loaded()
     config = configuration.read(Path(file))

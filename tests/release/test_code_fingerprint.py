@@ -2,8 +2,8 @@
 
 import pytest
 
-from amfam_tf.pipelines.release import STEPS
 from amfam_tf.release import code
+from amfam_tf.release.pipeline import STEPS
 
 
 def test_training_does_not_depend_on_evaluation_ingest_serving_or_the_command_line():
@@ -16,7 +16,7 @@ def test_training_does_not_depend_on_evaluation_ingest_serving_or_the_command_li
 @pytest.mark.parametrize(
     ("step", "module"),
     [
-        ("ExampleGen", "amfam_tf.pipelines.ingest"),
+        ("ExampleGen", "amfam_tf.ingest.pipeline"),
         ("ExampleGen", "amfam_tf.ingest.picture"),
         ("Evaluator", "amfam_tf.evaluation.intervals"),
         ("Evaluator", "amfam_tf.release.losses"),

@@ -6,10 +6,10 @@ import pytest
 import stand_ins
 
 from amfam_tf.ingest.schema import build_schema, to_text
-from amfam_tf.pipelines.release import STEPS
 from amfam_tf.release import example_gen, record
 from amfam_tf.release.component import run_component
 from amfam_tf.release.example_validator import schema_differences, small_splits, unknown_values
+from amfam_tf.release.pipeline import STEPS
 from amfam_tf.release.step import RefusedError, ReleaseError
 from amfam_tf.tasks import METADATA
 

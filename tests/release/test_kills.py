@@ -12,9 +12,8 @@ import stand_ins
 from killing import Killed, killed_at
 
 from amfam_tf.files import publish
-from amfam_tf.pipelines import release as pipeline
-from amfam_tf.pipelines.release import STEPS
-from amfam_tf.release import configuration, local_runner, record, served
+from amfam_tf.release import configuration, local_runner, pipeline, record, served
+from amfam_tf.release.pipeline import STEPS
 
 HERE = Path(__file__).parent
 SEEDS = range(4)

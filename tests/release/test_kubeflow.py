@@ -9,8 +9,8 @@ import stand_ins
 import yaml
 
 from amfam_tf.cli.main import main
-from amfam_tf.pipelines.release import STEPS
 from amfam_tf.release import configuration, served
+from amfam_tf.release.pipeline import STEPS
 
 HERE = Path(__file__).parent
 IMAGE = "registry.example/python-amfam:1"  # kfp warns of a local image whose name does not say that it has Python
@@ -48,7 +48,7 @@ def test_the_definition_has_the_steps_their_order_and_the_configuration(compiled
 
 
 def test_each_component_runs_the_step_of_its_name_with_all_of_its_inputs():
-    from amfam_tf.pipelines import kubeflow
+    from amfam_tf.release import kubeflow
 
     source = Path(kubeflow.__file__).read_text()
     for step in STEPS:
@@ -60,7 +60,7 @@ def test_each_component_runs_the_step_of_its_name_with_all_of_its_inputs():
 def test_the_local_runner_of_kfp_releases(tmp_path, tiny_source, monkeypatch):
     from kfp import local
 
-    from amfam_tf.pipelines import kubeflow
+    from amfam_tf.release import kubeflow
 
     text = stand_ins.config_text(tmp_path, tiny_source, at_least=0.3)
     paths = [str(HERE / "in_components"), str(HERE), *filter(None, sys.path)]
@@ -93,8 +93,8 @@ def test_wrong_usage(words, message, tmp_path, capsys):
 
 def test_without_kfp_one_line_names_the_extra(compiled, tmp_path, monkeypatch, capsys):  # noqa: ARG001
     monkeypatch.setitem(sys.modules, "kfp", None)
-    monkeypatch.delitem(sys.modules, "amfam_tf.pipelines.kubeflow", raising=False)
-    monkeypatch.delattr("amfam_tf.pipelines.kubeflow", raising=False)
+    monkeypatch.delitem(sys.modules, "amfam_tf.release.kubeflow", raising=False)
+    monkeypatch.delattr("amfam_tf.release.kubeflow", raising=False)
     words = ["release", "--config", str(tmp_path / "release.yaml"), "--kubeflow", "x.yaml", "--image", IMAGE]
     assert main(words) == 1
     assert capsys.readouterr().err == ("error: the definition for Kubeflow needs kfp: pip install amfam-tf[kubeflow]\n")

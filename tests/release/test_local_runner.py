@@ -8,8 +8,8 @@ import pytest
 import stand_ins
 
 from amfam_tf.files import publish
-from amfam_tf.pipelines.release import STEPS
 from amfam_tf.release import served
+from amfam_tf.release.pipeline import STEPS
 from amfam_tf.release.step import RefusedError, ReleaseError
 
 NAMES = [step.name for step in STEPS]

@@ -14,8 +14,7 @@ from amfam_tf.data import records
 from amfam_tf.evaluation import html_report, predictions
 from amfam_tf.export import export
 from amfam_tf.models import registry
-from amfam_tf.pipelines import release as pipeline
-from amfam_tf.release import configuration, served
+from amfam_tf.release import configuration, pipeline, served
 from amfam_tf.release.served_predictions import predict_served
 from amfam_tf.tasks import TASKS
 

@@ -1,4 +1,4 @@
-"""The release pipeline for Kubeflow Pipelines v2: the steps of `amfam_tf.pipelines.release`, one component each.
+"""The release pipeline for Kubeflow Pipelines v2: the steps of `amfam_tf.release.pipeline`, one component each.
 
     amfam-tf release --config FILE --kubeflow OUT.yaml --image IMAGE
 
@@ -28,21 +28,21 @@ NAME = "amfam-release"
 
 def example_gen(config: str, examples: dsl.Output[dsl.Dataset]):
     """The source to records."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     run_step("ExampleGen", config, {}, examples.path)
 
 
 def statistics_gen(config: str, examples: dsl.Input[dsl.Dataset], statistics: dsl.Output[dsl.Artifact]):
     """Counts and distributions of the records."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     run_step("StatisticsGen", config, {"ExampleGen": examples.path}, statistics.path)
 
 
 def schema_gen(config: str, examples: dsl.Input[dsl.Dataset], schema: dsl.Output[dsl.Artifact]):
     """The schema that the records have to fit."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     run_step("SchemaGen", config, {"ExampleGen": examples.path}, schema.path)
 
@@ -55,7 +55,7 @@ def example_validator(
     findings: dsl.Output[dsl.Artifact],
 ):
     """Whether the data are good enough."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     inputs = {"ExampleGen": examples.path, "StatisticsGen": statistics.path, "SchemaGen": schema.path}
     run_step("ExampleValidator", config, inputs, findings.path)
@@ -65,7 +65,7 @@ def trainer(
     config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Input[dsl.Artifact], model: dsl.Output[dsl.Model]
 ):
     """Fits."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     run_step("Trainer", config, {"ExampleGen": examples.path, "ExampleValidator": findings.path}, model.path)
 
@@ -74,7 +74,7 @@ def evaluator(
     config: str, examples: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], blessing: dsl.Output[dsl.Artifact]
 ):
     """Measures, compares with the served version, blesses or not."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     run_step("Evaluator", config, {"ExampleGen": examples.path, "Trainer": model.path}, blessing.path)
 
@@ -83,7 +83,7 @@ def infra_validator(
     config: str, examples: dsl.Input[dsl.Dataset], blessing: dsl.Input[dsl.Artifact], candidate: dsl.Output[dsl.Model]
 ):
     """Exports, serves and asks the candidate."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     run_step("InfraValidator", config, {"ExampleGen": examples.path, "Evaluator": blessing.path}, candidate.path)
 
@@ -100,7 +100,7 @@ def pusher(
     pushed: dsl.Output[dsl.Artifact],
 ):
     """Makes the candidate the next version; the records of all steps travel with it."""
-    from amfam_tf.pipelines.release import run_step
+    from amfam_tf.release.pipeline import run_step
 
     inputs = {
         "ExampleGen": examples.path,
