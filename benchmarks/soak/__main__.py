@@ -30,8 +30,14 @@ SAMPLE_SECONDS = 2.0
 @click.option("--minutes", default=5.0, show_default=True, help="Length of the traffic.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("soak"), show_default=True)
 @click.option("--clients", default=2, show_default=True, help="Good clients of each kind, gRPC and REST.")
-@click.option("--faults/--no-faults", default=True, show_default=True, help="Swaps, kills and the like.")
-def main(minutes: float, out: Path, clients: int, faults: bool) -> None:
+@click.option(
+    "--faults",
+    type=click.Choice(["all", "swaps", "none"]),
+    default="all",
+    show_default=True,
+    help="swaps: hot swaps only, so that one process lives all the time.",
+)
+def main(minutes: float, out: Path, clients: int, faults: str) -> None:
     """Runs the soak and prints its figures."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from benchmarks.soak import models, report
@@ -52,7 +58,7 @@ def main(minutes: float, out: Path, clients: int, faults: bool) -> None:
     sys.exit(bool(problems))
 
 
-def soak(out: Path, seconds: float, clients: int, with_faults: bool) -> Log:
+def soak(out: Path, seconds: float, clients: int, kinds: str) -> Log:
     """Runs server, traffic and faults for some seconds; returns what was seen."""
     from amfam_tf.client.child import free_port
     from benchmarks.soak import faults, models, server, traffic
@@ -73,10 +79,7 @@ def soak(out: Path, seconds: float, clients: int, with_faults: bool) -> Log:
             threads.append(threading.Thread(target=_sample, args=(served, log, stop)))
             for thread in threads:
                 thread.start()
-            if with_faults:
-                faults.Faults(served, versions, log, disk).run(seconds, stop)
-            else:
-                stop.wait(seconds)
+            faults.Faults(served, versions, log, disk).run(faults.ROUNDS[kinds], seconds, stop)
             stop.set()
             for thread in threads:
                 thread.join()

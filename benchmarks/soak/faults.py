@@ -6,9 +6,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.soak.records import Log
 from benchmarks.soak.server import ServedProcess, Versions
@@ -20,6 +21,7 @@ PATIENCE_SECONDS = 120
 DISK_MEGABYTES = 200
 ROUND = ("swap", "swap", "broken version", "swap", "full disk", "swap", "SIGKILL", "swap", "swap", "SIGTERM")
 """One after the other, again and again. Between two ends of the process lie enough swaps to see its memory grow."""
+ROUNDS = MappingProxyType({"all": ROUND, "swaps": ("swap",), "none": ()})
 
 
 @contextmanager
@@ -53,10 +55,10 @@ class Faults:
             "SIGTERM": lambda: self.end(signal.SIGTERM, 0),
         }
 
-    def run(self, seconds: float, stop: threading.Event) -> None:
-        """Injects faults for some seconds; the last one ends before."""
+    def run(self, kinds: Sequence[str], seconds: float, stop: threading.Event) -> None:
+        """Injects faults of these kinds in turn for some seconds; the last one ends before."""
         end = time.monotonic() + seconds
-        for kind in itertools.cycle(ROUND):
+        for kind in itertools.cycle(kinds):
             if time.monotonic() + SWAP_SECONDS > end or stop.wait(SWAP_SECONDS):
                 break
             if kind == "full disk" and not self._disk:

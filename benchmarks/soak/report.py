@@ -71,7 +71,7 @@ def draw(log: Log, path: Path) -> None:
             descriptors.plot(minutes, [sample.threads for sample in samples], color=style.GREEN, label="threads")
         for begun, _ in log.swaps:
             memory.axvline(begun / 60, color=style.PALE, linewidth=0.8, zorder=0)
-        memory.set(ylabel="resident memory, MB (a line: a swap)")
+        memory.set(ylabel="resident memory, MB", title="the embedded server under load (a line: a swap)")
         memory.set_ylim(bottom=0)
         descriptors.set(xlabel="minutes", ylabel="open")
         descriptors.set_ylim(bottom=0)

@@ -56,10 +56,18 @@ Send = Callable[[random.Random], str]
 def run_client(kind: str, good: bool, send: Send, log: Log, stop: threading.Event, seed: int) -> None:
     """Sends requests of one kind until `stop` is set, and notes each."""
     draw = random.Random(seed)
+    try:
+        _send_all(kind, good, lambda: send(draw), log, stop)
+    except Exception as error:  # a client that ends in silence would be traffic that nobody misses
+        log.complain(f"the client {kind!r} ended: {type(error).__name__}: {error}")
+        raise
+
+
+def _send_all(kind: str, good: bool, send: Callable[[], str], log: Log, stop: threading.Event) -> None:
     while not stop.wait(PAUSE if good else 5 * PAUSE):
         started = log.now()
         try:
-            wrong = send(draw)
+            wrong = send()
         except Failed as error:
             outcome, detail = _judge_error(error, log.was_down(started, log.now())), str(error)
         else:
@@ -154,7 +162,7 @@ def _ask_rest(target: Target, question: Question) -> str:
         raise Failed(str(status), content.decode(errors="replace"))
     outputs = {name: np.asarray(value) for name, value in json.loads(content)["outputs"].items()}
     # REST does not say which version has answered: it must be one of the two as a whole.
-    different = [question.differences(letter, outputs) for letter in sorted(set(target.letters.values()))]
+    different = [question.differences(letter, outputs) for letter in sorted(question.answers)]
     return "" if any(not names for names in different) else f"{question.signature} over REST: {different}"
 
 
