@@ -23,7 +23,7 @@ SHORTEST = 0.005
 
 
 @dataclass(frozen=True)
-class Row:
+class PhaseRow:
     """One phase.
 
     Attributes:
@@ -98,11 +98,11 @@ class Recorder:
         self.first_step = self._since - self._began
         self._first_step_processor = time.process_time()
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[PhaseRow]:
         """Returns the phases up to the first step, then those after it, each in the order of its first opening."""
         self._count()
         return [
-            Row(name, seconds, int(times), first_step=not part)
+            PhaseRow(name, seconds, int(times), first_step=not part)
             for part, phases in enumerate(self._parts)
             for name, (seconds, times) in phases.items()
             if times or seconds >= SHORTEST
@@ -126,7 +126,7 @@ class Recorder:
         self._since = now
 
 
-def _plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _plain(rows: Sequence[PhaseRow]) -> list[dict[str, Any]]:
     return [{"phase": row.name, "seconds": round(row.seconds, 3), "times": row.times} for row in rows]
 
 

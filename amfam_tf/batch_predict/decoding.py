@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from amfam_tf.batch_predict import plan
 from amfam_tf.batch_predict.model import LoadedVersion, PictureError
-from amfam_tf.batch_predict.pair import End, Pair, Row
+from amfam_tf.batch_predict.pair import DecodedPair, End, PairRow
+from amfam_tf.beam import urls
 from amfam_tf.data import images, records
 from amfam_tf.errors import DataError
-from amfam_tf.ingest import files
 from amfam_tf.tasks import MODALITIES
 
 READ_AHEAD = 2
@@ -24,15 +24,15 @@ READ_AHEAD = 2
 
 
 def batches(
-    task: plan.ShardTask, version: LoadedVersion, batch_size: int, threads: Executor
-) -> Iterator[list[Pair] | list[End]]:
+    task: plan.PredictTask, version: LoadedVersion, batch_size: int, threads: Executor
+) -> Iterator[list[DecodedPair] | list[End]]:
     """Gives the pairs of a shard in order, `batch_size` at a time, and at last its end, alone.
 
     Raises:
         DataError: a file of records is damaged; names it.
     """
     rows = read_records(task.records) if task.rows is None else plan.read_rows(task.rows)
-    ahead: deque[Future[Pair]] = deque()
+    ahead: deque[Future[DecodedPair]] = deque()
     numbers = count()
     total = 0
     while True:
@@ -46,7 +46,7 @@ def batches(
     yield [End(task.shard, total)]
 
 
-def prepare(row: Row, version: LoadedVersion, shard: int, position: int) -> Pair:
+def prepare(row: PairRow, version: LoadedVersion, shard: int, position: int) -> DecodedPair:
     """Reads and decodes a pair; what is wrong with a picture becomes the pair's error."""
     squares, error = None, row.error
     if error is None:
@@ -54,10 +54,10 @@ def prepare(row: Row, version: LoadedVersion, shard: int, position: int) -> Pair
             squares = _squares(row, version)
         except DataError as problem:
             error = str(problem)
-    return Pair(shard, position, row.case_num, squares, error)
+    return DecodedPair(shard, position, row.case_num, squares, error)
 
 
-def _squares(row: Row, version: LoadedVersion) -> dict[str, np.ndarray]:
+def _squares(row: PairRow, version: LoadedVersion) -> dict[str, np.ndarray]:
     contents = row.contents
     if contents is None:
         contents = {name: _read(name, getattr(row, name)) for name in MODALITIES}
@@ -70,12 +70,12 @@ def _squares(row: Row, version: LoadedVersion) -> dict[str, np.ndarray]:
 
 def _read(modality: str, path: str) -> bytes:
     try:
-        return files.read_bytes(path)
+        return urls.read_bytes(path)
     except DataError as error:
         raise DataError(f"{modality} picture {path} {error}") from error
 
 
-def read_records(paths: tuple[str, ...]) -> Iterator[Row]:
+def read_records(paths: tuple[str, ...]) -> Iterator[PairRow]:
     """Gives the pairs of files of records, in order; labels are not looked at.
 
     Raises:
@@ -89,6 +89,6 @@ def read_records(paths: tuple[str, ...]) -> Iterator[Row]:
                 example = tf.io.parse_single_example(serialised, spec)
                 places = {name: f"{path}, record {number}, {name}" for name in MODALITIES}
                 contents = {name: example[name].numpy() for name in MODALITIES}
-                yield Row(int(example["case_num"]), **places, contents=contents)
+                yield PairRow(int(example["case_num"]), **places, contents=contents)
         except tf.errors.OpError as error:
             raise DataError(f"damaged records in {path}: {images.reason(error)}") from error

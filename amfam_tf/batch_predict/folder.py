@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from amfam_tf.batch_predict import plan
-from amfam_tf.batch_predict.source import Source
+from amfam_tf.batch_predict.source import PairSource
+from amfam_tf.beam import urls
 from amfam_tf.errors import DataError
 from amfam_tf.files.locks import locked_folder
-from amfam_tf.ingest import files
 from amfam_tf.ingest.output import complete_folder
 
 IN_USE = "predicts into it"
 
 
 @contextlib.contextmanager
-def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterator[Path]:
+def results_folder(out: str, manifest: plan.Manifest, source: PairSource) -> Iterator[Path]:
     """Gives the folder of results, with its manifest in it, for this process alone.
 
     It appears under its name when manifest and rows are complete; one that is there must be of the same manifest.
@@ -23,7 +23,7 @@ def results_folder(out: str, manifest: plan.Manifest, source: Source) -> Iterato
     Raises:
         DataError: it is of something else, in use, in an object store, or cannot be made.
     """
-    if files.is_url(out):
+    if urls.is_url(out):
         raise DataError(
             f"{out}: results are written to a folder that this machine and all workers see, and not to an object "
             "store: name such a folder, and copy it when it is complete"

@@ -22,7 +22,7 @@ REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
 
 
 @dataclass(frozen=True)
-class Version:
+class ExportedVersion:
     """What identifies an exported version.
 
     Attributes:
@@ -38,7 +38,7 @@ class Version:
     fingerprint: str
 
 
-def describe_version(folder: Path) -> Version:
+def describe_version(folder: Path) -> ExportedVersion:
     """Returns what a version is, after a check that every file is as it was exported; loads nothing.
 
     Args:
@@ -52,7 +52,7 @@ def describe_version(folder: Path) -> Version:
     version_files.check_number(path, content)
     version_files.check_files(path, content["files"])
     identity = json.dumps([content["name"], content["version"], content["files"]], sort_keys=True)
-    return Version(path, content["name"], content["version"], hashlib.sha256(identity.encode()).hexdigest())
+    return ExportedVersion(path, content["name"], content["version"], hashlib.sha256(identity.encode()).hexdigest())
 
 
 class PictureError(DataError):

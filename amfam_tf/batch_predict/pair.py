@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Row:
+class PairRow:
     """A pair as a source has it.
 
     Attributes:
@@ -26,7 +26,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DecodedPair:
     """A pair that the model can be asked about, or the reason why not.
 
     Attributes:
@@ -45,7 +45,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PredictedPair:
     """What the model says about a pair, or the reason why it says nothing.
 
     Attributes:

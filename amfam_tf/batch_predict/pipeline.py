@@ -12,8 +12,8 @@ from typing import Any
 
 from amfam_tf.batch_predict import plan, shard_file
 from amfam_tf.batch_predict.folder import results_folder
-from amfam_tf.batch_predict.model import Version, describe_version
-from amfam_tf.batch_predict.plan import ShardTask
+from amfam_tf.batch_predict.model import ExportedVersion, describe_version
+from amfam_tf.batch_predict.plan import PredictTask
 from amfam_tf.batch_predict.report import BatchReport, count_results
 from amfam_tf.batch_predict.source import open_source
 from amfam_tf.beam import engine as beam_engine
@@ -68,7 +68,7 @@ def run(
         return dataclasses.replace(report, notes=found.notes)
 
 
-def define(pipeline: Any, tasks: Sequence[ShardTask], version: Version, batch_size: int, threads: int) -> None:
+def define(pipeline: Any, tasks: Sequence[PredictTask], version: ExportedVersion, batch_size: int, threads: int) -> None:
     """Adds the steps to a `beam.Pipeline`: hand out the shards, read, predict, write."""
     import apache_beam as beam
     from apache_beam.ml.inference.base import RunInference

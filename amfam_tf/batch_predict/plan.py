@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from amfam_tf.batch_predict.model import Version
-from amfam_tf.batch_predict.pair import Row
-from amfam_tf.batch_predict.source import Source
+from amfam_tf.batch_predict.model import ExportedVersion
+from amfam_tf.batch_predict.pair import PairRow
+from amfam_tf.batch_predict.source import PairSource
+from amfam_tf.beam import urls
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files import json_file
-from amfam_tf.ingest import files
 
 # Readers of a folder of Parquet files take a name that starts with an underscore for no data.
 MANIFEST_FILE = "_manifest.json"
@@ -34,7 +34,7 @@ Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class ShardTask:
+class PredictTask:
     """The piece of work that an engine hands to a worker.
 
     Attributes:
@@ -50,7 +50,7 @@ class ShardTask:
     records: tuple[str, ...] = ()
 
 
-def describe(source: Source, version: Version, shards: int | None, batch_size: int) -> Manifest:
+def describe(source: PairSource, version: ExportedVersion, shards: int | None, batch_size: int) -> Manifest:
     """Returns the manifest of a batch prediction; the same input has the same fingerprint.
 
     Args:
@@ -80,7 +80,7 @@ def describe(source: Source, version: Version, shards: int | None, batch_size: i
     }
 
 
-def write(manifest: Manifest, source: Source, folder: Path) -> None:
+def write(manifest: Manifest, source: PairSource, folder: Path) -> None:
     """Writes the pairs of each shard and then the manifest into a folder.
 
     Raises:
@@ -140,11 +140,11 @@ def check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
         )
 
 
-def tasks(manifest: Manifest, source: Source, folder: Path) -> list[ShardTask]:
+def tasks(manifest: Manifest, source: PairSource, folder: Path) -> list[PredictTask]:
     """Returns the work of all shards, in order."""
     start = Path(source.path)
     return [
-        ShardTask(
+        PredictTask(
             number,
             str(folder / shard["file"]),
             str(_rows_file(folder, shard["file"])) if "pairs" in shard else None,
@@ -154,18 +154,18 @@ def tasks(manifest: Manifest, source: Source, folder: Path) -> list[ShardTask]:
     ]
 
 
-def read_rows(path: str) -> Iterator[Row]:
+def read_rows(path: str) -> Iterator[PairRow]:
     """Gives the pairs of a shard that `write` has written, one in memory at a time."""
     with Path(path).open(encoding="utf-8") as file:
         for line in file:
-            yield Row(**json.loads(line))
+            yield PairRow(**json.loads(line))
 
 
 def _rows_file(folder: Path, name: str) -> Path:
     return folder / ROWS_FOLDER / f"{name.removesuffix('.parquet')}.jsonl"
 
 
-def _split(source: Source, shards: int | None, batch_size: int) -> list[int]:
+def _split(source: PairSource, shards: int | None, batch_size: int) -> list[int]:
     """Returns how many pairs, or files of records, each shard has."""
     total = len(source.records) if source.pairs is None else source.pairs
     if shards is None:
@@ -179,7 +179,7 @@ def _split(source: Source, shards: int | None, batch_size: int) -> list[int]:
     return [len(part) for part in np.array_split(np.empty(total, np.int8), shards)]
 
 
-def _fingerprint(source: Source) -> str:
+def _fingerprint(source: PairSource) -> str:
     """Returns the SHA-256 (64 hex digits) of cases, paths, and size and time of change of every file."""
     digest = hashlib.sha256()
     for line in _described(source):
@@ -187,7 +187,7 @@ def _fingerprint(source: Source) -> str:
     return digest.hexdigest()
 
 
-def _described(source: Source) -> Iterable[list[Any]]:
+def _described(source: PairSource) -> Iterable[list[Any]]:
     if source.kind == "records":
         return ([path.name, *_state(str(path))] for path in source.records)
     return (
@@ -198,7 +198,7 @@ def _described(source: Source) -> Iterable[list[Any]]:
 
 def _state(path: str) -> tuple[int, int] | tuple[()]:
     """Returns size and time of change: another file in the same place is another picture. Nothing of a URL."""
-    if not path or files.is_url(path):
+    if not path or urls.is_url(path):
         return ()
     try:
         state = Path(path).stat()

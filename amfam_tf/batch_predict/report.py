@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amfam_tf.batch_predict import shard_file
-from amfam_tf.batch_predict.model import Version
-from amfam_tf.batch_predict.plan import ShardTask
+from amfam_tf.batch_predict.model import ExportedVersion
+from amfam_tf.batch_predict.plan import PredictTask
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class BatchReport:
 
 
 def count_results(
-    out: Path, version: Version, tasks: Sequence[ShardTask], missing: Sequence[ShardTask], seconds: float
+    out: Path, version: ExportedVersion, tasks: Sequence[PredictTask], missing: Sequence[PredictTask], seconds: float
 ) -> BatchReport:
     """Returns the report, after a look at every file.
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from amfam_tf.batch_predict.pair import Answer
+from amfam_tf.batch_predict.pair import PredictedPair
 from amfam_tf.errors import DataError, EngineError
 from amfam_tf.evaluation.predictions import CASE, probability_columns
 from amfam_tf.tasks import TASKS
@@ -72,7 +72,7 @@ def schema() -> Any:
     return arrow.schema(fields)
 
 
-def write_shard(path: str, answers: Iterable[Answer], model: str, version: int, fingerprint: str) -> Counts:
+def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version: int, fingerprint: str) -> Counts:
     """Writes the file of a shard: beside it first, then under its name. Written twice at a time, it is still whole.
 
     Args:
@@ -128,7 +128,7 @@ def first_error(path: Path) -> str:
     return str(column.drop_null()[0])
 
 
-def _columns(answers: Sequence[Answer], model: str, version: int) -> dict[str, list[Any]]:
+def _columns(answers: Sequence[PredictedPair], model: str, version: int) -> dict[str, list[Any]]:
     """Returns the values of each column; None where there is an error."""
     outputs = [answer.outputs for answer in answers]
     columns: dict[str, list[Any]] = {CASE: [answer.case_num for answer in answers]}

@@ -14,13 +14,13 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from amfam_tf.batch_predict.pair import Row
+from amfam_tf.batch_predict.pair import PairRow
+from amfam_tf.beam import urls
 from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_release, scan_release, to_integer
 from amfam_tf.data.shards import find_shards, has_shards
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
-from amfam_tf.ingest import files
 from amfam_tf.tasks import MODALITIES
 
 COLUMNS = ("case_num", *MODALITIES)
@@ -28,7 +28,7 @@ WHAT_IT_CAN_BE = "a CSV of pairs, a release (images/ and meta/) or a folder of r
 
 
 @dataclass(frozen=True)
-class Source:
+class PairSource:
     """Where the pairs are.
 
     Attributes:
@@ -43,12 +43,12 @@ class Source:
     kind: Literal["pairs", "release", "records"]
     path: str
     pairs: int | None
-    rows: Callable[[], Iterator[Row]]
+    rows: Callable[[], Iterator[PairRow]]
     records: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def open_source(source: str, images: str | None = None) -> Source:
+def open_source(source: str, images: str | None = None) -> PairSource:
     """Finds out what a source is and checks its tables; opens no picture.
 
     Args:
@@ -59,21 +59,21 @@ def open_source(source: str, images: str | None = None) -> Source:
         DataError: it is none of these, or its table cannot be used; names file, row and column.
     """
     path = Path(source)
-    if files.is_url(source) or path.is_file():
-        return _pairs_of_table(source, files.parent(source) if images is None else images)
+    if urls.is_url(source) or path.is_file():
+        return _pairs_of_table(source, urls.parent(source) if images is None else images)
     if images is not None:
         raise DataError(f"{source} is no CSV of pairs: a folder of images goes with such a file only")
     if has_shards(path):
-        return Source("records", str(path.absolute()), None, lambda: iter(()), tuple(find_shards(path.absolute())))
+        return PairSource("records", str(path.absolute()), None, lambda: iter(()), tuple(find_shards(path.absolute())))
     if (find_release(path) / META_FILE).is_file():
         return _pairs_of_release(path)
     problem = "is none of these" if path.exists() else "does not exist"
     raise DataError(f"{source} {problem}: {WHAT_IT_CAN_BE}")
 
 
-def _pairs_of_table(path: str, images: str) -> Source:
+def _pairs_of_table(path: str, images: str) -> PairSource:
     # Workers need not have this process's working directory.
-    images = images if files.is_url(images) else str(Path(images).absolute())
+    images = images if urls.is_url(images) else str(Path(images).absolute())
     numbers = array.array("q")
     with _readable(path):
         table = CsvTable(lambda: _open(path), COLUMNS)
@@ -88,11 +88,11 @@ def _pairs_of_table(path: str, images: str) -> Source:
     _refuse_repeated(path, np.frombuffer(numbers, np.int64))
     notes = tuple(f"{path}: {text}" for text in table.notes())
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[PairRow]:
         for raw in _rows(path, table):
             yield _row(raw, images)
 
-    return Source("pairs", path, len(numbers), rows, notes=notes)
+    return PairSource("pairs", path, len(numbers), rows, notes=notes)
 
 
 def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
@@ -105,16 +105,16 @@ def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
         raise DataError(f"{path}: row {row}, column 'case_num': value {number} is that of row {earlier} already")
 
 
-def _row(raw: dict[str, str], images: str) -> Row:
+def _row(raw: dict[str, str], images: str) -> PairRow:
     places, error = dict.fromkeys(MODALITIES, ""), None
     for name in MODALITIES:
         try:
-            places[name] = files.join(images, raw[name]) if raw[name] else ""
+            places[name] = urls.join(images, raw[name]) if raw[name] else ""
         except DataError as problem:
             places[name], error = raw[name], error or str(problem)
         if not raw[name]:
             error = error or f"column {name!r} is empty"
-    return Row(to_integer(raw["case_num"]), **places, error=error)
+    return PairRow(to_integer(raw["case_num"]), **places, error=error)
 
 
 def _rows(path: str, table: CsvTable) -> Iterator[dict[str, str]]:
@@ -128,18 +128,18 @@ def _readable(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or files.one_line(error)}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror or urls.one_line(error)}") from error
     except TableError as error:
         raise DataError(f"{path}: {error}") from error
 
 
 def _open(path: str) -> BinaryIO:
-    if files.is_url(path):
-        return files.open_url(path)
+    if urls.is_url(path):
+        return urls.open_url(path)
     return regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES)
 
 
-def _pairs_of_release(root: Path) -> Source:
+def _pairs_of_release(root: Path) -> PairSource:
     frame, findings = scan_release(root.absolute())
     reasons: dict[int, str] = {}
     for problem in (finding for finding in findings if finding.severity == "problem"):
@@ -152,12 +152,12 @@ def _pairs_of_release(root: Path) -> Source:
     if unnumbered.size:
         raise DataError(f"{root}: {META_FILE} row {unnumbered[0]}: column 'case_num' is not a whole number")
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[PairRow]:
         for row, (number, *places) in enumerate(frame[list(COLUMNS)].itertuples(index=False)):
-            yield Row(int(number), *places, error=reasons.get(row))
+            yield PairRow(int(number), *places, error=reasons.get(row))
 
     notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
-    return Source("release", str(root), len(frame), rows, notes=notes)
+    return PairSource("release", str(root), len(frame), rows, notes=notes)
 
 
 _PATH_COLUMNS = tuple(PATH_COLUMNS.values())

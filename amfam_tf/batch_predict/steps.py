@@ -20,9 +20,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from amfam_tf.batch_predict import shard_file
 from amfam_tf.batch_predict.decoding import batches
-from amfam_tf.batch_predict.model import LoadedVersion, Version, load_shared
-from amfam_tf.batch_predict.pair import Answer, End, Pair
-from amfam_tf.batch_predict.plan import ShardTask
+from amfam_tf.batch_predict.model import ExportedVersion, LoadedVersion, load_shared
+from amfam_tf.batch_predict.pair import DecodedPair, End, PredictedPair
+from amfam_tf.batch_predict.plan import PredictTask
 from amfam_tf.tasks import MODALITIES, TASKS
 
 NOT_FINITE = "the model's answer is no finite number: {}"
@@ -37,7 +37,7 @@ class ReadPairs(beam.DoFn):
         threads: pictures that are decoded at a time.
     """
 
-    def __init__(self, version: Version, batch_size: int, threads: int) -> None:
+    def __init__(self, version: ExportedVersion, batch_size: int, threads: int) -> None:
         self._path, self._batch_size, self._threads = str(version.path), batch_size, threads
 
     def setup(self) -> None:
@@ -45,7 +45,7 @@ class ReadPairs(beam.DoFn):
         self._version = load_shared(self._path)
         self._pool = ThreadPoolExecutor(self._threads)
 
-    def process(self, task: ShardTask) -> Iterator[list[Pair] | list[End]]:
+    def process(self, task: PredictTask) -> Iterator[list[DecodedPair] | list[End]]:
         """Gives the batches of a shard."""
         yield from batches(task, self._version, self._batch_size, self._pool)
 
@@ -54,14 +54,14 @@ class ReadPairs(beam.DoFn):
         self._pool.shutdown(cancel_futures=True)
 
 
-class VersionHandler(ModelHandler[Pair | End, Answer | End, LoadedVersion]):
+class VersionHandler(ModelHandler[DecodedPair | End, PredictedPair | End, LoadedVersion]):
     """Asks an exported version, for Beam's RunInference; batches come as they are to be asked.
 
     Args:
         version: whom to ask.
     """
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: ExportedVersion) -> None:
         super().__init__()
         self._path = str(version.path)
 
@@ -71,13 +71,13 @@ class VersionHandler(ModelHandler[Pair | End, Answer | End, LoadedVersion]):
 
     def run_inference(
         self,
-        batch: Sequence[Pair | End],
+        batch: Sequence[DecodedPair | End],
         model: LoadedVersion,
         inference_args: Mapping[str, Any] | None = None,
-    ) -> list[Answer | End]:
+    ) -> list[PredictedPair | End]:
         """Returns an answer for each pair; one with an error is not asked about, the end of a shard stays as it is."""
         del inference_args
-        askable = [pair for pair in batch if isinstance(pair, Pair) and pair.squares is not None]
+        askable = [pair for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
         outputs: dict[str, np.ndarray] = {}
         if askable:
             outputs = model.predict({name: np.stack([pair.squares[name] for pair in askable]) for name in MODALITIES})
@@ -87,20 +87,20 @@ class VersionHandler(ModelHandler[Pair | End, Answer | End, LoadedVersion]):
             for item in batch
         ]
 
-    def get_num_bytes(self, batch: Sequence[Pair | End]) -> int:
+    def get_num_bytes(self, batch: Sequence[DecodedPair | End]) -> int:
         """Returns the bytes of the squares of a batch."""
-        squares = [pair.squares for pair in batch if isinstance(pair, Pair) and pair.squares is not None]
+        squares = [pair.squares for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
         return sum(square.nbytes for pair in squares for square in pair.values())
 
 
-def _answer(pair: Pair, outputs: Mapping[str, np.ndarray], row: int | None) -> Answer:
+def _answer(pair: DecodedPair, outputs: Mapping[str, np.ndarray], row: int | None) -> PredictedPair:
     names = (*(task.name for task in TASKS), shard_file.MELANOMA_PROBABILITY, shard_file.SEVEN_POINT_SCORE)
     values = None if row is None else {name: outputs[name][row] for name in names}
     error = pair.error
     broken = [] if values is None else [task.name for task in TASKS if not np.isfinite(values[task.name]).all()]
     if broken:
         values, error = None, NOT_FINITE.format(", ".join(broken))
-    return Answer(pair.shard, pair.position, pair.case_num, values, error)
+    return PredictedPair(pair.shard, pair.position, pair.case_num, values, error)
 
 
 class WriteShards(beam.DoFn):
@@ -111,15 +111,15 @@ class WriteShards(beam.DoFn):
         version: who answered.
     """
 
-    def __init__(self, paths: Mapping[int, str], version: Version) -> None:
+    def __init__(self, paths: Mapping[int, str], version: ExportedVersion) -> None:
         self._paths, self._version = dict(paths), version
 
     def start_bundle(self) -> None:
         """Begins with nothing."""
-        self._items: dict[int, list[Answer | End]] = defaultdict(list)
+        self._items: dict[int, list[PredictedPair | End]] = defaultdict(list)
         self._ends: dict[int, int] = {}
 
-    def process(self, item: Answer | End) -> None:
+    def process(self, item: PredictedPair | End) -> None:
         """Keeps an answer; writes a shard's file when all is there."""
         items = self._items[item.shard]
         items.append(item)
@@ -143,23 +143,23 @@ class WriteCollected(beam.DoFn):
         version: who answered.
     """
 
-    def __init__(self, paths: Mapping[int, str], version: Version) -> None:
+    def __init__(self, paths: Mapping[int, str], version: ExportedVersion) -> None:
         self._paths, self._version = dict(paths), version
 
-    def process(self, collected: tuple[int, Iterable[list[Answer | End]]]) -> None:
+    def process(self, collected: tuple[int, Iterable[list[PredictedPair | End]]]) -> None:
         """Writes the file."""
         shard, lists = collected
         write_items(self._paths[shard], [item for items in lists for item in items], self._version)
 
 
-def write_items(path: str, items: Iterable[Answer | End], version: Version) -> None:
+def write_items(path: str, items: Iterable[PredictedPair | End], version: ExportedVersion) -> None:
     """Writes the file of a shard from its answers and its end.
 
     Raises:
         DataError: it cannot be written.
         ValueError: not all answers are there; the engine has lost some.
     """
-    answers = [item for item in items if isinstance(item, Answer)]
+    answers = [item for item in items if isinstance(item, PredictedPair)]
     ends = [item.pairs for item in items if isinstance(item, End)]
     if ends != [len(answers)]:
         raise ValueError(f"{path}: {len(answers)} answers, expected as many as {ends} says")

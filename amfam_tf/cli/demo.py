@@ -21,7 +21,7 @@ MODEL = "amfam"
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One verb of the demo.
 
     Attributes:
@@ -33,26 +33,26 @@ class Step:
     words: tuple[str, ...]
 
 
-def steps(out: Path, cases: int) -> tuple[Step, ...]:
+def steps(out: Path, cases: int) -> tuple[DemoStep, ...]:
     """Returns the verbs that the demo runs, in order."""
     data, run = str(out / "data"), str(out / "run")
     return (
-        Step("Draw a labelled data set", ("synth", data, "--cases", str(cases), "--seed", str(SEED))),
-        Step("Check it", ("check", data)),
-        Step("Fit AMFAM", ("fit", "--data", data, "--run", run, "--preset", "tiny")),
-        Step("Evaluate on the test split", ("evaluate", run, "--data", data, "--split", "test")),
-        Step("Export it for TensorFlow Serving", ("export", run, "--to", str(out / "saved_models" / MODEL))),
+        DemoStep("Draw a labelled data set", ("synth", data, "--cases", str(cases), "--seed", str(SEED))),
+        DemoStep("Check it", ("check", data)),
+        DemoStep("Fit AMFAM", ("fit", "--data", data, "--run", run, "--preset", "tiny")),
+        DemoStep("Evaluate on the test split", ("evaluate", run, "--data", data, "--split", "test")),
+        DemoStep("Export it for TensorFlow Serving", ("export", run, "--to", str(out / "saved_models" / MODEL))),
     )
 
 
-def serving_steps(out: Path, port: int, pair: tuple[Path, Path]) -> tuple[Step, Step]:
+def serving_steps(out: Path, port: int, pair: tuple[Path, Path]) -> tuple[DemoStep, DemoStep]:
     """Returns the server, which runs beside, and the query that is sent to it."""
     served = ("--model-name", MODEL, "--model-base-path", str(out / "saved_models" / MODEL))
     where = ("--port", str(port), "--bind-address", child.LOCALHOST)
     asked = ("--clinical", str(pair[0]), "--dermoscopic", str(pair[1]), "--server", f"{child.LOCALHOST}:{port}")
     return (
-        Step("Serve it", ("serve", *served, *where)),
-        Step("Ask the server over gRPC about a case of the test split", ("query", *asked)),
+        DemoStep("Serve it", ("serve", *served, *where)),
+        DemoStep("Ask the server over gRPC about a case of the test split", ("query", *asked)),
     )
 
 
@@ -86,7 +86,7 @@ def demo(out: Path, cases: int) -> None:
     _point_to_files(out)
 
 
-def _announce(step: Step, number: int, total: int) -> None:
+def _announce(step: DemoStep, number: int, total: int) -> None:
     terminal = console()
     terminal.print()
     terminal.print(f"{number}/{total}  {step.title}", style="bold")

@@ -10,7 +10,7 @@ from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
 
 if TYPE_CHECKING:
-    from amfam_tf.explain.run import Explanation
+    from amfam_tf.explain.run import CaseExplanation
 
 FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 FIRST_CASES = 4
@@ -69,7 +69,7 @@ def explain(
         echo(f"written: {path}")
 
 
-def _write(explanations: "tuple[Explanation, ...]", folder: Path, name: str) -> Path:
+def _write(explanations: "tuple[CaseExplanation, ...]", folder: Path, name: str) -> Path:
     from amfam_tf.errors import RunError
     from amfam_tf.evaluation.figure_style import write_png
     from amfam_tf.explain.panel import draw_panel

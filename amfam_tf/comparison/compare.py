@@ -11,7 +11,7 @@ from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect
 from amfam_tf.config import Config
 from amfam_tf.data.cases import data_fingerprint, read_cases
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation.figures.write import Picture
+from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.files import json_file
 from amfam_tf.files.writing import write_bytes
 
@@ -71,7 +71,7 @@ def write(outcome: Outcome, out: Path) -> list[Path]:
     Raises:
         RunError: a file cannot be written.
     """
-    picture: Picture = page.forest_picture(outcome)
+    picture: FigureFile = page.forest_picture(outcome)
     contents = {
         "comparison.json": json_file.dumps(files.to_dict(outcome)).encode(),
         "comparison.csv": files.to_csv(outcome).encode(),

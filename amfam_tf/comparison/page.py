@@ -8,7 +8,7 @@ from amfam_tf.comparison.forest import draw_forest
 from amfam_tf.comparison.outcome import REFERENCE, Outcome, Section
 from amfam_tf.comparison.results import AVERAGE, GroupResult
 from amfam_tf.evaluation import figure_style, html_report
-from amfam_tf.evaluation.figures.write import Picture
+from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.evaluation.html_report import Key
 from amfam_tf.evaluation.html_tables import share
 
@@ -90,7 +90,7 @@ def _key(section: Section, result: GroupResult, beside: str) -> Key:
     return Key(f"Accuracy of {result.name}{known}, mean of the 8 tasks", share(value.mean), interval, beside)
 
 
-def forest_picture(outcome: Outcome) -> Picture:
+def forest_picture(outcome: Outcome) -> FigureFile:
     """Returns the figure of the comparison with its words."""
     best = [
         f"{result.name} {tables.mean_and_deviation(result.values[AVERAGE])}"
@@ -98,7 +98,7 @@ def forest_picture(outcome: Outcome) -> Picture:
         for result in section.results
     ]
     line = "; line: AMFAM" if any(section.reference for section in outcome.sections) else ""
-    return Picture(
+    return FigureFile(
         name="accuracy",
         png=figure_style.to_png(draw_forest(outcome)),
         title="Accuracy of the methods",

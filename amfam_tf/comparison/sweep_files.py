@@ -11,7 +11,7 @@ from amfam_tf.comparison.sweep import Point, SweepOutcome, describe
 from amfam_tf.comparison.text_tables import to_markdown
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import figure_style
-from amfam_tf.evaluation.html_tables import UNDEFINED, Row, Table, share
+from amfam_tf.evaluation.html_tables import UNDEFINED, Table, TableRow, share
 from amfam_tf.files.writing import write_bytes
 from amfam_tf.tasks import DIAGNOSIS
 
@@ -25,7 +25,7 @@ CHOSEN = (
 def sweep_table(outcome: SweepOutcome) -> Table:
     """Returns every point with its validation accuracy, the best one marked."""
     headings = [*outcome.axes, "seeds", "accuracy ± SD", "95 %", "DIAG accuracy", ""]
-    rows = [Row(_cells(outcome, point), "total" if point == outcome.best else "") for point in outcome.points]
+    rows = [TableRow(_cells(outcome, point), "total" if point == outcome.best else "") for point in outcome.points]
     caption = f"{outcome.method}: accuracy, mean of the 8 tasks, in percent of {outcome.cases} validation cases"
     note = f"SD: standard deviation over the seeds (n - 1). {tables.INTERVALS}. {CHOSEN}"
     return Table(caption, headings, rows, note, headers=len(outcome.axes))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from amfam_tf.comparison.outcome import REFERENCE, Costs, Outcome, Section
 from amfam_tf.comparison.results import AUC, AVERAGE, DIAGNOSIS_AUC, Difference, GroupResult, Value
-from amfam_tf.evaluation.html_tables import UNDEFINED, Row, Table, difference, share, value_with_interval
+from amfam_tf.evaluation.html_tables import UNDEFINED, Table, TableRow, difference, share, value_with_interval
 from amfam_tf.evaluation.intervals import RESAMPLES
 from amfam_tf.tasks import task_names
 
@@ -52,7 +52,7 @@ def accuracy_table(outcome: Outcome, section: Section) -> Table:
         if section.reference:
             found = result.differences.get(AVERAGE)
             cells += ["", "", ""] if found is None else [with_ends(found), p_value(found.p), p_value(found.p_holm)]
-        rows.append(Row(cells, _kind(result)))
+        rows.append(TableRow(cells, _kind(result)))
     note = f"SD: standard deviation over the seeds (n - 1). {INTERVALS}.{_note(outcome, section)}"
     if section.reference:
         note += " p: from the same resamples; Holm: corrected for the number of methods held against AMFAM."
@@ -64,10 +64,10 @@ def task_table(outcome: Outcome, section: Section) -> Table:
     names = (*task_names(), AVERAGE)
     rows = []
     for result in section.results:
-        rows.append(Row([result.name, *(mean_and_deviation(result.values[name], "±") for name in names)], "first"))
+        rows.append(TableRow([result.name, *(mean_and_deviation(result.values[name], "±") for name in names)], "first"))
         if result.name in section.published:
             found = section.published[result.name]
-            rows.append(Row([published_heading(outcome), *(share(found[name]) for name in names)], "quiet"))
+            rows.append(TableRow([published_heading(outcome), *(share(found[name]) for name in names)], "quiet"))
     headings = ["method", *task_names(), "mean"]
     note = f"Mean ± standard deviation over the seeds.{_note(outcome, section)}"
     return Table("Accuracy of each task in percent", headings, rows, note)
@@ -89,7 +89,7 @@ def auc_table(outcome: Outcome, section: Section, differences: bool = True) -> T
                 found = result.differences.get(metric)
                 cells.append("" if found is None else with_ends(found))
         cells += _published_cells(section, result, DIAGNOSIS_AUC)
-        rows.append(Row(cells, _kind(result)))
+        rows.append(TableRow(cells, _kind(result)))
     note = (
         "AUC: mean over the 8 tasks of the mean over their classes, one against the rest; DIAG AUC: over the five "
         f"diagnoses.{_note(outcome, section)}"
@@ -128,7 +128,7 @@ def _task_cells(
 ) -> Table:
     names = (*task_names(), AVERAGE)
     shown = section.results if results is None else results
-    rows = [Row([result.name, *(cell(result, name) for name in names)], _kind(result)) for result in shown]
+    rows = [TableRow([result.name, *(cell(result, name) for name in names)], _kind(result)) for result in shown]
     return Table(caption, ["method", *task_names(), "mean"], rows)
 
 
@@ -139,7 +139,7 @@ def cost_table(section: Section) -> Table:
         costs = section.costs[result.name]
         milliseconds = None if costs.case_seconds is None else 1000 * costs.case_seconds
         cells = [result.name, decimal(costs.epoch_seconds), count(costs.parameters), count(costs.parameters_served)]
-        rows.append(Row([*cells, decimal(milliseconds)], _kind(result)))
+        rows.append(TableRow([*cells, decimal(milliseconds)], _kind(result)))
     headings = ["method", "s per epoch", "parameters", "of the classifier", "ms per case"]
     return Table("Costs", headings, rows, cost_note(section.costs))
 
@@ -224,7 +224,7 @@ def count(value: int | None) -> str:
 
 def failure_table(failed: Mapping[str, str]) -> Table:
     """Returns the cells that failed, with their errors."""
-    rows = [Row([name, error]) for name, error in failed.items()]
+    rows = [TableRow([name, error]) for name, error in failed.items()]
     return Table("Cells that failed", ["cell", "error"], rows, text=frozenset({1}))
 
 

@@ -15,7 +15,7 @@ from amfam_tf.errors import RunError
 from amfam_tf.evaluation import html_tables, intervals, metrics
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures import gallery, write
-from amfam_tf.evaluation.figures.write import Picture
+from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.evaluation.run import ENVIRONMENT_FILE, REPORT_FILE, Evaluation, load_network
 from amfam_tf.files.writing import write_text
 from amfam_tf.tasks import DIAGNOSIS
@@ -80,7 +80,7 @@ def write_report(evaluation: Evaluation, comparison: Mapping[str, Any] | None = 
     return [evaluation.folder / write.FOLDER, path]
 
 
-def render(evaluation: Evaluation, pictures: Sequence[Picture], comparison: Mapping[str, Any] | None = None) -> str:
+def render(evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: Mapping[str, Any] | None = None) -> str:
     """Returns the HTML text.
 
     Args:
@@ -112,7 +112,7 @@ def _shown(value: Any) -> Any:
 
 
 def _content(
-    evaluation: Evaluation, pictures: Sequence[Picture], comparison: Mapping[str, Any] | None
+    evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     report, figures = evaluation.report, {picture.name: picture for picture in pictures}
     published = report.get("published")

@@ -26,7 +26,7 @@ METRIC_TITLES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of a table.
 
     Attributes:
@@ -53,7 +53,7 @@ class Table:
 
     caption: str
     headings: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     note: str = ""
     headers: int = 1
     text: frozenset[int] = frozenset()
@@ -106,12 +106,12 @@ def accuracy_table(report: Mapping[str, Any]) -> Table:
     headings = ["task", "", "accuracy (95 %)", "0 to 100 %", "majority", "gain", "balanced", "kappa"]
     headings += ["published*"] if published else []
 
-    def row(names: Sequence[str], values: Mapping[str, Any], majority: float, key: str, kind: str = "") -> Row:
+    def row(names: Sequence[str], values: Mapping[str, Any], majority: float, key: str, kind: str = "") -> TableRow:
         cells = [*names, value_with_interval(values["accuracy"], values["accuracy_ci95"])]
         cells.append(interval_plot(values["accuracy"], values["accuracy_ci95"], majority))
         cells += [percent(majority), difference(values["accuracy"] - majority)]
         cells += [value_with_interval(values["balanced_accuracy"], None), number(values["kappa"])]
-        return Row(cells + ([percent(published["accuracy"][key])] if published else []), kind)
+        return TableRow(cells + ([percent(published["accuracy"][key])] if published else []), kind)
 
     rows = [
         row([task.name, task.title], report["tasks"][task.name], baseline["tasks"][task.name]["accuracy"], task.name)
@@ -135,9 +135,9 @@ def average_table(report: Mapping[str, Any]) -> Table:
     for key, text in AVERAGE_ROWS.items():
         values = report["average"][key]
         cells = [value_with_interval(values[metric], values[f"{metric}_ci95"]) for metric in PAPER_METRICS]
-        rows.append(Row([text, *cells]))
+        rows.append(TableRow([text, *cells]))
         if key in published:
-            rows.append(Row(["published*", *(share(published[key][metric]) for metric in PAPER_METRICS)], "quiet"))
+            rows.append(TableRow(["published*", *(share(published[key][metric]) for metric in PAPER_METRICS)], "quiet"))
     headings = ["average over", *(METRIC_TITLES[metric] for metric in PAPER_METRICS)]
     return Table("Averages over classes in percent", headings, rows, published_note(published) if published else "")
 
@@ -150,7 +150,7 @@ def class_table(report: Mapping[str, Any]) -> Table:
         for place, (label, row) in enumerate(values["classes"].items()):
             cells = [value_with_interval(row[metric], row[f"{metric}_ci95"]) for metric in CLASS_METRICS]
             cells = [f"{name} {label}", titles[place], str(row["support"]), *cells]
-            rows.append(Row(cells, "first" if place == 0 else ""))
+            rows.append(TableRow(cells, "first" if place == 0 else ""))
     headings = ["class", "", "cases", *(METRIC_TITLES[metric] for metric in CLASS_METRICS)]
     note = f"{UNDEFINED} is undefined, never 0: the reasons are in metrics.json."
     return Table("One class against the rest, in percent (95 %)", headings, rows, note, text=frozenset({1}))
@@ -169,7 +169,7 @@ def calibration_table(report: Mapping[str, Any]) -> Table:
         for key in names:
             show = percent if key == "expected_calibration_error" else number
             cells += [show(part["tasks"][task.name][key]) for part in (before, after) if part]
-        rows.append(Row(cells))
+        rows.append(TableRow(cells))
     method = "" if before else "No temperature was applied. "
     note = f"{method}ECE: expected calibration error over ten bins. Brier score: summed over the classes, 0 to 2."
     return Table("Calibration", headings, rows, note)
@@ -180,7 +180,7 @@ def score_table(report: Mapping[str, Any], measure: str, other: str) -> Table:
     scores = report["melanoma"]["scores"]
     targets = [row["target"] for row in next(iter(scores.values()))[measure]]
     rows = [
-        Row(
+        TableRow(
             [SCORE_TITLES[name], value_with_interval(values["auc"], values["auc_ci95"])]
             + [value_with_interval(row["value"], row["ci95"]) for row in values[measure]]
         )
@@ -195,7 +195,7 @@ def score_table(report: Mapping[str, Any], measure: str, other: str) -> Table:
 def rule_table(report: Mapping[str, Any]) -> Table:
     """Returns the rules for melanoma that need no threshold to be chosen."""
     rows = [
-        Row([row["rule"], *(value_with_interval(row[name], row[f"{name}_ci95"]) for name in PAPER_METRICS[:2])])
+        TableRow([row["rule"], *(value_with_interval(row[name], row[f"{name}_ci95"]) for name in PAPER_METRICS[:2])])
         for row in report["melanoma"]["rules"]
     ]
     note = "Wilson's intervals."
@@ -211,7 +211,9 @@ def subgroup_table(report: Mapping[str, Any]) -> Table:
         title = row["variable"].rpartition("_")[2]
         kind = "quiet" if row["too_small"] else ""
         kind += " first" if row["variable"] != previous else ""
-        rows.append(Row([f"{title}: {row['value']}", str(row["cases"]), str(row["melanomas"]), *cells], kind.strip()))
+        rows.append(
+            TableRow([f"{title}: {row['value']}", str(row["cases"]), str(row["melanomas"]), *cells], kind.strip())
+        )
         previous = row["variable"]
     headings = ["subgroup", "cases", "melanomas", "accuracy of the 8 tasks", "DIAG accuracy", "AUC of melanoma"]
     note = "The AUC needs 10 melanomas and 10 others. Differences between subgroups are not tested."
@@ -224,13 +226,13 @@ SUBGROUP_VALUES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
 def count_table(release: pd.DataFrame) -> Table:
     """Returns the cases of each class in each split."""
     counts = {split: release[release["split"] == split] for split in SPLITS}
-    rows = [Row(["cases", *(str(len(part)) for part in counts.values()), str(len(release))], "total")]
+    rows = [TableRow(["cases", *(str(len(part)) for part in counts.values()), str(len(release))], "total")]
     for task in TASKS:
         found = [np.bincount(part[task.name], minlength=len(task.classes)) for part in counts.values()]
         for place, (label, title) in enumerate(zip(task.classes, task.class_titles, strict=True)):
             numbers = [int(part[place]) for part in found]
             cells = [f"{task.name} {label}, {title}", *map(str, numbers), str(sum(numbers))]
-            rows.append(Row(cells, "first" if place == 0 else ""))
+            rows.append(TableRow(cells, "first" if place == 0 else ""))
     return Table("Cases of each class", ["class", *SPLITS, "all"], rows)
 
 
@@ -242,7 +244,7 @@ def comparison_table(comparison: Mapping[str, Any]) -> Table:
         ends = " to ".join(UNDEFINED if end != end else difference(end) for end in row["ci95"])
         cells = [name, percent(row["first"]), percent(row["second"]), f"{difference(row['difference'])} ({ends})"]
         keys = ("mcnemar_exact_p", "mcnemar_holm_p")
-        shown.append(Row(cells + [f"{row[key]:.3f}" if key in row else "" for key in keys], kind))
+        shown.append(TableRow(cells + [f"{row[key]:.3f}" if key in row else "" for key in keys], kind))
     names = (comparison["first"], comparison["second"])
     headings = ["task", *names, "difference (95 %)", "p, McNemar", "p, Holm"]
     return Table(f"Accuracy of {names[0]} minus {names[1]}, in points", headings, shown)

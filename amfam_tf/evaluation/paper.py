@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.evaluation import intervals, published, reconstruct
-from amfam_tf.evaluation.published import AMFAM, TEST_CASES, Row
+from amfam_tf.evaluation.published import AMFAM, TEST_CASES, PublishedRow
 from amfam_tf.evaluation.reconstruct import ROUNDING, Reconstruction
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS
 
@@ -92,7 +92,7 @@ def _corrected_classes() -> pd.DataFrame:
     return pd.DataFrame([line for row in published.rows() for line in _corrected_row(row)])
 
 
-def _corrected_row(row: Row) -> list[dict[str, Any]]:
+def _corrected_row(row: PublishedRow) -> list[dict[str, Any]]:
     found = reconstruct.reconstruct(row)
     areas = corrected_auc(row)
     lines = []
@@ -129,7 +129,7 @@ def _common(values) -> float:
     return float(distinct.pop()) if len(distinct) == 1 else np.nan
 
 
-def corrected_auc(row: Row) -> tuple[float, ...]:
+def corrected_auc(row: PublishedRow) -> tuple[float, ...]:
     """Returns the AUC of each class with a misplaced value put right.
 
     The two classes of a task of two have the same AUC. Where they do not, a value is missing: it is put in, what
@@ -166,7 +166,7 @@ def typing_errors() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _error(row: Row, column: str, number: int, printed: float, corrected: float, kind: str) -> dict[str, Any]:
+def _error(row: PublishedRow, column: str, number: int, printed: float, corrected: float, kind: str) -> dict[str, Any]:
     return {
         "table": row.table,
         "method": row.method,
@@ -208,7 +208,7 @@ def _kind(printed: float, corrected: float) -> str:
     return "last digit" if abs(round(corrected, 1) - printed) < 0.15 else "another value"
 
 
-def _misplaced_auc(row: Row) -> list[dict[str, Any]]:
+def _misplaced_auc(row: PublishedRow) -> list[dict[str, Any]]:
     pairs = enumerate(zip(row.auc, corrected_auc(row), strict=True))
     return [
         _error(row, "AUC", number, printed, corrected, "moved by one place")

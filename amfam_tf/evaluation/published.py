@@ -48,7 +48,7 @@ METHOD_ROWS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """What a table of classes prints for one method and task, in percent.
 
     Attributes:
@@ -119,7 +119,7 @@ def printed_line(table: int, method: str, column: str) -> pd.Series:
     return printed[(printed["method"] == method) & (printed["column_as_printed"] == column)].iloc[0]
 
 
-def row(table: int, method: str, task_name: str) -> Row:
+def row(table: int, method: str, task_name: str) -> PublishedRow:
     """Returns what a table of classes prints for a method and a task."""
     task = TASK_BY_NAME[task_name]
     columns = class_columns(table, task)
@@ -128,10 +128,10 @@ def row(table: int, method: str, task_name: str) -> Row:
         for name in ("Sen.", "Spec.", "Prec.", "AUC")
     }
     accuracy = float(accuracies(CLASS_TABLES[table][1]).loc[method, task.name])
-    return Row(table, method, task, *cells.values(), accuracy, support(task))
+    return PublishedRow(table, method, task, *cells.values(), accuracy, support(task))
 
 
-def rows() -> list[Row]:
+def rows() -> list[PublishedRow]:
     """Returns all rows of all tables of classes, one per method and task."""
     return [
         row(table, method, task.name)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from amfam_tf.evaluation.published import TEST_CASES, Row
+from amfam_tf.evaluation.published import TEST_CASES, PublishedRow
 
 Reading = Literal["exchanged", "as printed"]
 ROUNDING = 0.0501
@@ -57,7 +57,7 @@ class Reconstruction:
         solutions: all counts that fit, one (TP, predicted) per class each; empty if nothing fits.
     """
 
-    row: Row
+    row: PublishedRow
     reading: str
     turned: int | None
     repair: Repair | None
@@ -83,7 +83,7 @@ class _Trial:
 
 
 @functools.cache
-def reconstruct(row: Row) -> Reconstruction:
+def reconstruct(row: PublishedRow) -> Reconstruction:
     """Returns the simplest reading of a row that allows counts."""
     for use_accuracy in (True, False):
         for level in _levels(row):
@@ -97,7 +97,7 @@ def reconstruct(row: Row) -> Reconstruction:
     return Reconstruction(row, "undecided", None, None, False, ())
 
 
-def _levels(row: Row) -> Iterator[list[_Trial]]:
+def _levels(row: PublishedRow) -> Iterator[list[_Trial]]:
     """Yields the trials in the order of the module's list; those of one level are equally simple."""
     readings: tuple[Reading, ...] = ("exchanged", "as printed")
     classes = range(len(row.support))
@@ -112,7 +112,7 @@ def _levels(row: Row) -> Iterator[list[_Trial]]:
         ]
 
 
-def _solve(row: Row, trial: _Trial, use_accuracy: bool) -> list[tuple[Count, ...]]:
+def _solve(row: PublishedRow, trial: _Trial, use_accuracy: bool) -> list[tuple[Count, ...]]:
     """Returns all counts that fit a trial."""
     candidates = [_candidates(row, trial, number) for number in range(len(row.support))]
     if not all(candidates):
@@ -134,7 +134,7 @@ def _solve(row: Row, trial: _Trial, use_accuracy: bool) -> list[tuple[Count, ...
     ]
 
 
-def _candidates(row: Row, trial: _Trial, number: int) -> Sequence[Count]:
+def _candidates(row: PublishedRow, trial: _Trial, number: int) -> Sequence[Count]:
     """Returns the (TP, predicted) of a class that its two cells allow."""
     exchanged = (trial.reading == "exchanged") != (trial.turned == number)
     recall_column, precision_column = ("Prec.", "Sen.") if exchanged else ("Sen.", "Prec.")

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.explain.run import Explanation
+from amfam_tf.explain.run import CaseExplanation
 from amfam_tf.tasks import MODALITIES
 
 STRONGEST = 0.65
@@ -29,7 +29,7 @@ def overlay(picture: np.ndarray, activation: np.ndarray) -> np.ndarray:
     return picture * (1 - share) + colours * share
 
 
-def draw_panel(explanations: Sequence[Explanation]) -> Figure:
+def draw_panel(explanations: Sequence[CaseExplanation]) -> Figure:
     """Returns the figure of one case: a row per modality (picture, then a map per run) and bars of each run.
 
     Args:
@@ -62,7 +62,7 @@ def _show(axes: Axes, picture: np.ndarray, title: str) -> None:
     axes.set_axis_off()
 
 
-def _show_map(axes: Axes, one: Explanation, modality: str, name: str) -> None:
+def _show_map(axes: Axes, one: CaseExplanation, modality: str, name: str) -> None:
     if modality not in one.maps:
         _show(axes, np.ones_like(one.pictures[modality]), name)
         style.say(axes, f"does not use\nthe {modality} picture")
@@ -73,7 +73,7 @@ def _show_map(axes: Axes, one: Explanation, modality: str, name: str) -> None:
         axes.text(0.5, 0.04, "nothing speaks for it", transform=axes.transAxes, ha="center", fontsize=7.5, bbox=box)
 
 
-def _draw_bars(axes: Axes, one: Explanation, with_name: bool) -> None:
+def _draw_bars(axes: Axes, one: CaseExplanation, with_name: bool) -> None:
     """Draws the probability of each class, label and prediction marked by words, not by colour alone."""
     numbers = np.arange(len(one.task.classes))
     colours = [style.BLUE if number == one.predicted else style.PALE for number in numbers]
@@ -92,7 +92,7 @@ def _draw_bars(axes: Axes, one: Explanation, with_name: bool) -> None:
     axes.set_xlabel("probability")
 
 
-def _tick(one: Explanation, number: int) -> str:
+def _tick(one: CaseExplanation, number: int) -> str:
     """Returns the name of a class, with what it is in this case below it."""
     marks = [word for word, place in (("predicted", one.predicted), ("label", one.truth)) if place == number]
     return "\n".join([one.task.class_titles[number], *([f"({', '.join(marks)})"] if marks else [])])

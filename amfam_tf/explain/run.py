@@ -20,7 +20,7 @@ from amfam_tf.tasks import MODALITIES, TASKS, Task
 
 
 @dataclass(frozen=True)
-class Explanation:
+class CaseExplanation:
     """What one run says about one case and one task.
 
     Attributes:
@@ -81,7 +81,7 @@ def choose_cases(data: Path, split: str, numbers: Sequence[int], first: int) -> 
 
 def explain_run(
     run: Path, cases: pd.DataFrame, task: Task, class_number: int = PREDICTED, name: str | None = None
-) -> list[Explanation]:
+) -> list[CaseExplanation]:
     """Returns the explanation of each case.
 
     Args:
@@ -104,7 +104,7 @@ def explain_run(
     digest = calibration.file_digest(run / evaluation_run.MODEL_FILE)
     fitted = calibration.read_own(run, digest)
     temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
-    found: list[Explanation] = []
+    found: list[CaseExplanation] = []
     stored = in_stored_order(cases)
     with pipeline.naming_bad_files(stored, config):
         for batch in pipeline.evaluation_dataset(stored, config):
@@ -115,7 +115,7 @@ def explain_run(
 
 def _explain_batch(
     model: Any, batch: Mapping[str, Any], task: Task, class_number: int, temperature: float, name: str
-) -> list[Explanation]:
+) -> list[CaseExplanation]:
     import tensorflow as tf
 
     pictures = {modality: batch[modality] for modality in MODALITIES}
@@ -127,7 +127,7 @@ def _explain_batch(
     probabilities = probabilities_of(logits[task.name].numpy(), temperature)
     used = [modality for modality in MODALITIES if f"features_{modality}" in model.output]
     return [
-        Explanation(
+        CaseExplanation(
             run=name,
             case_num=int(batch["case_num"][row]),
             task=task,

@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from amfam_tf.beam import urls
 from amfam_tf.errors import DataError
 from amfam_tf.files.locks import locked_folder
 from amfam_tf.files.publish import put_in_place
-from amfam_tf.ingest import files
 from amfam_tf.ingest.source import DeadLetter
 
 DEAD_LETTER_FILE = "dead_letter.jsonl"
@@ -22,7 +22,7 @@ def check_out(out: str) -> Path:
     Raises:
         DataError: it is in an object store, where no folder can be renamed, or it exists.
     """
-    if files.is_url(out):
+    if urls.is_url(out):
         raise DataError(
             f"{out}: records are written to a folder that this machine and all workers see, and not to an object "
             "store: name such a folder, and copy it when it is complete"

@@ -16,14 +16,14 @@ Other columns are not used.
 import io
 from collections.abc import Iterable, Mapping
 
+from amfam_tf.beam import urls
 from amfam_tf.data import identities
 from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.data.derm7pt import to_integer
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
-from amfam_tf.ingest import files
 from amfam_tf.ingest.anomaly import Anomaly
-from amfam_tf.ingest.source import Case, DeadLetter, Source
+from amfam_tf.ingest.source import Case, CaseTable, DeadLetter
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
 OPTIONAL = (*METADATA, *identities.COLUMNS)
@@ -39,7 +39,7 @@ class _RowError(DataError):
         self.kind = kind
 
 
-def read_pair_table(path: str, images: str) -> Source:
+def read_pair_table(path: str, images: str) -> CaseTable:
     """Reads a CSV of pairs.
 
     Args:
@@ -64,14 +64,14 @@ def read_pair_table(path: str, images: str) -> Source:
             dead.append(DeadLetter(row, number, error.kind, str(error)))
         else:
             cases.append(case)
-    return Source(path, cases, dead, [*_told(table), *_unused_columns(table.columns)])
+    return CaseTable(path, cases, dead, [*_told(table), *_unused_columns(table.columns)])
 
 
 def _read_csv(path: str) -> tuple[CsvTable, list[dict[str, str]]]:
     """Returns the table and its rows as raw strings, with an empty one for each optional column that is absent."""
     absent = dict.fromkeys(OPTIONAL, "")
     try:
-        content = files.read_bytes(path, regular_files.MAX_TABLE_BYTES)
+        content = urls.read_bytes(path, regular_files.MAX_TABLE_BYTES)
         table = CsvTable(lambda: io.BytesIO(content), REQUIRED)
         table.require(REQUIRED, WHAT)
         rows = [absent | raw for raw in table.rows()]
@@ -101,7 +101,7 @@ def _picture(raw: Mapping[str, str], modality: str, images: str) -> str:
     if not raw[modality]:
         raise _RowError("missing_path", f"column {modality!r} is empty")
     try:
-        return files.join(images, raw[modality])
+        return urls.join(images, raw[modality])
     except DataError as error:
         raise _RowError("ambiguous_path", f"column {modality!r}: {error}") from error
 

@@ -12,7 +12,7 @@ from amfam_tf.errors import ConfigError
 from amfam_tf.ingest import output, shard, summary
 from amfam_tf.ingest.metadata_protos import schema_protos
 from amfam_tf.ingest.report import IngestReport
-from amfam_tf.ingest.shard import ShardTask
+from amfam_tf.ingest.shard import IngestTask
 from amfam_tf.ingest.source import read_source
 
 __all__ = ["IngestReport", "run"]
@@ -63,7 +63,7 @@ def _check_arguments(shards: int, max_bad_share: float) -> None:
         raise ConfigError(f"max_bad_share must be in [0, 1]. Received: {max_bad_share}")
 
 
-def define(pipeline: Any, tasks: Sequence[ShardTask]) -> None:
+def define(pipeline: Any, tasks: Sequence[IngestTask]) -> None:
     """Adds the steps to a `beam.Pipeline`: hand out the shards, write each."""
     import apache_beam as beam
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf.beam import urls
 from amfam_tf.data import identities, names
 from amfam_tf.data.derm7pt import (
     IMAGES,
@@ -21,15 +22,14 @@ from amfam_tf.data.derm7pt import (
 )
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
-from amfam_tf.ingest import files
 from amfam_tf.ingest.anomaly import Anomaly
-from amfam_tf.ingest.source import Case, DeadLetter, Source
+from amfam_tf.ingest.source import Case, CaseTable, DeadLetter
 from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
 CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA, "case_id")
 
 
-def read_release_cases(root: str, images: str | None = None) -> Source:
+def read_release_cases(root: str, images: str | None = None) -> CaseTable:
     """Reads the tables of a release.
 
     A row of meta.csv with a problem becomes a dead letter; any other problem is one of the release as a whole.
@@ -41,7 +41,7 @@ def read_release_cases(root: str, images: str | None = None) -> Source:
     Raises:
         DataError: a table is missing or cannot be used, or an object store cannot be read.
     """
-    frame, findings = _scan_store(root, images) if files.is_url(root) else _scan_folder(root, images)
+    frame, findings = _scan_store(root, images) if urls.is_url(root) else _scan_folder(root, images)
     problems = [finding for finding in findings if finding.severity == "problem"]
     for problem in problems:
         if problem.file != META_FILE or problem.row is None:
@@ -52,7 +52,7 @@ def read_release_cases(root: str, images: str | None = None) -> Source:
     columns = [*CASE_COLUMNS, *(name for name in identities.COLUMNS if name in frame and name not in CASE_COLUMNS)]
     cases = [_case(row, raw) for row, raw in enumerate(frame[columns].to_dict("records")) if row not in dead]
     notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]
-    return Source(META_FILE, cases, [dead[row] for row in sorted(dead)], notes)
+    return CaseTable(META_FILE, cases, [dead[row] for row in sorted(dead)], notes)
 
 
 class StoreResolver:
@@ -95,20 +95,20 @@ def _scan_folder(root: str, images: str | None) -> tuple[pd.DataFrame, list[Prob
 
 def _scan_store(root: str, images: str | None) -> tuple[pd.DataFrame, list[Problem]]:
     """Returns what `scan_release` does, from copies of the tables."""
-    inner = files.join(root, "release_v0")
-    start = root if files.exists(files.join(root, META_FILE)) else inner
+    inner = urls.join(root, "release_v0")
+    start = root if urls.exists(urls.join(root, META_FILE)) else inner
     with tempfile.TemporaryDirectory() as folder:
         for name in (META_FILE, *INDEX_FILES.values()):
-            if files.exists(files.join(start, name)):
+            if urls.exists(urls.join(start, name)):
                 path = Path(folder, name)
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(files.read_bytes(files.join(start, name), regular_files.MAX_TABLE_BYTES))
-        return scan_release(folder, _resolver(files.join(start, IMAGES) if images is None else images).resolve)
+                path.write_bytes(urls.read_bytes(urls.join(start, name), regular_files.MAX_TABLE_BYTES))
+        return scan_release(folder, _resolver(urls.join(start, IMAGES) if images is None else images).resolve)
 
 
 def _resolver(images: str) -> PathResolver | StoreResolver:
-    if files.is_url(images):
-        return StoreResolver(images, files.list_files(images))
+    if urls.is_url(images):
+        return StoreResolver(images, urls.list_files(images))
     if not Path(images).is_dir():
         raise DataError(f"{images}: no such folder of pictures")
     return PathResolver(Path(images), names.allowed_targets(Path(images)))

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from amfam_tf.beam import urls
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.files import storage
-from amfam_tf.ingest import files
 from amfam_tf.ingest.source import Case
 from amfam_tf.tasks import MODALITIES
 
@@ -27,7 +27,7 @@ WORK_FOLDER = "_work"
 
 
 @dataclass(frozen=True)
-class ShardTask:
+class IngestTask:
     """The piece of work that an engine hands to a worker.
 
     Attributes:
@@ -50,7 +50,7 @@ class Written:
     bad: int
 
 
-def plan_shards(cases: Sequence[Case], folder: Path, shards: int) -> list[ShardTask]:
+def plan_shards(cases: Sequence[Case], folder: Path, shards: int) -> list[IngestTask]:
     """Writes the rows of each shard to a file and returns the tasks, in order; consecutive cases stay together.
 
     Raises:
@@ -66,11 +66,11 @@ def plan_shards(cases: Sequence[Case], folder: Path, shards: int) -> list[ShardT
         rows = work / f"{name}.rows.jsonl"
         with rows.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(cases[number]) + "\n" for number in numbers)
-        tasks.append(ShardTask(str(folder / name), str(rows), str(work / f"{name}.findings.jsonl")))
+        tasks.append(IngestTask(str(folder / name), str(rows), str(work / f"{name}.findings.jsonl")))
     return tasks
 
 
-def write_shard(task: ShardTask) -> Written:
+def write_shard(task: IngestTask) -> Written:
     """Writes the records of a shard and what was found about its pairs; again gives the same bytes.
 
     Raises:
@@ -95,11 +95,11 @@ def write_shard(task: ShardTask) -> Written:
     except OSError as error:
         raise DataError(f"cannot write {task.shard}: {error.strerror}") from error
     except tf.errors.OpError as error:
-        raise DataError(f"cannot write {task.shard}: {storage.reason(error) or files.one_line(error)}") from error
+        raise DataError(f"cannot write {task.shard}: {storage.reason(error) or urls.one_line(error)}") from error
     return Written(written, bad)
 
 
-def read_findings(tasks: Sequence[ShardTask]) -> Iterator[dict[str, Any]]:
+def read_findings(tasks: Sequence[IngestTask]) -> Iterator[dict[str, Any]]:
     """Gives the findings of all shards, in the order of the rows, one in memory at a time."""
     for task in tasks:
         yield from _read_lines(task.findings)
@@ -113,7 +113,7 @@ def _write_pair(case: Case, writer: Any) -> dict[str, Any]:
     contents, facts = {}, {}
     for name in MODALITIES:
         try:
-            contents[name] = files.read_bytes(case[name])
+            contents[name] = urls.read_bytes(case[name])
             facts[name] = inspect_picture(contents[name]).to_dict()
         except DataError as error:
             return {"row": case["row"], "kind": "unusable_picture", "reason": f"{name} picture {case[name]} {error}"}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.ingest import files
+from amfam_tf.beam import urls
 from amfam_tf.ingest.anomaly import Anomaly
 
 Case = Mapping[str, Any]
@@ -39,7 +39,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True)
-class Source:
+class CaseTable:
     """The rows of a source.
 
     Attributes:
@@ -60,7 +60,7 @@ class Source:
         return len(self.cases) + len(self.dead)
 
 
-def read_source(source: str, images: str | None = None) -> Source:
+def read_source(source: str, images: str | None = None) -> CaseTable:
     """Reads the table of a source; opens no picture.
 
     Args:
@@ -74,6 +74,6 @@ def read_source(source: str, images: str | None = None) -> Source:
     from amfam_tf.ingest import pair_table, release
 
     if source.lower().endswith(TABLE_SUFFIX):
-        start = files.parent(source) if images is None else images
-        return pair_table.read_pair_table(source, start if files.is_url(start) else str(Path(start).absolute()))
+        start = urls.parent(source) if images is None else images
+        return pair_table.read_pair_table(source, start if urls.is_url(start) else str(Path(start).absolute()))
     return release.read_release_cases(source, images)

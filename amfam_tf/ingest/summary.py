@@ -13,13 +13,15 @@ from amfam_tf.ingest.duplicates import find_duplicates
 from amfam_tf.ingest.findings import split_findings
 from amfam_tf.ingest.report import IngestReport
 from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, to_text
-from amfam_tf.ingest.shard import ShardTask
-from amfam_tf.ingest.source import DeadLetter, Source
+from amfam_tf.ingest.shard import IngestTask
+from amfam_tf.ingest.source import CaseTable, DeadLetter
 from amfam_tf.ingest.statistics import STATISTICS_FILE, statistics
 from amfam_tf.ingest.statistics_proto import STATISTICS_PROTO_FILE, statistics_proto
 
 
-def finish(source: Source, tasks: Sequence[ShardTask], folder: Path, out: Path, max_bad_share: float) -> IngestReport:
+def finish(
+    source: CaseTable, tasks: Sequence[IngestTask], folder: Path, out: Path, max_bad_share: float
+) -> IngestReport:
     """Judges what was found and completes the folder, which still has another name.
 
     Args:
@@ -55,7 +57,7 @@ def _to_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def check_share(dead: Sequence[DeadLetter], source: Source, out: Path, max_bad_share: float) -> None:
+def check_share(dead: Sequence[DeadLetter], source: CaseTable, out: Path, max_bad_share: float) -> None:
     """Ends an ingest that leaves out too much; its dead letters are then in a file beside `out`.
 
     Raises:

@@ -14,7 +14,7 @@ from amfam_tf.files import json_file
 from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 
 BLESSING_FILE = "blessing.json"
 COUNTED = (
@@ -47,7 +47,7 @@ def _served(config: ReleaseConfig, trained: Path) -> served.Served | None:
     return served.baseline(Path(config.model), record.read(trained)["fingerprint"])
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Evaluates, compares, decides."""
     rules = work.config.blessing
     against = _served(work.config, work.inputs["Trainer"])
@@ -62,7 +62,7 @@ def run(work: Work) -> Outcome:
         "thresholds": list(decision.thresholds),
         "notes": notes,
     }
-    return Outcome(_sentence(decision, against, report), decision.blessed, details)
+    return StepOutcome(_sentence(decision, against, report), decision.blessed, details)
 
 
 def _copy_run(trained: Path, folder: Path) -> Path:

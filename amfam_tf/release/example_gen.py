@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+from amfam_tf.beam import urls
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
 from amfam_tf.export.version_files import sha256
-from amfam_tf.ingest import files
 from amfam_tf.ingest.source import read_source
 from amfam_tf.release import fingerprints
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.tasks import MODALITIES
 
 COUNTED = (f"{RECORDS}/*.tfrecord.gz",)
@@ -51,17 +51,17 @@ def source_fingerprint(source: str, images: str | None) -> str:
 def _picture_fingerprint(path: str) -> str:
     """Returns what stands for the content of a picture; of one that cannot be read, that it cannot."""
     try:
-        return files.checksum(path) if files.is_url(path) else sha256(Path(path))
+        return urls.checksum(path) if urls.is_url(path) else sha256(Path(path))
     except (OSError, DataError) as error:
         # Ingest leaves such a row out, and says so; it must not pass for the row with its picture.
         return f"unreadable: {type(error).__name__}"
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Ingests the source."""
     cases, bad = _ingest(work.config.data, work.out / RECORDS)
     details = {"cases": cases, "bad": bad, "source": work.config.data.source}
-    return Outcome(f"{cases} cases ingested, {bad} left out", details=details)
+    return StepOutcome(f"{cases} cases ingested, {bad} left out", details=details)
 
 
 def _ingest(data: DataPart, records: Path) -> tuple[int, int]:

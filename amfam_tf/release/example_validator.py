@@ -15,7 +15,7 @@ from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, read_schema
 from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
 from amfam_tf.release.layout import RECORDS
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.tasks import METADATA
 
 FINDINGS_FILE = "findings.json"
@@ -33,7 +33,7 @@ def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
     return {}
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Collects all findings, writes findings.json, and accepts if none of them stops the release."""
     rules = work.config.validation
     listed = json.loads((work.inputs["ExampleGen"] / RECORDS / ANOMALIES_FILE).read_text(encoding="utf-8"))
@@ -48,9 +48,9 @@ def run(work: Work) -> Outcome:
     details = {"reasons": reasons, "problems": len(problems), "allowed": list(rules.allow)}
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        return Outcome(f"data refused: {reasons[0]}{more}", accepted=False, details=details)
+        return StepOutcome(f"data refused: {reasons[0]}{more}", accepted=False, details=details)
     allowed = f", {len(problems)} allowed problems" if problems else ""
-    return Outcome(f"data accepted: {len(anomalies) - len(problems)} notes{allowed}", details=details)
+    return StepOutcome(f"data accepted: {len(anomalies) - len(problems)} notes{allowed}", details=details)
 
 
 def small_splits(splits: Mapping[str, int], fewest: int) -> list[str]:

@@ -21,7 +21,7 @@ from amfam_tf.errors import DataError, QueryError
 from amfam_tf.files import json_file, publish
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.tasks import TASKS
 
 LOG_FILE, ANSWERS_FILE = "server.log", "answers.json"
@@ -39,7 +39,7 @@ def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
     return {}
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Exports, serves, asks, compares."""
     base = candidate_folder(work.out, work.config).parent
     _export(work.inputs["Evaluator"] / RUN, base, work.config)
@@ -47,15 +47,15 @@ def run(work: Work) -> Outcome:
     try:
         answers = _ask(work, base)
     except (QueryError, DataError) as error:
-        return Outcome(f"not served: {error}", accepted=False, details={"reason": str(error)})
+        return StepOutcome(f"not served: {error}", accepted=False, details={"reason": str(error)})
     wrong = [row for row in answers if not row["largest"] <= row["tolerance"]]
     details = {"seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
     json_file.write(work.out / ANSWERS_FILE, details | {"answers": answers})
     if wrong:
         reason = _describe_wrong(wrong)
-        return Outcome(f"served answers are not the stored ones: {reason}", accepted=False, details=details)
+        return StepOutcome(f"served answers are not the stored ones: {reason}", accepted=False, details=details)
     asked = f"samples of every signature and {work.config.infra.canaries} canaries"
-    return Outcome(f"served: {asked} answered as stored", details=details)
+    return StepOutcome(f"served: {asked} answered as stored", details=details)
 
 
 def _describe_wrong(wrong: list[dict[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from amfam_tf.export import version_files
 from amfam_tf.files import json_file, publish
 from amfam_tf.release import layout, lineage, served
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.step import Outcome, ReleaseError, Work
+from amfam_tf.release.step import ReleaseError, StepOutcome, Work
 
 COUNTED = ()
 RESUMABLE = False
@@ -30,23 +30,25 @@ def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
     return {}
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Publishes the candidate, unless it is the latest version already, has been withdrawn, or came too late."""
     base = Path(work.config.model)
     candidate = layout.candidate_folder(work.inputs["InfraValidator"], work.config)
     content = lineage.of_release(work.records)
     found = served.latest(base)
     if found is not None and lineage.candidate_of(found.lineage) == lineage.candidate_of(content):
-        return Outcome(f"{found.name} is this candidate already: nothing to push", details={"version": found.number})
+        return StepOutcome(
+            f"{found.name} is this candidate already: nothing to push", details={"version": found.number}
+        )
     refusal = _refusal(work, base, found, lineage.candidate_of(content))
     if refusal is not None:
-        return Outcome(refusal, accepted=False)
+        return StepOutcome(refusal, accepted=False)
     with publish.publishing(base) as (folder, version):
         if version != (found.number if found else 0) + 1:
             raise ReleaseError(f"{base} got another version in the meantime: release again")
         shutil.copytree(candidate, folder, dirs_exist_ok=True)
         complete(folder, version, content)
-    return Outcome(f"pushed as {base / str(version)}", details={"version": version})
+    return StepOutcome(f"pushed as {base / str(version)}", details={"version": version})
 
 
 def _refusal(work: Work, base: Path, found: served.Served | None, candidate: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from amfam_tf.files import json_file
 from amfam_tf.release import code, configuration, fingerprints
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.step import Outcome, ReleaseError, Say, Step, Work
+from amfam_tf.release.step import ReleaseError, Say, Step, StepOutcome, Work
 
 FILE = "step.json"
 FORMAT = 1
@@ -80,7 +80,7 @@ def execute(
     return read(out)
 
 
-def _end(outcome: Outcome, outputs: Mapping[str, Any], counted: tuple[str, ...]) -> Record:
+def _end(outcome: StepOutcome, outputs: Mapping[str, Any], counted: tuple[str, ...]) -> Record:
     names = {name for pattern in counted for name in fnmatch.filter(outputs, pattern)}
     return {
         "accepted": outcome.accepted,

@@ -9,7 +9,7 @@ from amfam_tf.export.version_files import sha256
 from amfam_tf.ingest.schema import SCHEMA_FILE, read_schema
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 
 COUNTED = (SCHEMA_FILE,)
 RESUMABLE = False
@@ -35,11 +35,11 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Takes the schema."""
     curated = work.config.validation.schema
     source = work.inputs["ExampleGen"] / RECORDS / SCHEMA_FILE if curated is None else Path(curated)
     count = len(read_schema(source).feature)
     shutil.copyfile(source, work.out / SCHEMA_FILE)
     origin = "as ingest writes them" if curated is None else f"as {curated} has them"
-    return Outcome(f"{count} features, {origin}", details={"features": count, "curated": curated})
+    return StepOutcome(f"{count} features, {origin}", details={"features": count, "curated": curated})

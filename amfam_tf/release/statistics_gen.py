@@ -12,7 +12,7 @@ from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.ingest.statistics_proto import STATISTICS_PROTO_FILE
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 
 COUNTED = (STATISTICS_FILE,)
 RESUMABLE = False
@@ -28,11 +28,11 @@ def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
     return {}
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Takes the statistics of the records."""
     records = work.inputs["ExampleGen"] / RECORDS
     for name in (STATISTICS_FILE, STATISTICS_PROTO_FILE):
         shutil.copyfile(records / name, work.out / name)
     found = json.loads((work.out / STATISTICS_FILE).read_text(encoding="utf-8"))
     shares = ", ".join(f"{count} {split}" for split, count in found["splits"].items())
-    return Outcome(f"statistics of {found['cases']} cases: {shares}", details={"splits": found["splits"]})
+    return StepOutcome(f"statistics of {found['cases']} cases: {shares}", details={"splits": found["splits"]})

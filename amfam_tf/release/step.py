@@ -1,7 +1,7 @@
 """A step of a release: what it is given, what it says at its end, and the key under which its result can be reused.
 
 The module of a step has
-- `run(work) -> Outcome`, which writes into `work.out`;
+- `run(work) -> StepOutcome`, which writes into `work.out`;
 - `configuration(config) -> value`: the part of the configuration that decides the result;
 - `outside(config, inputs) -> {name: fingerprint}`: what is read beside the inputs;
 - `COUNTED`: patterns of the files that later steps read. Only these make the step's fingerprint, so that a report with
@@ -74,7 +74,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepOutcome:
     """How a step ended.
 
     Attributes:

@@ -12,7 +12,7 @@ from amfam_tf.config import Config
 from amfam_tf.export.version_files import sha256
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
-from amfam_tf.release.step import Outcome, Work
+from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.terminal import Terminal
 
 COUNTED = (f"{RUN}/config.yaml", f"{RUN}/model.keras")
@@ -33,11 +33,11 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
     return {"weights": sha256(Path(weights))}
 
 
-def run(work: Work) -> Outcome:
+def run(work: Work) -> StepOutcome:
     """Fits."""
     config = work.config.training.resolve()
     epochs, accuracy = _fit(work.inputs["ExampleGen"] / RECORDS, work.out / RUN, config)
-    return Outcome(
+    return StepOutcome(
         f"{config.method} fitted: {epochs} epochs, best mean validation accuracy {accuracy:.4f}",
         details={"epochs": epochs, "best_validation_accuracy": accuracy},
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 from tensorflow_serving.apis import model_pb2
 
-from amfam_tf.server.model import Attempt, Lease, Look, Model, State, Version
+from amfam_tf.server.model import Attempt, Lease, Look, Model, ServedVersion, State
 from amfam_tf.server.model_config import ModelServerConfig, validate
 from amfam_tf.server.roots import Roots
 from amfam_tf.server.servable import Servable
@@ -225,7 +225,7 @@ class ModelManager:
         Returns when it answers, has failed or the time is over.
         """
         with self._lock:
-            version = model.versions.setdefault(number, Version(model.name, number))
+            version = model.versions.setdefault(number, ServedVersion(model.name, number))
             hangs = version.attempt is not None and not version.attempt.ended
             if hangs or version.state not in (State.START, State.END):
                 return
@@ -250,7 +250,7 @@ class ModelManager:
             attempt.servable = None
             _log.info("Successfully loaded servable version {name: %s version: %d}", model.name, number)
 
-    def _try_to_load(self, version: Version, path: Path, attempt: Attempt) -> None:
+    def _try_to_load(self, version: ServedVersion, path: Path, attempt: Attempt) -> None:
         """Fills the attempt: a servable, an error, or neither if nothing has changed since the version failed."""
         servable, error = None, None
         try:
@@ -272,7 +272,7 @@ class ModelManager:
             attempt.ended = True
             self._lock.notify_all()
 
-    def _begins_to_load(self, version: Version, attempt: Attempt) -> bool:
+    def _begins_to_load(self, version: ServedVersion, attempt: Attempt) -> bool:
         with self._lock:
             unchanged = version.error is not None and version.tried == attempt.present
             if unchanged or attempt.given_up:
@@ -284,7 +284,7 @@ class ModelManager:
 
     def _set_state(
         self,
-        version: Version,
+        version: ServedVersion,
         state: State,
         error: ServingError | None = None,
         servable: Servable | None = None,
@@ -294,14 +294,14 @@ class ModelManager:
             version.state, version.error, version.servable, version.tried = state, error, servable, tried
             self._lock.notify_all()
 
-    def _unload(self, version: Version) -> None:
+    def _unload(self, version: ServedVersion) -> None:
         servable = version.servable
         if servable is not None:
             servable.close()
         self._set_state(version, State.END)
         _log.info("Done unloading servable version {name: %s version: %d}", version.name, version.number)
 
-    def _hold(self, spec: model_pb2.ModelSpec) -> Version:
+    def _hold(self, spec: model_pb2.ModelSpec) -> ServedVersion:
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
         with self._lock:
@@ -331,7 +331,7 @@ class ModelManager:
             return version
         return None
 
-    def _let_go(self, version: Version) -> None:
+    def _let_go(self, version: ServedVersion) -> None:
         with self._lock:
             version.users -= 1
             last = version.users == 0 and version.state == State.UNLOADING

@@ -40,7 +40,7 @@ class Attempt:
 
 
 @dataclass
-class Version:
+class ServedVersion:
     """One version of a model, from its first sight on; kept after its end, for GetModelStatus.
 
     Attributes:
@@ -95,15 +95,15 @@ class Model:
     policy: Policy = field(default_factory=Policy)
     configured: bool = True
     aspired: frozenset[int] = frozenset()
-    versions: dict[int, Version] = field(default_factory=dict)
+    versions: dict[int, ServedVersion] = field(default_factory=dict)
     look: Look | None = None
     looked: bool = False
 
-    def available(self) -> list[Version]:
+    def available(self) -> list[ServedVersion]:
         """Returns the versions that answer, oldest first."""
         return [version for _, version in sorted(self.versions.items()) if version.state == State.AVAILABLE]
 
-    def failures(self) -> list[Version]:
+    def failures(self) -> list[ServedVersion]:
         """Returns the wanted versions that could not be loaded."""
         return [version for number, version in self.versions.items() if number in self.aspired and version.error]
 

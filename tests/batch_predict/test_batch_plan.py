@@ -9,21 +9,21 @@ import pytest
 
 from amfam_tf.batch_predict import plan
 from amfam_tf.batch_predict.folder import results_folder
-from amfam_tf.batch_predict.model import Version
-from amfam_tf.batch_predict.pair import Row
-from amfam_tf.batch_predict.source import Source, open_source
+from amfam_tf.batch_predict.model import ExportedVersion
+from amfam_tf.batch_predict.pair import PairRow
+from amfam_tf.batch_predict.source import PairSource, open_source
 from amfam_tf.errors import ConfigError, DataError
 
-VERSION = Version(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
+VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
 
 
-def source_of(count: int) -> Source:
-    rows = (Row(number, f"/absent/{number}.jpg", "/absent/d.jpg") for number in range(count))
-    return Source("pairs", "/pairs.csv", count, lambda: rows)
+def source_of(count: int) -> PairSource:
+    rows = (PairRow(number, f"/absent/{number}.jpg", "/absent/d.jpg") for number in range(count))
+    return PairSource("pairs", "/pairs.csv", count, lambda: rows)
 
 
 @pytest.fixture
-def source(tmp_path) -> Source:
+def source(tmp_path) -> PairSource:
     """Seven pairs of one picture that exists."""
     (tmp_path / "a.jpg").write_bytes(b"picture")
     lines = [f"{number},a.jpg,a.jpg" for number in range(7)]
@@ -55,7 +55,7 @@ def test_numbers_that_cannot_be_are_refused(source):
         plan.describe(source, VERSION, 8, 2)
     with pytest.raises(ConfigError, match="the batch size must be at least 1. Received: 0"):
         plan.describe(source, VERSION, 1, 0)
-    records = Source("records", "/r", None, lambda: iter(()), (Path("/r/a"), Path("/r/b")))
+    records = PairSource("records", "/r", None, lambda: iter(()), (Path("/r/a"), Path("/r/b")))
     with pytest.raises(ConfigError, match="2 files of records, each of which stays whole, cannot be spread over 3"):
         plan.describe(records, VERSION, 3, 2)
 
@@ -72,7 +72,7 @@ def test_another_picture_in_the_same_place_is_another_input(source, tmp_path):
 
 def test_what_differs_is_said_in_one_line():
     wanted = plan.describe(source_of(4), VERSION, 2, 2)
-    exported_anew = Version(VERSION.path, "lesions", 1, "e" * 64)
+    exported_anew = ExportedVersion(VERSION.path, "lesions", 1, "e" * 64)
     found = plan.describe(source_of(5), exported_anew, 3, 4)
     with pytest.raises(DataError) as caught:
         plan.check_same(found, wanted, Path("out"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from releases import Fault, broken
 
-from amfam_tf.batch_predict.pair import Row
+from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.batch_predict.source import open_source
 from amfam_tf.data import records
 from amfam_tf.errors import DataError
@@ -24,7 +24,7 @@ def test_paths_start_from_the_folder_of_the_table_or_from_images(tmp_path, monke
     text = 'notes,dermoscopic,case_num,clinical\n"two\nlines",b.jpg, 7 ,in/a.jpg\nx,gs://store/d.png,-5,/c.jpg\n'
     path = table(tmp_path, "\ufeff" + text.replace("\n", "\r\n"))
     found = open_source(path)
-    expected = [Row(7, f"{tmp_path}/in/a.jpg", f"{tmp_path}/b.jpg"), Row(-5, "/c.jpg", "gs://store/d.png")]
+    expected = [PairRow(7, f"{tmp_path}/in/a.jpg", f"{tmp_path}/b.jpg"), PairRow(-5, "/c.jpg", "gs://store/d.png")]
     assert (found.kind, found.pairs) == ("pairs", 2)
     assert list(found.rows()) == list(found.rows()) == expected
     monkeypatch.chdir(tmp_path)

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from amfam_tf.batch_predict import shard_file
-from amfam_tf.batch_predict.model import Version
-from amfam_tf.batch_predict.pair import Answer, End, Pair
+from amfam_tf.batch_predict.model import ExportedVersion
+from amfam_tf.batch_predict.pair import DecodedPair, End, PredictedPair
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES, TASKS
 
-VERSION = Version(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
+VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
 SIZE = 2
 
 
@@ -23,9 +23,9 @@ def outputs_of(rows: int, value: float = 0.25) -> dict[str, np.ndarray]:
     return outputs | {"melanoma_probability": np.zeros(rows, np.float32), "seven_point_score": np.zeros(rows, np.int32)}
 
 
-def answers(shard: int, count: int) -> list[Answer | End]:
+def answers(shard: int, count: int) -> list[PredictedPair | End]:
     outputs = {name: values[0] for name, values in outputs_of(1).items()}
-    found = [Answer(shard, position, 100 * shard + position, outputs) for position in range(count)]
+    found = [PredictedPair(shard, position, 100 * shard + position, outputs) for position in range(count)]
     return [*found, End(shard, count)]
 
 
@@ -43,9 +43,9 @@ class Model:
         return outputs
 
 
-def pair(position: int, value: int | None) -> Pair:
+def pair(position: int, value: int | None) -> DecodedPair:
     squares = None if value is None else {name: np.full((SIZE, SIZE, 3), value, np.uint8) for name in MODALITIES}
-    return Pair(0, position, position, squares, "no picture" if value is None else None)
+    return DecodedPair(0, position, position, squares, "no picture" if value is None else None)
 
 
 def test_whatever_bundles_a_runner_makes_the_files_are_the_same(tmp_path):

@@ -24,7 +24,7 @@ from amfam_tf.comparison.text_tables import to_markdown, to_rich
 from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError, RunError
-from amfam_tf.evaluation.html_tables import Row, Table
+from amfam_tf.evaluation.html_tables import Table, TableRow
 from amfam_tf.evaluation.paper import published_values
 from amfam_tf.tasks import task_names
 
@@ -291,7 +291,7 @@ def test_numbers_as_text():
 
 
 def test_markdown_keeps_every_cell_whatever_it_holds():
-    table = Table("a*b", ["x", "y"], [Row(["a|b", "<c_d>"])], "note")
+    table = Table("a*b", ["x", "y"], [TableRow(["a|b", "<c_d>"])], "note")
     assert to_markdown(table).splitlines() == [
         r"**a\*b**",
         "",

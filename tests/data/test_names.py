@@ -9,6 +9,7 @@ import pytest
 from releases import TinyRelease, picture_names, set_value
 
 from amfam_tf.batch_predict.source import open_source
+from amfam_tf.beam import urls
 from amfam_tf.client.pairs import find_pairs
 from amfam_tf.data import names
 from amfam_tf.data.check import check_release
@@ -16,7 +17,6 @@ from amfam_tf.data.derm7pt import read_release, scan_release
 from amfam_tf.errors import DataError
 from amfam_tf.export import version_files
 from amfam_tf.files import publish
-from amfam_tf.ingest import files
 from amfam_tf.ingest.release import StoreResolver
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "\u00c4l\u00e9") for form in ("NFC", "NFD"))
@@ -87,7 +87,7 @@ def test_lists_of_pairs_find_names_in_the_other_form(tmp_path, in_table, on_disk
     assert [tuple(map(str, pair)) for pair in find_pairs(table)] == [expected]
     (row,) = open_source(str(table)).rows()
     assert (row.clinical, row.dermoscopic, row.error) == (*expected, None)
-    assert files.read_bytes(row.clinical) == b"x"
+    assert urls.read_bytes(row.clinical) == b"x"
 
 
 def test_two_other_forms_in_a_list_are_an_error_of_that_row(tmp_path):
@@ -180,7 +180,7 @@ def test_a_link_without_content_says_how_to_get_it(root, target, advice):
     assert (problem.row, problem.kind) == (3, "missing_image")
     assert advice in problem.message
     with pytest.raises(DataError, match=advice):
-        files.read_bytes(str(picture))
+        urls.read_bytes(str(picture))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_pointer_instead_of_a_picture_says_how_to_get_it(root, content, comman
     (problem,) = scan_release(root)[1]
     assert f"is a pointer, its content is not here: {command}" in problem.message
     with pytest.raises(DataError, match=command):
-        files.read_bytes(str(picture))
+        urls.read_bytes(str(picture))
 
 
 def test_versions_and_their_files_are_not_what_a_desktop_leaves(tmp_path):

@@ -157,13 +157,17 @@ def test_counts_are_found_again_from_rounded_rates():
     accuracy = round(100 * sum(right for right, _ in counts) / 395, 1)
     zeros = (0.0,) * 3
     for reading, sen, prec in (("exchanged", precision, recall), ("as printed", recall, precision)):
-        found = reconstruct.reconstruct(published.Row(3, "made up", task, sen, zeros, prec, zeros, accuracy, support))
+        found = reconstruct.reconstruct(
+            published.PublishedRow(3, "made up", task, sen, zeros, prec, zeros, accuracy, support)
+        )
         assert (found.reading, found.counts, found.repair) == (reading, counts, None)
 
 
 def test_row_that_no_counts_allow_stays_undecided():
     task = TASK_BY_NAME["BWV"]
-    row = published.Row(3, "made up", task, (50.0, 50.0), (0.0,) * 2, (12.34, 55.55), (0.0,) * 2, 40.0, (320, 75))
+    row = published.PublishedRow(
+        3, "made up", task, (50.0, 50.0), (0.0,) * 2, (12.34, 55.55), (0.0,) * 2, 40.0, (320, 75)
+    )
     found = reconstruct.reconstruct(row)
     assert found.reading == "undecided"
     assert found.solutions == ()

@@ -16,7 +16,7 @@ import reading
 from amfam_tf.cli import evaluate
 from amfam_tf.evaluation import html_report, intervals
 from amfam_tf.evaluation.checklists import GUIDELINES
-from amfam_tf.evaluation.figures.write import Picture, draw_all
+from amfam_tf.evaluation.figures.write import FigureFile, draw_all
 from amfam_tf.tasks import SPLITS, TASKS
 
 AVERAGES = {
@@ -74,7 +74,7 @@ def terminal(results):
 def page(results):
     """Returns the tables of report.html, by caption, and its words by tag."""
     names = ("confusion", "roc", "precision_recall", "reliability", "melanoma_roc", "decision_curve", "errors")
-    pictures = [Picture(name, f"title of {name}", f"caption of {name}", f"words of {name}", b"") for name in names]
+    pictures = [FigureFile(name, f"title of {name}", f"caption of {name}", f"words of {name}", b"") for name in names]
     return reading.html_page(html_report.render(results.evaluation, pictures, results.comparison))
 
 
@@ -419,9 +419,9 @@ def test_plots_beside_the_accuracies_are_the_values(results, report):
     np.testing.assert_allclose(np.array(plots, float) / 140, expected, atol=0.001)
 
 
-def _no_pictures() -> list[Picture]:
+def _no_pictures() -> list[FigureFile]:
     names = ("confusion", "roc", "precision_recall", "reliability", "melanoma_roc", "decision_curve", "errors")
-    return [Picture(name, "", "", "", b"") for name in names]
+    return [FigureFile(name, "", "", "", b"") for name in names]
 
 
 @pytest.fixture(scope="module")

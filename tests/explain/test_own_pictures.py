@@ -10,7 +10,7 @@ from amfam_tf.data import pipeline
 from amfam_tf.evaluation import figure_style
 from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.explain import panel
-from amfam_tf.explain.run import Explanation, choose_cases, explain_run
+from amfam_tf.explain.run import CaseExplanation, choose_cases, explain_run
 from amfam_tf.tasks import DIAGNOSIS, MODALITIES, TASK_BY_NAME
 
 SIDE = 6
@@ -71,7 +71,7 @@ def explanation(run: str, number: int, shown: int, truth: int, seed: int, task=D
     """Returns an explanation of which every number is another."""
     random = np.random.default_rng(seed)
     weights = random.permutation(len(task.classes)) + 1.0
-    return Explanation(
+    return CaseExplanation(
         run=run,
         case_num=number,
         task=task,
@@ -90,7 +90,7 @@ def images_of(figure) -> list[tuple[np.ndarray, str]]:
 
 def test_a_panel_shows_each_picture_and_each_map_at_its_place():
     one, other = explanation("one", 17, 2, 1, 0), explanation("other", 17, 4, 1, 1)
-    other = Explanation(**{**vars(other), "pictures": one.pictures})
+    other = CaseExplanation(**{**vars(other), "pictures": one.pictures})
     found = images_of(panel.draw_panel([one, other]))
     titles = ["\nclinical", "one\nfor MEL", "other\nfor SK", "dermoscopic", "for MEL", "for SK"]
     assert [title for _, title in found] == titles
@@ -120,7 +120,7 @@ def test_bars_ticks_and_verdict_are_those_of_the_run():
     assert axes.get_title("right") == f"{DIAGNOSIS.classes[predicted]}, wrong"
     colours = [bar.get_facecolor() for bar in axes.patches]
     assert [number for number, colour in enumerate(colours) if colours.count(colour) == 1] == [predicted]
-    right = Explanation(**{**vars(one), "truth": predicted})
+    right = CaseExplanation(**{**vars(one), "truth": predicted})
     (axes,) = [axes for axes in panel.draw_panel([right]).axes if axes.get_xlabel() == "probability"]
     assert axes.get_title("right") == f"{DIAGNOSIS.classes[predicted]}, right"
     assert axes.get_yticklabels()[predicted].get_text().endswith("(predicted, label)")

@@ -11,6 +11,7 @@ import pytest
 from releases import META, TinyRelease, picture_names
 
 from amfam_tf.batch_predict.source import open_source
+from amfam_tf.beam import urls
 from amfam_tf.client.client import Pair
 from amfam_tf.client.pairs import find_pairs
 from amfam_tf.config import Config
@@ -18,7 +19,6 @@ from amfam_tf.data import cases, derm7pt, pictures, records, shards
 from amfam_tf.data.check import inspect_picture
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
-from amfam_tf.ingest import files
 from amfam_tf.ingest.pair_table import read_pair_table
 
 SPARSE_BYTES = 20 * 2**30
@@ -45,7 +45,7 @@ def table_of(path: Path) -> pd.DataFrame:
 
 
 PICTURE_READERS: dict[str, Callable[[Path], object]] = {
-    "ingest, batch-predict": lambda path: files.read_bytes(str(path)),
+    "ingest, batch-predict": lambda path: urls.read_bytes(str(path)),
     "query": lambda path: Pair.read(path, path),
     "fingerprint": lambda path: cases._file_digest(str(path)),
     "explain": lambda path: cases.encoded_pair(table_of(path).iloc[0]),

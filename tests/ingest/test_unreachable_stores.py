@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from amfam_tf.beam import engine as beam_engine
+from amfam_tf.beam import urls
 from amfam_tf.cli import main as command_line
 from amfam_tf.errors import DataError
-from amfam_tf.ingest import files
 
 beam_engine.find_beam()  # without what other packages warn of
 
@@ -17,9 +17,9 @@ from memory_store import MemoryStore  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def forgotten():
-    files.unreachable.cache_clear()
+    urls.unreachable.cache_clear()
     yield
-    files.unreachable.cache_clear()
+    urls.unreachable.cache_clear()
 
 
 class SilentStore(MemoryStore):
@@ -53,14 +53,14 @@ class LockedStore(MemoryStore):
 
 @pytest.fixture
 def silent(monkeypatch):
-    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(urls, "ANSWER_SECONDS", 0.05)
     SilentStore.asked.clear()
     SilentStore.released.clear()
     yield SilentStore
     SilentStore.released.set()
 
 
-EVERY_WAY = [files.parent, files.open_url, files.read_bytes, files.exists, files.checksum, files.list_files]
+EVERY_WAY = [urls.parent, urls.open_url, urls.read_bytes, urls.exists, urls.checksum, urls.list_files]
 
 
 @pytest.mark.parametrize("ask", EVERY_WAY)
@@ -76,27 +76,27 @@ def test_a_store_that_never_answers_is_one_line_and_asked_once(ask, silent):
 
 @pytest.mark.usefixtures("silent")
 def test_what_is_missing_is_said_by_store(monkeypatch):
-    monkeypatch.setattr(files, "NEEDS", {"silent": "a key"})
+    monkeypatch.setattr(urls, "NEEDS", {"silent": "a key"})
     with pytest.raises(DataError, match=r"within 0.05 s: it needs a key$"):
-        files.read_bytes("silent://bucket/a")
+        urls.read_bytes("silent://bucket/a")
 
 
 def test_a_store_that_refuses_says_why():
     with pytest.raises(DataError, match=r"^cannot be read: no credentials"):
-        files.read_bytes("locked://bucket/a")
+        urls.read_bytes("locked://bucket/a")
 
 
 def test_a_store_that_answers_is_read():
     MemoryStore.files["memory://other/a"] = b"x"
     try:
-        assert files.read_bytes("memory://other/a") == b"x"
+        assert urls.read_bytes("memory://other/a") == b"x"
     finally:
         del MemoryStore.files["memory://other/a"]
 
 
 def test_a_scheme_that_nothing_reads_names_the_extras():
     with pytest.raises(DataError, match=r"gs:// needs apache-beam\[gcp\]"):
-        files.read_bytes("nonsense://bucket/a")
+        urls.read_bytes("nonsense://bucket/a")
 
 
 @pytest.mark.usefixtures("silent")

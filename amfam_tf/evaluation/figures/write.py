@@ -26,7 +26,7 @@ HISTORY_FILE = "history.csv"
 
 
 @dataclass(frozen=True)
-class Picture:
+class FigureFile:
     """A figure as a file.
 
     Attributes:
@@ -57,7 +57,7 @@ def draw_all(
     network: Any = None,
     config: Config | None = None,
     history: pd.DataFrame | None = None,
-) -> list[Picture]:
+) -> list[FigureFile]:
     """Returns the figures that can be drawn, in the order of the report.
 
     Args:
@@ -79,7 +79,7 @@ def draw_all(
         "errors": draw_gallery(choose_mistakes(table), cases),
     }
     return [
-        Picture(name, *TEXTS[name], alternative=_alternative(name, report), png=style.to_png(figure))
+        FigureFile(name, *TEXTS[name], alternative=_alternative(name, report), png=style.to_png(figure))
         for name, figure in drawn.items()
         if figure is not None
     ]
@@ -155,7 +155,7 @@ def _alternative(name: str, report: Mapping[str, Any]) -> str:
     return texts[name]
 
 
-def write_figures(pictures: list[Picture], folder: Path) -> None:
+def write_figures(pictures: list[FigureFile], folder: Path) -> None:
     """Writes each figure below the folder of an evaluation, and removes those of an earlier one that are not new."""
     kept = {f"{picture.name}.png" for picture in pictures}
     for picture in pictures:
