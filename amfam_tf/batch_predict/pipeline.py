@@ -68,7 +68,9 @@ def run(
         return dataclasses.replace(report, notes=found.notes)
 
 
-def define(pipeline: Any, tasks: Sequence[PredictTask], version: ExportedVersion, batch_size: int, threads: int) -> None:
+def define(
+    pipeline: Any, tasks: Sequence[PredictTask], version: ExportedVersion, batch_size: int, threads: int
+) -> None:
     """Adds the steps to a `beam.Pipeline`: hand out the shards, read, predict, write."""
     import apache_beam as beam
     from apache_beam.ml.inference.base import RunInference
