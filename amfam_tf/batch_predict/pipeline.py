@@ -17,6 +17,7 @@ from amfam_tf.batch_predict.plan import PredictTask
 from amfam_tf.batch_predict.report import BatchReport, count_results
 from amfam_tf.batch_predict.source import open_source
 from amfam_tf.beam import engine as beam_engine
+from amfam_tf.beam import urls
 
 __all__ = ["BATCH_SIZE", "BatchReport", "run"]
 
@@ -52,6 +53,7 @@ def run(
     """
     shard_file.find_pyarrow()
     workers = beam_engine.worker_count(beam_arguments)
+    urls.ask_stores((str(source), images), beam_arguments)
     found = open_source(str(source), images)
     model = describe_version(Path(version))
     manifest = plan.describe(found, model, shards, batch_size)

@@ -72,6 +72,19 @@ def run_pipeline(build: Callable[[Any], object], arguments: Sequence[str] = ()) 
     return result
 
 
+def tell_stores(arguments: Sequence[str]) -> None:
+    """Hands Beam's options to its filesystems, as a pipeline does when it is made: s3:// and hdfs:// open without none.
+
+    Raises:
+        ConfigError: an option that cannot be.
+        EngineError: Beam is not installed.
+    """
+    find_beam()
+    from apache_beam.io.filesystems import FileSystems
+
+    FileSystems.set_options(_options(arguments))
+
+
 def worker_count(arguments: Sequence[str]) -> int | None:
     """Returns how many processes of this machine share the work; None if `--runner` names another engine.
 

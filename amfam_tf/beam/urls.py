@@ -6,6 +6,7 @@ Which stores can be read depends on what is installed beside Beam, e.g. apache-b
 import functools
 import re
 import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -75,6 +76,24 @@ def unreachable(scheme: str, bucket: str) -> str | None:
         needs = NEEDS.get(scheme, "credentials, and a way to its server")
         return f"{scheme}{URL_MARK}{bucket} gives no answer within {ANSWER_SECONDS:g} s: it needs {needs}"
     return None if found[0] is None else _reason(found[0], scheme)
+
+
+def ask_stores(paths: Iterable[str | None], arguments: Sequence[str] = ()) -> None:
+    """Asks the stores that these paths are in, if any: to be called before whatever takes long, imports among it.
+
+    Args:
+        paths: paths and URLs; None for those that are not given.
+        arguments: Beam's options, some of which are for its stores, e.g. "--hdfs_host=h".
+
+    Raises:
+        DataError: a store does not answer; names the path.
+        ConfigError, EngineError: see `beam_engine.tell_stores`.
+    """
+    urls = [path for path in paths if path is not None and is_url(path)]
+    if urls:
+        beam_engine.tell_stores(arguments)
+    for path in urls:
+        _check_named(path)
 
 
 def _check_reachable(path: str) -> None:

@@ -65,7 +65,7 @@ def batch_predict(
     that cannot be used costs its own row, whose column error says why. The same command again does what is missing.
     Words after -- go to Apache Beam, e.g. -- --runner=FlinkRunner.
     """
-    from amfam_tf.batch_predict.pipeline import run
+    from amfam_tf.beam import urls
     from amfam_tf.beam.engine import worker_count
 
     arguments = beam_arguments
@@ -75,6 +75,9 @@ def batch_predict(
                 "--workers counts processes of this machine: with --runner, use the options of that engine"
             )
         arguments = (f"--direct_num_workers={workers}", *beam_arguments)
+    urls.ask_stores((source, images), arguments)
+    from amfam_tf.batch_predict.pipeline import run
+
     report = run(
         source,
         str(version),

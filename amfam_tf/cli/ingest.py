@@ -49,10 +49,13 @@ def ingest(
     statistics, anomalies, and the rows that became no record, each with the reason. The number of workers changes no
     byte. Apache Beam's own options follow two dashes, e.g. -- --runner=FlinkRunner.
     """
+    from amfam_tf.beam import urls
     from amfam_tf.cli.options import console, working
-    from amfam_tf.ingest.pipeline import run
 
     arguments = [*_worker_arguments(workers, shards, beam_options), *beam_options]
+    urls.ask_stores((source, images), arguments)
+    from amfam_tf.ingest.pipeline import run
+
     with working(f"Reading every picture of {source}"):
         report = run(source, out, images=images, shards=shards, max_bad_share=max_bad_share, beam_arguments=arguments)
     _print_report(report, console())

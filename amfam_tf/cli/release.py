@@ -52,7 +52,11 @@ def release(file: Path, dry_run: bool, definition: Path | None, image: str | Non
     config = configuration.read(file)
     if definition is not None:
         _compile(config, definition, image, mounts)
-    elif dry_run:
+        return
+    from amfam_tf.beam import urls
+
+    urls.ask_stores((config.data.source, config.data.images), config.data.beam_arguments)
+    if dry_run:
         _plan(config)
     else:
         _release(config)

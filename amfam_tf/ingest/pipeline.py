@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from amfam_tf.beam import engine as beam_engine
+from amfam_tf.beam import urls
 from amfam_tf.errors import ConfigError
 from amfam_tf.ingest import output, shard, summary
 from amfam_tf.ingest.metadata_protos import schema_protos
@@ -47,6 +48,7 @@ def run(
     beam_engine.find_beam()
     schema_protos()
     path = output.check_out(out)
+    urls.ask_stores((str(source), images), beam_arguments)
     table = read_source(str(source), images)
     with output.new_folder(path) as folder:
         # What the table alone tells, before any picture is read.

@@ -35,6 +35,7 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
     Raises:
         DataError: its table cannot be used.
     """
+    urls.ask_stores((config.data.source, config.data.images), config.data.beam_arguments)
     return {"source": source_fingerprint(config.data.source, config.data.images)}
 
 

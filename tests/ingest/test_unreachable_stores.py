@@ -1,5 +1,7 @@
 """Object stores that do not answer: one line that says what is missing, after seconds and only once."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -7,11 +9,12 @@ import pytest
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.beam import urls
 from amfam_tf.cli import main as command_line
-from amfam_tf.errors import DataError
+from amfam_tf.errors import ConfigError, DataError
 
 beam_engine.find_beam()  # without what other packages warn of
 
 from apache_beam.io.filesystem import BeamIOError  # noqa: E402
+from apache_beam.io.filesystems import FileSystems  # noqa: E402
 from memory_store import MemoryStore  # noqa: E402
 
 
@@ -20,6 +23,7 @@ def forgotten():
     urls.unreachable.cache_clear()
     yield
     urls.unreachable.cache_clear()
+    FileSystems.set_options(None)
 
 
 class SilentStore(MemoryStore):
@@ -106,3 +110,69 @@ def test_ingest_says_it_in_one_line(tmp_path, capsys):
     assert captured.err.startswith("error: silent://bucket/pairs.csv: cannot be read: silent://bucket gives no answer")
     assert captured.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("silent")
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("ingest", ["silent://bucket/pairs.csv", "out"]),
+        ("ingest", ["here.csv", "out", "--images", "silent://bucket/pictures"]),
+        ("batch-predict", ["silent://bucket/pairs.csv", "--version", ".", "--out", "out"]),
+        ("batch-predict", ["here.csv", "--version", ".", "--out", "out", "--images", "silent://bucket/pictures"]),
+        ("release", ["--config", "release.yaml"]),
+        ("release", ["--config", "release.yaml", "--dry-run"]),
+    ],
+)
+def test_a_verb_asks_the_store_before_it_imports_what_takes_long(verb, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "release.yaml").write_text(
+        "model: m\nwork: w\ndata: {source: silent://bucket/pairs.csv}\n"
+        "blessing: {thresholds: [{metric: average.accuracy, at_least: 0.5}]}\n",
+        encoding="utf-8",
+    )
+    for name in ("ingest", "batch_predict", "release"):
+        monkeypatch.setitem(sys.modules, f"amfam_tf.{name}.pipeline", None)  # cannot be imported
+    assert command_line.main([verb, *words]) == 1
+    error = capsys.readouterr().err
+    assert "silent://bucket gives no answer within 0.05 s" in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["release.yaml"]
+
+
+def test_what_asks_a_store_imports_no_tensorflow():
+    code = "import sys, amfam_tf.beam.urls; print(sorted({'tensorflow', 'keras', 'pandas'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+class OptionStore(MemoryStore):
+    """A store option:// that, as s3:// does, opens nothing without Beam's options."""
+
+    def __init__(self, pipeline_options):
+        super().__init__(pipeline_options)
+        self.options = pipeline_options
+
+    @classmethod
+    def scheme(cls):
+        return "option"
+
+    def exists(self, path):
+        if self.options is None or self.options.get_all_options()["job_name"] != "j":
+            raise ValueError("Must provide one of client or options")
+        return super().exists(path)
+
+
+def test_the_store_is_told_beams_options():
+    urls.ask_stores(["option://bucket/pairs.csv", None], ["--job_name=j"])
+    assert urls.exists("option://bucket/pairs.csv") is False
+
+
+def test_an_option_that_beam_does_not_have_is_said_before_a_store_is_asked(silent):
+    with pytest.raises(ConfigError, match="there is none named 'no_such_option'"):
+        urls.ask_stores(["silent://bucket/pairs.csv"], ["--no_such_option=1"])
+    assert silent.asked == []
+
+
+def test_paths_of_this_machine_ask_nobody(monkeypatch):
+    monkeypatch.setattr(urls.beam_engine, "tell_stores", None)
+    urls.ask_stores(["pairs.csv", None, "/x"], ["--no_such_option=1"])
