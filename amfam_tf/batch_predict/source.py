@@ -7,20 +7,18 @@ alone; a table whose cases cannot be told apart is refused. Rows are counted fro
 
 import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.beam import urls
-from amfam_tf.data.csv_table import CsvTable, TableError
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_release, scan_release, to_integer
+from amfam_tf.data.pair_table import PairTable
 from amfam_tf.data.shards import find_shards, has_shards
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files
 from amfam_tf.tasks import MODALITIES
 
 COLUMNS = ("case_num", *MODALITIES)
@@ -75,34 +73,30 @@ def _pairs_of_table(path: str, images: str) -> PairSource:
     # Workers need not have this process's working directory.
     images = images if urls.is_url(images) else str(Path(images).absolute())
     numbers = array.array("q")
-    with _readable(path):
-        table = CsvTable(lambda: _open(path), COLUMNS)
-        table.require(COLUMNS, "a CSV of pairs")
-        for row, raw in enumerate(table.rows()):
-            number = to_integer(raw["case_num"])
-            if number is None:
-                raise TableError(f"row {row}, column 'case_num': value {raw['case_num']!r} is not a whole number")
-            numbers.append(number)
-    if not numbers:
-        raise DataError(f"{path}: has no rows")
-    _refuse_repeated(path, np.frombuffer(numbers, np.int64))
+    table = PairTable(path, COLUMNS, "a CSV of pairs", (lambda: urls.open_url(path)) if urls.is_url(path) else None)
+    for row, raw in table.rows():
+        number = to_integer(raw["case_num"])
+        if number is None:
+            raise table.refusal(row, f"column 'case_num': value {raw['case_num']!r} is not a whole number")
+        numbers.append(number)
+    _refuse_repeated(table, np.frombuffer(numbers, np.int64))
     notes = tuple(f"{path}: {text}" for text in table.notes())
 
     def rows() -> Iterator[PairRow]:
-        for raw in _rows(path, table):
+        for _, raw in table.rows():
             yield _row(raw, images)
 
     return PairSource("pairs", path, len(numbers), rows, notes=notes)
 
 
-def _refuse_repeated(path: str, numbers: np.ndarray) -> None:
+def _refuse_repeated(table: PairTable, numbers: np.ndarray) -> None:
     unique, first, counts = np.unique(numbers, return_index=True, return_counts=True)
     repeated = np.flatnonzero(counts > 1)
     if repeated.size:
         number = unique[repeated[0]]
         row = np.flatnonzero(numbers == number)[1]
         earlier = first[repeated[0]]
-        raise DataError(f"{path}: row {row}, column 'case_num': value {number} is that of row {earlier} already")
+        raise table.refusal(row, f"column 'case_num': value {number} is that of row {earlier} already")
 
 
 def _row(raw: dict[str, str], images: str) -> PairRow:
@@ -115,28 +109,6 @@ def _row(raw: dict[str, str], images: str) -> PairRow:
         if not raw[name]:
             error = error or f"column {name!r} is empty"
     return PairRow(to_integer(raw["case_num"]), **places, error=error)
-
-
-def _rows(path: str, table: CsvTable) -> Iterator[dict[str, str]]:
-    with _readable(path):
-        yield from table.rows()
-
-
-@contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Names the table in what is wrong with it."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or urls.one_line(error)}") from error
-    except TableError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def _open(path: str) -> BinaryIO:
-    if urls.is_url(path):
-        return urls.open_url(path)
-    return regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES)
 
 
 def _pairs_of_release(root: Path) -> PairSource:

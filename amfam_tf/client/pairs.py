@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from amfam_tf.data import names
-from amfam_tf.data.csv_table import CsvTable
+from amfam_tf.data.pair_table import PairTable
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files
 from amfam_tf.tasks import MODALITIES
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -25,31 +24,19 @@ def find_pairs(source: Path, tell: Callable[[str], object] = lambda _: None) -> 
     Raises:
         DataError: no pair, a column or a partner is missing; says which.
     """
-    pairs = _pairs_of_folder(source) if source.is_dir() else _pairs_of_table(source, tell)
-    if not pairs:
-        raise DataError(f"{source} has no pair of pictures")
-    return pairs
+    return _pairs_of_folder(source) if source.is_dir() else _pairs_of_table(source, tell)
 
 
-def _pairs_of_table(table: Path, tell: Callable[[str], object]) -> list[PairPaths]:
-    try:
-        found = CsvTable(lambda: regular_files.open_binary(table, regular_files.MAX_TABLE_BYTES), MODALITIES)
-        found.require(MODALITIES, "a list of pairs")
-        rows = list(found.rows())
-    except OSError as error:
-        raise DataError(f"cannot read {table}: {error.strerror}") from error
-    except DataError as error:
-        raise DataError(f"{table}: {error}") from error
-    for text in found.notes():
-        tell(f"{table}: {text}")
+def _pairs_of_table(path: Path, tell: Callable[[str], object]) -> list[PairPaths]:
+    table = PairTable(str(path), MODALITIES, "a list of pairs")
     pairs = []
-    for number, row in enumerate(rows, start=1):
-        empty = [name for name in MODALITIES if not row.get(name)]
+    for row, raw in table.rows():
+        empty = [name for name in MODALITIES if not raw[name]]
         if empty:
-            raise DataError(
-                f"{table}: row {number} has no {empty[0]}: each row needs a clinical and a dermoscopic file"
-            )
-        pairs.append(tuple(Path(names.on_disk(str(table.parent / row[name]))) for name in MODALITIES))
+            raise table.refusal(row, f"column {empty[0]!r} is empty: each row needs a clinical and a dermoscopic file")
+        pairs.append(tuple(Path(names.on_disk(str(path.parent / raw[name]))) for name in MODALITIES))
+    for text in table.notes():
+        tell(f"{path}: {text}")
     return pairs
 
 
@@ -64,6 +51,8 @@ def _pairs_of_folder(folder: Path) -> list[PairPaths]:
             if modality.lower() in files:
                 raise DataError(f"{folder} has two {modality.lower()} pictures of {name}: {path.name} is one")
             files[modality.lower()] = path
+    if not found:
+        raise DataError(f"{folder} has no pair of pictures")
     for name, files in found.items():
         missing = [modality for modality in MODALITIES if modality not in files]
         if missing:

@@ -9,8 +9,8 @@ from amfam_tf.data import identities
 from amfam_tf.data.check import DEFAULT_MIN_SIDE
 from amfam_tf.data.stored import CONVERTED, RGB, UNUSABLE
 from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly
+from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
-from amfam_tf.ingest.source import DeadLetter
 from amfam_tf.ingest.statistics import by_split
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 

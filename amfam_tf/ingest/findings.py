@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from amfam_tf.ingest.source import Case, DeadLetter
+from amfam_tf.ingest.case_table import Case, DeadLetter
 from amfam_tf.tasks import MODALITIES
 
 

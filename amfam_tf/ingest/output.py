@@ -11,7 +11,7 @@ from amfam_tf.beam import urls
 from amfam_tf.errors import DataError
 from amfam_tf.files.locks import locked_folder
 from amfam_tf.files.publish import put_in_place
-from amfam_tf.ingest.source import DeadLetter
+from amfam_tf.ingest.case_table import DeadLetter
 
 DEAD_LETTER_FILE = "dead_letter.jsonl"
 

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping
 
 from amfam_tf.beam import urls
 from amfam_tf.data import identities
-from amfam_tf.data.csv_table import CsvTable
 from amfam_tf.data.derm7pt import to_integer
+from amfam_tf.data.pair_table import PairTable
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly
-from amfam_tf.ingest.source import Case, CaseTable, DeadLetter
+from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
 OPTIONAL = (*METADATA, *identities.COLUMNS)
@@ -49,11 +49,17 @@ def read_pair_table(path: str, images: str) -> CaseTable:
     Raises:
         DataError: it cannot be read, a column is missing, or it has no rows; names the file.
     """
-    table, rows = _read_csv(path)
+    absent = dict.fromkeys(OPTIONAL, "")
+    try:
+        content = urls.read_bytes(path, regular_files.MAX_TABLE_BYTES)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    table = PairTable(path, REQUIRED, WHAT, lambda: io.BytesIO(content))
     cases: list[Case] = []
     dead: list[DeadLetter] = []
     first_rows: dict[int, int] = {}
-    for row, raw in enumerate(rows):
+    for row, found in table.rows():
+        raw = absent | found
         number = to_integer(raw["case_num"])
         try:
             case = {"row": row, **_parse(raw, images)}
@@ -64,22 +70,8 @@ def read_pair_table(path: str, images: str) -> CaseTable:
             dead.append(DeadLetter(row, number, error.kind, str(error)))
         else:
             cases.append(case)
-    return CaseTable(path, cases, dead, [*_told(table), *_unused_columns(table.columns)])
-
-
-def _read_csv(path: str) -> tuple[CsvTable, list[dict[str, str]]]:
-    """Returns the table and its rows as raw strings, with an empty one for each optional column that is absent."""
-    absent = dict.fromkeys(OPTIONAL, "")
-    try:
-        content = urls.read_bytes(path, regular_files.MAX_TABLE_BYTES)
-        table = CsvTable(lambda: io.BytesIO(content), REQUIRED)
-        table.require(REQUIRED, WHAT)
-        rows = [absent | raw for raw in table.rows()]
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    if not rows:
-        raise DataError(f"{path}: has no rows")
-    return table, rows
+    told = [Anomaly("table_format", text, "note") for text in table.notes()]
+    return CaseTable(path, cases, dead, [*told, *_unused_columns(table.columns)])
 
 
 def _parse(raw: Mapping[str, str], images: str) -> Case:
@@ -127,10 +119,6 @@ def _metadata(raw: Mapping[str, str], column: str) -> str:
         allowed = ", ".join(METADATA[column])
         raise _RowError("unknown_metadata", f"column {column!r}: value {raw[column]!r} is none of: {allowed}")
     return raw[column]
-
-
-def _told(table: CsvTable) -> list[Anomaly]:
-    return [Anomaly("table_format", text, "note") for text in table.notes()]
 
 
 def _unused_columns(columns: Iterable[str]) -> list[Anomaly]:

@@ -23,7 +23,7 @@ from amfam_tf.data.derm7pt import (
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly
-from amfam_tf.ingest.source import Case, CaseTable, DeadLetter
+from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
 from amfam_tf.tasks import METADATA, MODALITIES, task_names
 
 CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA, "case_id")

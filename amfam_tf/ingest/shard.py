@@ -19,7 +19,7 @@ from amfam_tf.beam import urls
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.files import storage
-from amfam_tf.ingest.source import Case
+from amfam_tf.ingest.case_table import Case
 from amfam_tf.tasks import MODALITIES
 
 WORK_FOLDER = "_work"

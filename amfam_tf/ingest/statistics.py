@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf.data.check import class_counts
-from amfam_tf.ingest.source import DeadLetter
+from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS
 
 STATISTICS_FILE = "statistics.json"

@@ -9,12 +9,12 @@ from typing import Any
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import output, shard
 from amfam_tf.ingest.anomalies import ANOMALIES_FILE, find_anomalies
+from amfam_tf.ingest.case_table import CaseTable, DeadLetter
 from amfam_tf.ingest.duplicates import find_duplicates
 from amfam_tf.ingest.findings import split_findings
 from amfam_tf.ingest.report import IngestReport
 from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, to_text
 from amfam_tf.ingest.shard import IngestTask
-from amfam_tf.ingest.source import CaseTable, DeadLetter
 from amfam_tf.ingest.statistics import STATISTICS_FILE, statistics
 from amfam_tf.ingest.statistics_proto import STATISTICS_PROTO_FILE, statistics_proto
 

@@ -254,9 +254,12 @@ def test_folders_without_pairs(tmp_path, names, message):
     ("text", "message"),
     [
         ("", "cannot be read as CSV: it is empty"),
-        ("clinical,dermoscopic\n", "has no pair of pictures"),
+        ("clinical,dermoscopic\n", "pairs.csv: has no rows"),
         ("clinical,other\nA,B\n", "no column 'dermoscopic'; a list of pairs needs clinical, dermoscopic; it has: "),
-        ("clinical,dermoscopic\nA,B\n,B\n", "row 2 has no clinical"),
+        (
+            "clinical,dermoscopic\nA,B\n,B\n",
+            "row 1, column 'clinical' is empty: each row needs a clinical and a",
+        ),
     ],
 )
 def test_tables_without_pairs(tmp_path, text, message):
