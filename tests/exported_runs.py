@@ -13,8 +13,8 @@ from amfam_tf import config as configuration
 from amfam_tf import models
 from amfam_tf.evaluation import calibration
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.tasks import task_names
-from amfam_tf.training.run_folder import RunFolder, RunState
 
 FINGERPRINT = "f" * 64
 BORDER_CROP = 3

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from amfam_tf.training.run_folder import RunFolder
+from amfam_tf.runs.folder import RunFolder
 
 TOLERANCE = 1e-4
 

@@ -108,7 +108,7 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
     from rich.table import Table
 
     from amfam_tf import phases
-    from amfam_tf.training.run_folder import write_text
+    from amfam_tf.runs.folder import write_text
 
     content = recorder.to_dict()
     write_text(run / PROFILE_FILE, json.dumps(content, indent=2) + "\n")

@@ -17,7 +17,7 @@ from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import write_text
-from amfam_tf.training.run_folder import RunFolder
+from amfam_tf.runs.folder import RunFolder
 
 MOST_DIFFERENCES = 5
 

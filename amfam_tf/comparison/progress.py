@@ -12,7 +12,7 @@ from rich.text import Text
 from amfam_tf.comparison.children import Snapshot
 from amfam_tf.comparison.grid import Cell, GridFolder
 from amfam_tf.errors import RunError
-from amfam_tf.training.run_folder import RunState
+from amfam_tf.runs.folder import RunState
 
 
 def seconds_left(

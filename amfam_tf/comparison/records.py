@@ -11,7 +11,7 @@ from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation.calibration import file_digest
 from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, folder_of
 from amfam_tf.files import json_file
-from amfam_tf.training.run_folder import RunFolder
+from amfam_tf.runs.folder import RunFolder
 
 RECORD_FILE = "cell.json"
 MEASUREMENT_FILE = "measurement.json"

@@ -14,8 +14,8 @@ from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import calibration, provenance
 from amfam_tf.evaluation.run import METRICS_FILE, check_weights, folder_of
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.tasks import SPLITS, task_names
-from amfam_tf.training.run_folder import RunFolder, RunState
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from amfam_tf.layers import GradientReversal
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.runs.folder import RunFolder, RunState, write_file
 from amfam_tf.training import optimizers
 from amfam_tf.training.distribution import SINGLE, Distribution
 from amfam_tf.training.finite_loss import check_epoch
 from amfam_tf.training.panel import draw_panel
-from amfam_tf.training.run_folder import RunFolder, RunState, write_file
 from amfam_tf.training.stages import StagePlan
 from amfam_tf.training.weights_file import weights_writer
 

@@ -30,13 +30,13 @@ from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
+from amfam_tf.runs.folder import RunFolder, RunState, write_file
 from amfam_tf.tasks import metadata_warning
 from amfam_tf.training import callbacks, profile
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import create_optimizer
-from amfam_tf.training.run_folder import RunFolder, RunState, write_file
 from amfam_tf.training.stages import StagePlan, plan_stages
 from amfam_tf.training.trainer import Trainer
 

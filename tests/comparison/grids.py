@@ -12,8 +12,8 @@ from amfam_tf.comparison import records
 from amfam_tf.comparison.children import Job, Snapshot
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, folder_of
+from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.tasks import TASKS
-from amfam_tf.training.run_folder import RunFolder, RunState
 
 
 def drawn_table(cases: pd.DataFrame, seed: int, skill: float = 1.0) -> pd.DataFrame:

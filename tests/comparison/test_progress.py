@@ -9,7 +9,7 @@ from small import small_config
 from amfam_tf.comparison.children import Snapshot
 from amfam_tf.comparison.grid import GridFolder, comparison_cells
 from amfam_tf.comparison.progress import GridProgress, describe_seconds, seconds_left
-from amfam_tf.training.run_folder import RunState
+from amfam_tf.runs.folder import RunState
 
 
 def test_seconds_left_by_hand():

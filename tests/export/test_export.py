@@ -29,8 +29,8 @@ from amfam_tf.export.verify import verify
 from amfam_tf.export.version_files import file_digests
 from amfam_tf.files.digests import file_digest
 from amfam_tf.files.publish import LOCK, publishing, versions
+from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
-from amfam_tf.training.run_folder import RunFolder
 
 DATA = "variables/variables.data-00000-of-00001"
 FILES = {

@@ -16,7 +16,7 @@ from amfam_tf.errors import DataError, ExportError, RunError
 from amfam_tf.files import storage
 from amfam_tf.files.publish import LOCK, publishing, versions
 from amfam_tf.files.storage import StorageError
-from amfam_tf.training.run_folder import write_file
+from amfam_tf.runs.folder import write_file
 from amfam_tf.training.weights_file import weights_writer
 
 FULL = os.strerror(errno.ENOSPC)

@@ -14,8 +14,8 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.comparison import children, worker
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import predictions
+from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
-from amfam_tf.training.run_folder import RunFolder
 
 SMALLER = ("data.image_size=32", "model.reconstruction=false", "model.attention=none", "augmentation.enabled=false")
 FAST = (*SMALL, *SMALLER, "training.epochs=1", "training.batch_size=8")

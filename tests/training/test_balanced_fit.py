@@ -11,7 +11,8 @@ from staged_method import STAGED
 
 from amfam_tf import models
 from amfam_tf.errors import ConfigError, DataError
-from amfam_tf.training import callbacks, run_folder
+from amfam_tf.runs import folder as run_folder
+from amfam_tf.training import callbacks
 from amfam_tf.training.run import dry_run, fit
 
 OVERRIDES = (

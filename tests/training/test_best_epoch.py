@@ -2,8 +2,8 @@
 
 import pytest
 
+from amfam_tf.runs.folder import RunState
 from amfam_tf.training.callbacks import MONITORED, Checkpoint
-from amfam_tf.training.run_folder import RunState
 from amfam_tf.training.stages import StagePlan
 
 

@@ -12,9 +12,9 @@ from amfam_tf import config as configuration
 from amfam_tf.cli.fit import STRATEGIES
 from amfam_tf.cli.fit import fit as fit_verb
 from amfam_tf.errors import ConfigError, RunError
+from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import distribution, run
 from amfam_tf.training.distribution import SINGLE, check_replicas, create
-from amfam_tf.training.run_folder import RunFolder, RunState
 
 ONE_WORKER = json.dumps({"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}})
 

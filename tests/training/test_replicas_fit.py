@@ -18,8 +18,8 @@ from small import SMALL, small_config
 from tiny_method import TINY
 
 from amfam_tf import models
+from amfam_tf.runs.folder import RunFolder
 from amfam_tf.training.run import fit
-from amfam_tf.training.run_folder import RunFolder
 
 HERE = Path(__file__).parent
 # 16 training cases in batches of 5, 5, 5 and 1, three times in the first stage and twice in the second; epsilon: a

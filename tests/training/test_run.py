@@ -18,11 +18,12 @@ from small import small_config
 
 from amfam_tf import config as configuration
 from amfam_tf.errors import DataError, RunError, WeightsError
+from amfam_tf.runs import folder as run_folder
+from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
-from amfam_tf.training import callbacks, run_folder
+from amfam_tf.training import callbacks
 from amfam_tf.training import run as run_module
 from amfam_tf.training.run import dry_run, fit, read_cases, require_finished, split_cases
-from amfam_tf.training.run_folder import RunFolder
 from amfam_tf.training.trainer import Trainer
 
 # Dropout and augmentation on: both draw random numbers that a resumed run must draw again.

@@ -15,10 +15,11 @@ from amfam_tf import models
 from amfam_tf.config import TrainingConfig
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.lesion_model import Stage
-from amfam_tf.training import callbacks, run_folder
+from amfam_tf.runs import folder as run_folder
+from amfam_tf.runs.folder import RunFolder
+from amfam_tf.training import callbacks
 from amfam_tf.training import run as run_module
 from amfam_tf.training.run import create_trainer, dry_run, fit
-from amfam_tf.training.run_folder import RunFolder
 from amfam_tf.training.stages import plan_stages
 from amfam_tf.training.trainer import Trainer
 
