@@ -58,7 +58,7 @@ def main(minutes: float, out: Path, clients: int, faults: str) -> None:
     sys.exit(bool(problems))
 
 
-def soak(out: Path, seconds: float, clients: int, kinds: str) -> Log:
+def soak(out: Path, seconds: float, clients: int, schedule: str) -> Log:
     """Runs server, traffic and faults for some seconds; returns what was seen."""
     from amfam_tf.client.child import free_port
     from benchmarks.soak import faults, models, server, traffic
@@ -79,7 +79,7 @@ def soak(out: Path, seconds: float, clients: int, kinds: str) -> Log:
             threads.append(threading.Thread(target=_sample, args=(served, log, stop)))
             for thread in threads:
                 thread.start()
-            faults.Faults(served, versions, log, disk).run(faults.ROUNDS[kinds], seconds, stop)
+            faults.Faults(served, versions, log, disk).run(schedule, seconds, stop)
             stop.set()
             for thread in threads:
                 thread.join()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -19,9 +19,11 @@ SWAP_SECONDS = 25
 SETTLE_SECONDS = 1.0
 PATIENCE_SECONDS = 120
 DISK_MEGABYTES = 200
-ROUND = ("swap", "swap", "broken version", "swap", "full disk", "swap", "SIGKILL", "swap", "swap", "SIGTERM")
-"""One after the other, again and again. Between two ends of the process lie enough swaps to see its memory grow."""
-ROUNDS = MappingProxyType({"all": ROUND, "swaps": ("swap",), "none": ()})
+OPENING = ("swap", "SIGKILL", "swap", "SIGTERM")
+ROUND = ("swap", "broken version", "swap", "full disk")
+"""One after the other, again and again, in a process that lives to the end: so its memory can be seen to settle."""
+SCHEDULES = MappingProxyType({"all": (OPENING, ROUND), "swaps": ((), ("swap",)), "none": ((), ())})
+"""What comes once, and what then comes again and again."""
 
 
 @contextmanager
@@ -55,10 +57,11 @@ class Faults:
             "SIGTERM": lambda: self.end(signal.SIGTERM, 0),
         }
 
-    def run(self, kinds: Sequence[str], seconds: float, stop: threading.Event) -> None:
-        """Injects faults of these kinds in turn for some seconds; the last one ends before."""
+    def run(self, schedule: str, seconds: float, stop: threading.Event) -> None:
+        """Injects the faults of a schedule for some seconds; the last one ends before."""
+        once, again = SCHEDULES[schedule]
         end = time.monotonic() + seconds
-        for kind in itertools.cycle(kinds):
+        for kind in itertools.chain(once, itertools.cycle(again)):
             if time.monotonic() + SWAP_SECONDS > end or stop.wait(SWAP_SECONDS):
                 break
             if kind == "full disk" and not self._disk:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.soak.records import Log, Request, Sample
 
 WARM_SECONDS = 60
 """Of each life of the process: its memory still fills."""
+WARM_SWAPS = 6
+"""Of each life: the allocator's free lists still fill while two versions are loaded at a time."""
 SHORTEST_SLOPE_SECONDS = 60
 FAULTY = ("wrong", "failed")
 MOST_GROWTH = 2.0
@@ -32,7 +35,7 @@ def summarise(log: Log) -> dict[str, Any]:
         "faults": dict(log.faults),
         "seconds": _percentiles(answered),
         "seconds_at_a_swap": _percentiles(at_swap),
-        "lives": [life for number in sorted({s.life for s in log.samples}) if (life := _life(log.samples, number))],
+        "lives": [life for number in sorted({s.life for s in log.samples}) if (life := _life(log, number))],
         "problems": log.problems,
         "examples": [f"{r.kind}: {r.detail}" for r in log.requests if r.outcome in ("wrong", "failed")][:20],
     }
@@ -92,22 +95,35 @@ def _percentiles(requests: Sequence[Request]) -> dict[str, float]:
     return {"count": len(requests), **dict(zip(("p50", "p99", "most"), values.round(3).tolist(), strict=True))}
 
 
-def _life(samples: Sequence[Sample], number: int) -> dict[str, Any] | None:
+def _life(log: Log, number: int) -> dict[str, Any] | None:
     """Returns how a process grew after it was warm; None for one that did not live that long."""
-    own = [sample for sample in samples if sample.life == number]
+    own = [sample for sample in log.samples if sample.life == number]
     warm = [sample for sample in own if sample.at >= own[0].at + WARM_SECONDS]
     if not warm:
         return None
-    span = warm[-1].at - warm[0].at
-    slope = None
-    if span >= SHORTEST_SLOPE_SECONDS:
-        slope = round(60 * float(np.polyfit([s.at for s in warm], [s.megabytes for s in warm], 1)[0]), 2)
     return {
         "life": number,
         "minutes": round((own[-1].at - own[0].at) / 60, 2),
         "megabytes_warm": round(warm[0].megabytes),
         "megabytes_at_the_end": round(warm[-1].megabytes),
-        "megabytes_a_minute": slope,
+        "megabytes_a_minute": _slope(own, log.swaps),
         "descriptors_more": warm[-1].descriptors - warm[0].descriptors,
         "threads_more": warm[-1].threads - warm[0].threads,
     }
+
+
+def _slope(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> float | None:
+    """Returns the growth of a process once it is warm, MB a minute; None if it was warm for too short a time.
+
+    Two versions take more than one: samples within a swap do not count.
+    """
+    within = [span for span in swaps if span[0] >= own[0].at and span[1] <= own[-1].at]
+    start = own[0].at + WARM_SECONDS
+    if within:
+        if len(within) <= WARM_SWAPS:
+            return None
+        start = max(start, within[WARM_SWAPS - 1][1])
+    quiet = [s for s in own if s.at >= start and not any(begin <= s.at <= end for begin, end in within)]
+    if not quiet or quiet[-1].at - quiet[0].at < SHORTEST_SLOPE_SECONDS:
+        return None
+    return round(60 * float(stats.theilslopes([s.megabytes for s in quiet], [s.at for s in quiet]).slope), 2)

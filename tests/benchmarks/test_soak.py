@@ -142,3 +142,36 @@ def test_a_version_appears_whole_or_not_at_all(tmp_path):
     versions.remove_all_but({2})
     assert sorted(path.name for path in base.iterdir()) == ["2"]
     assert versions.letters == {1: "A", 2: "A"}
+
+
+def swapped(slope: float, swaps: int) -> Log:
+    """Returns a process of a swap a minute: 300 MB more within each, and `slope` MB a minute more from the start on."""
+    log = Log()
+    log.swaps = [(60.0 * number + 30, 60.0 * number + 50) for number in range(1, swaps + 1)]
+    for second in range(0, 60 * (swaps + 2), 2):
+        twice = any(begin <= second <= end for begin, end in log.swaps)
+        log.samples.append(Sample(second, 0, 1000 + 300 * twice + slope * second / 60, 50, 9))
+    return log
+
+
+def test_two_versions_at_a_time_are_no_growth():
+    (flat,) = report.summarise(swapped(0.0, 10))["lives"]
+    assert flat["megabytes_a_minute"] == 0.0
+    (growing,) = report.summarise(swapped(3.0, 10))["lives"]
+    assert growing["megabytes_a_minute"] == 3.0
+
+
+def test_growth_is_not_judged_before_the_swaps_have_warmed_the_process():
+    (short,) = report.summarise(swapped(3.0, report.WARM_SWAPS))["lives"]
+    assert short["megabytes_a_minute"] is None
+
+
+def test_a_client_that_ends_is_a_problem():
+    log = Log()
+
+    def send(_: random.Random) -> str:
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError):
+        traffic.run_client("gRPC", True, send, log, threading.Event(), seed=0)
+    assert [problem.split(": ", 1)[1] for problem in log.problems] == ["the client 'gRPC' ended: KeyError: 'broken'"]
