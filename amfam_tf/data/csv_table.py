@@ -134,11 +134,6 @@ class CsvTable:
             found = ", ".join(map(repr, self.columns))
             raise TableError(f"no column {name!r}; {what} needs {', '.join(required)}; it has: {found}")
 
-    @property
-    def line_breaks(self) -> list[LineBreaks]:
-        """The first fields with line breaks among the rows that have been read."""
-        return list(self._breaks)
-
     def notes(self) -> list[str]:
         """Returns what a person should know of how the rows so far were read; a sentence each."""
         found = []

@@ -126,11 +126,6 @@ def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     return divide(np.einsum("rs,rs->r", positives, below), pairs)
 
 
-def weighted_average_precision(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Returns the sum of recall steps times precision in each resample, [R]; NaN without a true case."""
-    return _average_precision(*totals_per_score(truth, scores, counts))
-
-
 def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     """Returns the average precision, [R], from the counts of both kinds at each score, ascending, [R, scores]."""
     positives, negatives = positives[:, ::-1], negatives[:, ::-1]
