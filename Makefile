@@ -33,7 +33,7 @@ demo: $(STAMP)  ## Draw data, check it, fit AMFAM, evaluate it.
 	$(BIN)/amfam-tf demo $(DEMO_ARGUMENTS)
 
 test: lint  ## Check style, then run all tests.
-	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile $(TEST_ARGUMENTS)
+	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(TEST_ARGUMENTS)
 
 soak: $(STAMP)  ## Serve for long under traffic, swaps, kills and a full disk; see docs/reliability.md.
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGUMENTS)

@@ -1,5 +1,6 @@
 """Makes the helpers of this folder, such as `releases`, importable from every test; what several tests share."""
 
+import gc
 import os
 
 import pytest
@@ -10,6 +11,18 @@ from amfam_tf.fast_kernels import prefer_fast_kernels
 os.environ["no_grpc_proxy"] = "localhost,127.0.0.1,::1"  # noqa: SIM112  (gRPC reads small letters)
 # As the command line does, before any test imports TensorFlow.
 prefer_fast_kernels()
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the files with a slow test first: at the end, one of them would keep one worker busy and the others idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """Takes what was imported out of all later garbage collections: a server makes one for each version it unloads."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
