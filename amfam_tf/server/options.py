@@ -4,9 +4,15 @@ from dataclasses import dataclass
 
 from amfam_tf.errors import ConfigError
 from amfam_tf.limits import MAX_MESSAGE_BYTES, MEBIBYTE
+from amfam_tf.ranges import bounded, check
 
 HIGHEST_PORT = 65535
 LONGEST_MESSAGE_BYTES = 2**31 - 1
+LONGEST_TIME = 2**31 - 1
+"""Seconds or milliseconds: upstream's flags are of 32 bits, and Python's own waits end not far above."""
+MOST_THREADS = 4096
+MOST_REQUESTS = 65_536
+MOST_MEMORY_BYTES = 2**50
 
 
 @dataclass(frozen=True)
@@ -42,60 +48,46 @@ class ServerOptions:
         drain_seconds: longest wait for requests in flight at the end (ours; upstream does not wait).
     """
 
-    port: int = 8500
-    rest_api_port: int = 0
+    port: int = bounded(8500, 0, HIGHEST_PORT)
+    rest_api_port: int = bounded(0, 0, HIGHEST_PORT)
     model_name: str = "default"
     model_base_path: str = ""
     model_config_file: str = ""
-    model_config_file_poll_wait_seconds: float = 0
-    file_system_poll_wait_seconds: float = 1
+    model_config_file_poll_wait_seconds: float = bounded(0, 0, LONGEST_TIME)
+    file_system_poll_wait_seconds: float = bounded(1, 0, LONGEST_TIME)
     enable_batching: bool = False
     batching_parameters_file: str = ""
     ssl_config_file: str = ""
     monitoring_config_file: str = ""
     enable_model_warmup: bool = True
-    rest_api_timeout_in_ms: int = 30_000
-    tensorflow_intra_op_parallelism: int = 0
-    tensorflow_inter_op_parallelism: int = 0
+    rest_api_timeout_in_ms: int = bounded(30_000, 1, LONGEST_TIME)
+    tensorflow_intra_op_parallelism: int = bounded(0, 0, MOST_THREADS)
+    tensorflow_inter_op_parallelism: int = bounded(0, 0, MOST_THREADS)
     grpc_socket_path: str = ""
     grpc_channel_arguments: str = ""
     allow_version_labels_for_unavailable_models: bool = False
     bind_address: str = "127.0.0.1"
     model_roots: tuple[str, ...] = ()
     allow_reload_config: bool = False
-    load_timeout_seconds: float = 300
-    max_message_bytes: int = MAX_MESSAGE_BYTES
-    max_concurrent_requests: int = 64
-    max_request_rows: int = 1000
-    max_request_memory_bytes: int = 1024 * MEBIBYTE
-    memory_budget_bytes: int = 2048 * MEBIBYTE
-    drain_seconds: float = 30
+    load_timeout_seconds: float = bounded(300, 0, LONGEST_TIME, open_low=True)
+    max_message_bytes: int = bounded(MAX_MESSAGE_BYTES, 1, LONGEST_MESSAGE_BYTES)
+    max_concurrent_requests: int = bounded(64, 1, MOST_REQUESTS)
+    max_request_rows: int = bounded(1000, 1, LONGEST_MESSAGE_BYTES)
+    max_request_memory_bytes: int = bounded(1024 * MEBIBYTE, 1, MOST_MEMORY_BYTES)
+    memory_budget_bytes: int = bounded(2048 * MEBIBYTE, 1, 2 * MOST_MEMORY_BYTES)
+    drain_seconds: float = bounded(30, 0, LONGEST_TIME)
 
     def __post_init__(self) -> None:
-        for name in ("port", "rest_api_port"):
-            if not 0 <= getattr(self, name) <= HIGHEST_PORT:
-                raise ConfigError(f"{name} must be in [0, {HIGHEST_PORT}]. Received: {getattr(self, name)}")
+        check(self, "")
         if self.port == self.rest_api_port and not (self.port == 0 and self.grpc_socket_path):
             raise ConfigError(f"port and rest_api_port must differ and not both be 0. Received: {self.port} for both")
         if not self.model_base_path and not self.model_config_file:
             raise ConfigError("nothing to serve: give --model-base-path or --model-config-file")
         if self.batching_parameters_file and not self.enable_batching:
             raise ConfigError("batching_parameters_file has no effect: add --enable-batching")
-        sizes = ("max_message_bytes", "max_request_rows", "max_request_memory_bytes", "memory_budget_bytes")
-        for name in ("rest_api_timeout_in_ms", *sizes, "max_concurrent_requests", "load_timeout_seconds"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be greater than 0. Received: {getattr(self, name)}")
-        if self.max_message_bytes > LONGEST_MESSAGE_BYTES:
-            raise ConfigError(
-                f"max_message_bytes must be at most {LONGEST_MESSAGE_BYTES}. Received: {self.max_message_bytes}"
-            )
         if self.memory_budget_bytes < 2 * self.max_request_memory_bytes:
             raise ConfigError(
                 "memory_budget_bytes must be at least twice max_request_memory_bytes "
                 f"({self.max_request_memory_bytes}), so that small requests get through beside a large one. "
                 f"Received: {self.memory_budget_bytes}"
             )
-        seconds = ("model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds", "drain_seconds")
-        for name in (*seconds, "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} must not be negative. Received: {getattr(self, name)}")

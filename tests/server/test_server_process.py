@@ -1,9 +1,12 @@
 """The verb in a process of its own: flags, SIGTERM, exit status; and what cannot start."""
 
+import dataclasses
+import math
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_tools import LOCALHOST, Client, Gate, floats, free_port, quiet_environment, serving
 
 from amfam_tf.errors import ConfigError
+from amfam_tf.ranges import range_of
 from amfam_tf.server import Server, ServerError, ServerOptions
 from amfam_tf.server.other_flags import OTHER_FLAGS
 
@@ -162,20 +166,41 @@ def test_threads_are_set_before_tensorflow_makes_them(base_path: Path) -> None:
     ("flags", "message"),
     [
         ({}, "nothing to serve"),
-        ({"model_base_path": "m", "port": 70_000}, r"port must be in \[0, 65535\]"),
+        ({"model_base_path": "m", "port": 70_000}, "port must be from 0 to 65535. Received: 70000"),
         ({"model_base_path": "m", "port": 1, "rest_api_port": 1}, "port and rest_api_port must differ"),
         ({"model_base_path": "m", "batching_parameters_file": "f"}, "add --enable-batching"),
-        ({"model_base_path": "m", "max_concurrent_requests": 0}, "max_concurrent_requests must be greater than 0"),
-        ({"model_base_path": "m", "max_message_bytes": 2**31}, "max_message_bytes must be at most 2147483647"),
-        ({"model_base_path": "m", "tensorflow_intra_op_parallelism": -1}, "parallelism must not be negative"),
-        ({"model_base_path": "m", "drain_seconds": -1}, "drain_seconds must not be negative"),
-        ({"model_base_path": "m", "drain_seconds": float("nan")}, "drain_seconds must not be negative"),
+        ({"model_base_path": "m", "max_concurrent_requests": 0}, "max_concurrent_requests must be from 1 to 65536"),
+        ({"model_base_path": "m", "max_message_bytes": 2**31}, "max_message_bytes must be from 1 to 2147483647"),
+        ({"model_base_path": "m", "tensorflow_intra_op_parallelism": -1}, "parallelism must be from 0 to 4096"),
+        ({"model_base_path": "m", "drain_seconds": -1}, "drain_seconds must be from 0 to 2147483647"),
         ({"model_base_path": "m", "load_timeout_seconds": 0}, "load_timeout_seconds must be greater than 0"),
     ],
 )
 def test_impossible_flags(flags: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ServerOptions(**flags)
+
+
+NUMBERS = [item for item in dataclasses.fields(ServerOptions) if item.type in (int, float)]
+
+
+@pytest.mark.parametrize("item", NUMBERS, ids=[item.name for item in NUMBERS])
+def test_numbers_of_flags_have_ends_and_nan_and_infinity_are_past_them(item: dataclasses.Field) -> None:
+    limits = range_of(item)
+    assert limits is not None
+    assert limits.high < threading.TIMEOUT_MAX or not item.name.endswith(("_seconds", "_ms"))
+    for value in (math.nan, math.inf, -math.inf, -1, limits.high + 1):
+        with pytest.raises(ConfigError, match=rf"^{item.name} must be {limits}\. Received: "):
+            ServerOptions(**{"model_base_path": "m", item.name: value})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("flag", ["drain_seconds", "load_timeout_seconds", "file_system_poll_wait_seconds"])
+def test_a_flag_that_is_no_finite_number_is_wrong_usage(flag: str, value: str) -> None:
+    from amfam_tf.cli.serve import serve
+
+    with pytest.raises(click.UsageError, match=f"^{flag} must be "):
+        serve.main(["--model-base-path=m", f"--{flag}={value}"], standalone_mode=False)
 
 
 def test_defaults_are_upstreams() -> None:
