@@ -1,8 +1,9 @@
-"""What a Predict request will take, told from shapes and headers before anything is expanded or decoded."""
+"""What a request will take, told from shapes and headers before anything is expanded or decoded."""
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -79,27 +80,67 @@ def demand_of(definition: meta_graph_pb2.SignatureDef, inputs: Inputs, model_row
     shapes = {name: tensors.dimensions_of(proto) for name, proto in inputs.items()}
     batched = [name for name in inputs if _first_dimension(definition.inputs[name]) == ANY and shapes[name]]
     rows = max((shapes[name][0] for name in batched), default=1)
-    if rows > most_rows:
-        raise ServingError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"the request has {rows} rows; the limit is {most_rows} (--max-request-rows): "
-            "send them in several requests",
-        )
+    check_rows(rows, most_rows)
     even = len(batched) == len(inputs) and {shapes[name][0] for name in batched} == {rows}
     cuttable = even and rows > 0 and all(_first_dimension(info) == ANY for info in definition.outputs.values())
     costs = np.full(max(rows, 1) if cuttable else 1, float(model_row_bytes) * (1 if cuttable else max(rows, 1)))
-    steps, held = Steps(MOST_PARTS), rows * sum(_output_bytes(info) for info in definition.outputs.values())
-    try:
+    held = rows * sum(_output_bytes(info) for info in definition.outputs.values())
+    with _counted() as steps:
         for name, proto in inputs.items():
             each = _element_costs(proto, shapes[name], steps)
             costs += each.reshape(len(costs), -1).sum(axis=1) if each.size else 0.0
             held += _held_bytes(proto, shapes[name])
+    return Demand(rows, held, costs)
+
+
+def demand_of_examples(
+    definition: meta_graph_pb2.SignatureDef,
+    examples: Sequence[bytes],
+    context: bytes,
+    model_row_bytes: int,
+) -> Demand:
+    """Returns what serialized tf.Examples take that are each merged into a context before they are fed.
+
+    Args:
+        definition: of a signature with one input.
+        examples: at least one.
+        context: serialized tf.Example, b"" for none.
+        model_row_bytes: what the network needs per row.
+
+    Raises:
+        ServingError: RESOURCE_EXHAUSTED, for more parts than are looked at.
+    """
+    rows = len(examples)
+    with _counted() as steps:
+        shared = _string_cost(context, steps) if context else 0
+        costs = np.array([model_row_bytes + shared + _string_cost(value, steps) for value in examples], float)
+    infos = (*definition.inputs.values(), *definition.outputs.values())
+    cuttable = all(_first_dimension(info) == ANY for info in infos)
+    held = rows * (tensors.BYTES_PER_STRING + len(context)) + sum(map(len, examples))
+    held += rows * sum(_output_bytes(info) for info in definition.outputs.values())
+    return Demand(rows, held, costs if cuttable else costs.sum(keepdims=True))
+
+
+def check_rows(rows: int, most: int) -> None:
+    """Raises RESOURCE_EXHAUSTED for more rows than are taken."""
+    if rows > most:
+        raise ServingError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"the request has {rows} rows; the limit is {most} (--max-request-rows): send them in several requests",
+        )
+
+
+@contextmanager
+def _counted() -> Iterator[Steps]:
+    """Gives the parts that may be looked at; refuses the request when there are more."""
+    steps = Steps(MOST_PARTS)
+    try:
+        yield steps
     except TooManyParts as error:
         raise ServingError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             f"the request's pictures and examples have more than {steps.most} parts: send fewer, or write them anew",
         ) from error
-    return Demand(rows, held, costs)
 
 
 def _first_dimension(info: meta_graph_pb2.TensorInfo) -> int:

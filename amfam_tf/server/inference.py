@@ -4,6 +4,7 @@ Such signatures come from TensorFlow 1: one input "inputs", serialized tf.Exampl
 and "scores" (floats), both [B, classes], or "outputs" (floats), [B] or [B, 1].
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, model_pb2, regression_pb2
 
+from amfam_tf.server.demand import check_rows, demand_of_examples
+from amfam_tf.server.memory import Patience
+from amfam_tf.server.pieces import admitted, with_whole_index
 from amfam_tf.server.servable import DEFAULT_SIGNATURE, NO_TIMEOUT, Servable
 from amfam_tf.server.status import ServingError, failed_precondition, from_exception, invalid_argument
 from amfam_tf.server.tensors import type_name
@@ -24,49 +28,100 @@ _KINDS = {CLASSIFY: "classification", REGRESS: "regression"}
 
 
 @dataclass(frozen=True)
+class _Examples:
+    """The tf.Examples of a request, and what each is merged into."""
+
+    given: Sequence[tf.train.Example]
+    context: tf.train.Example | None
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def merged(self) -> np.ndarray:
+        """Returns them serialized, [B]; with a context, as large as B times the context."""
+        if self.context is None:
+            return np.array([example.SerializeToString() for example in self.given], object)
+        return np.array([self._with_context(example) for example in self.given], object)
+
+    def _with_context(self, example: tf.train.Example) -> bytes:
+        merged = tf.train.Example()
+        merged.CopyFrom(self.context)
+        merged.MergeFrom(example)
+        return merged.SerializeToString()
+
+
+@dataclass(frozen=True)
 class _Call:
     """A signature that has the right form, and what it is asked."""
 
     servable: Servable
     name: str
     definition: meta_graph_pb2.SignatureDef
-    examples: np.ndarray
-    timeout_ms: int
+    examples: _Examples
+    patience: Patience
 
     def run(self, *outputs: str) -> dict[str, np.ndarray]:
-        """Returns the outputs by name."""
-        try:
-            return self.servable.run(self.name, {INPUTS: self.examples}, outputs, self.timeout_ms)
-        except Exception as error:
-            raise from_exception(error) from error
+        """Returns the outputs by name; what that takes is admitted before an example is merged or a picture decoded."""
+        limits = self.servable.limits
+        check_rows(len(self.examples), limits.most_rows)
+        given = [example.SerializeToString() for example in self.examples.given]
+        context = b"" if self.examples.context is None else self.examples.context.SerializeToString()
+        demand = demand_of_examples(self.definition, given, context, self.servable.row_bytes(self.name))
+
+        def run(piece: slice | None) -> dict[str, np.ndarray]:
+            rows = arrays if piece is None else arrays[piece]
+            try:
+                return self.servable.run(self.name, {INPUTS: rows}, outputs, self.patience.left_ms())
+            except Exception as error:
+                raise with_whole_index(from_exception(error), piece.start if piece else 0) from error
+
+        with admitted(demand, limits.memory, self.patience) as run_admitted:
+            arrays = self.examples.merged()
+            return run_admitted(run)
 
 
 def classify(
-    servable: Servable, version: int, request: classification_pb2.ClassificationRequest, timeout_ms: int = NO_TIMEOUT
+    servable: Servable,
+    version: int,
+    request: classification_pb2.ClassificationRequest,
+    timeout_ms: int = NO_TIMEOUT,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> classification_pb2.ClassificationResponse:
-    """Returns label and score per class and example.
+    """Returns label and score per class and example; what that takes is counted and admitted as of Predict.
+
+    Args:
+        timeout_ms: milliseconds for the run, 0 for no limit.
+        is_wanted: asked between two pieces; False ends the request.
 
     Raises:
         ServingError: with the status and text that the real server gives.
     """
     response = classification_pb2.ClassificationResponse()
     _fill_spec(response.model_spec, request.model_spec, version)
-    _fill_classes(response.result, _call(servable, request, CLASSIFY, timeout_ms))
+    _fill_classes(response.result, _call(servable, request, CLASSIFY, Patience.of(timeout_ms, is_wanted)))
     return response
 
 
 def regress(
-    servable: Servable, version: int, request: regression_pb2.RegressionRequest, timeout_ms: int = NO_TIMEOUT
+    servable: Servable,
+    version: int,
+    request: regression_pb2.RegressionRequest,
+    timeout_ms: int = NO_TIMEOUT,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> regression_pb2.RegressionResponse:
     """Returns a value per example; errors as of `classify`."""
     response = regression_pb2.RegressionResponse()
     _fill_spec(response.model_spec, request.model_spec, version)
-    _fill_values(response.result, _call(servable, request, REGRESS, timeout_ms))
+    _fill_values(response.result, _call(servable, request, REGRESS, Patience.of(timeout_ms, is_wanted)))
     return response
 
 
 def multi_inference(
-    servable: Servable, version: int, request: inference_pb2.MultiInferenceRequest, timeout_ms: int = NO_TIMEOUT
+    servable: Servable,
+    version: int,
+    request: inference_pb2.MultiInferenceRequest,
+    timeout_ms: int = NO_TIMEOUT,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> inference_pb2.MultiInferenceResponse:
     """Returns the results of several signatures on the same examples; errors as of `classify`."""
     definitions: dict[str, meta_graph_pb2.SignatureDef] = {}
@@ -82,12 +137,12 @@ def multi_inference(
         )
     if len({definition.inputs[INPUTS].name for definition in definitions.values()}) > 1:
         raise invalid_argument("Input tensor must be the same for all Signatures.")
-    examples = _examples(request.input)
+    examples, patience = _examples(request.input), Patience.of(timeout_ms, is_wanted)
     response = inference_pb2.MultiInferenceResponse()
     for task, (name, definition) in zip(request.tasks, definitions.items(), strict=True):
         result = response.results.add()
         _fill_spec(result.model_spec, task.model_spec, version)
-        call = _Call(servable, name, definition, examples, timeout_ms)
+        call = _Call(servable, name, definition, examples, patience)
         if task.method_name == CLASSIFY:
             _fill_classes(result.classification_result, call)
         else:
@@ -106,10 +161,10 @@ def check_tasks(request: inference_pb2.MultiInferenceRequest) -> None:
         raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
 
 
-def _call(servable: Servable, request: Any, method: str, timeout_ms: int) -> _Call:
+def _call(servable: Servable, request: Any, method: str, patience: Patience) -> _Call:
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     definition = _definition(servable, name, method, "No signature was found with the name: ")
-    return _Call(servable, name, definition, _examples(request.input), timeout_ms)
+    return _Call(servable, name, definition, _examples(request.input), patience)
 
 
 def _fill_spec(spec: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, version: int) -> None:
@@ -145,19 +200,15 @@ def _definition(servable: Servable, name: str, method: str, not_found: str) -> m
     return definition
 
 
-def _examples(given: input_pb2.Input) -> np.ndarray:
-    """Returns the serialized tf.Examples of a request, each merged into the common context if there is one."""
+def _examples(given: input_pb2.Input) -> _Examples:
+    """Returns the tf.Examples of a request, and the context that they have in common if there is one."""
+    examples = _Examples(given.example_list.examples, None)
     if given.WhichOneof("kind") == "example_list_with_context":
-        merged = []
-        for example in given.example_list_with_context.examples:
-            merged.append(tf.train.Example())
-            merged[-1].CopyFrom(given.example_list_with_context.context)
-            merged[-1].MergeFrom(example)
-    else:
-        merged = given.example_list.examples
-    if not merged:
+        with_context = given.example_list_with_context
+        examples = _Examples(with_context.examples, with_context.context)
+    if not examples:
         raise invalid_argument("Input is empty.")
-    return np.array([example.SerializeToString() for example in merged], object)
+    return examples
 
 
 def _fill_classes(result: classification_pb2.ClassificationResult, call: _Call) -> None:

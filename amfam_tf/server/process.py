@@ -28,7 +28,7 @@ from amfam_tf.server.predict import predict
 from amfam_tf.server.rest import RestApi
 from amfam_tf.server.roots import read_roots
 from amfam_tf.server.servable import Servable
-from amfam_tf.server.services import ModelService, PredictionService, UnparsedPredict
+from amfam_tf.server.services import ModelService, PredictionService, UnparsedRequests
 from amfam_tf.server.status import ServerError, ServingError
 from amfam_tf.server.text_protos import MonitoringConfig, read_text_proto
 from amfam_tf.server.tls import read_tls
@@ -185,7 +185,7 @@ class Server:
         threads = options.max_concurrent_requests + SPARE_THREADS
         server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            interceptors=[UnparsedPredict()],
+            interceptors=[UnparsedRequests()],
             maximum_concurrent_rpcs=threads,
             options=self._channel_arguments,
         )

@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from amfam_tf.server import json_examples, json_tensors
 from amfam_tf.server.admission import Admission
 from amfam_tf.server.inference import classify, regress
 from amfam_tf.server.manager import ModelManager
+from amfam_tf.server.measured import measured
 from amfam_tf.server.metrics import RequestMetrics
 from amfam_tf.server.model_status import SIGNATURE_DEF, get_model_metadata, get_model_status
 from amfam_tf.server.predict import predict_arrays
@@ -114,20 +114,8 @@ class RestApi:
             return self._metadata(spec) if match["metadata"] else self._status(spec)
         verb = match["method"].lower()
         answers = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
-        return self._measured(verb, spec, lambda: answers[verb](spec, body))
-
-    def _measured(self, verb: str, spec: model_pb2.ModelSpec, function: Callable[[], bytes]) -> bytes:
-        started = time.perf_counter()
-        status = grpc.StatusCode.OK
-        try:
-            with self._admission.prediction():
-                return function()
-        except Exception as error:
-            status = from_exception(error).code
-            raise
-        finally:
-            microseconds = (time.perf_counter() - started) * 1e6
-            self._metrics.record(spec.name, status.name, verb, "REST", microseconds)
+        with measured(self._admission, self._metrics, verb, "REST", spec.name):
+            return answers[verb](spec, body)
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes | bytearray) -> bytes:
         with contextlib.ExitStack() as turn:

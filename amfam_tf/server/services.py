@@ -1,8 +1,8 @@
 """The two gRPC services: thin wrappers that measure, admit and turn errors into statuses."""
 
 import logging
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
@@ -22,16 +22,19 @@ from tensorflow_serving.apis import (
 from amfam_tf.server.admission import Admission
 from amfam_tf.server.inference import check_tasks, classify, multi_inference, regress
 from amfam_tf.server.manager import ModelManager
+from amfam_tf.server.measured import measured
 from amfam_tf.server.memory import Patience, RequestLimits
 from amfam_tf.server.metrics import RequestMetrics
 from amfam_tf.server.model_status import get_model_metadata, get_model_status
 from amfam_tf.server.predict import predict
-from amfam_tf.server.request_parts import parse, parsed_bytes
-from amfam_tf.server.servable import NO_TIMEOUT
+from amfam_tf.server.request_parts import parse, parsed_bytes, parsed_examples_bytes
+from amfam_tf.server.servable import NO_TIMEOUT, Servable
 from amfam_tf.server.status import ServingError, deadline_exceeded, from_exception, invalid_argument, truncate
 
 Response = TypeVar("Response")
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
+UNPARSED = frozenset(
+    f"/tensorflow.serving.PredictionService/{name}" for name in ("Predict", "Classify", "Regress", "MultiInference")
+)
 LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
 RELOAD_IS_OFF = (
     "HandleReloadConfigRequest is off: the server takes it with mutual TLS (client_verify: true in its "
@@ -95,7 +98,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: bytes, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         """Runs one signature of one version; `request` is a PredictRequest that is not parsed yet."""
-        return answer(context, self._admission, lambda: self._measured_predict(request, context))
+
+        def run(servable: Servable, version: int, parsed: predict_pb2.PredictRequest, *patience: Any) -> Any:
+            return predict(servable, version, parsed, self._max_message_bytes, *patience)
+
+        method = _Method("Predict", predict_pb2.PredictRequest, parsed_bytes, run)
+        return self._answer(method, request, context)
 
     def GetModelMetadata(  # noqa: N802
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
@@ -104,84 +112,79 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return answer(context, self._admission, lambda: get_model_metadata(self._manager, request))
 
     def Classify(  # noqa: N802
-        self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
+        self, request: bytes, context: grpc.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
-        """Runs one signature of TensorFlow 1's method classify on tf.Examples."""
-        return self._measured_inference("Classify", classify, request, request.model_spec, context)
+        """Runs one signature of TensorFlow 1's method classify on tf.Examples; `request` is not parsed yet."""
+        method = _Method("Classify", classification_pb2.ClassificationRequest, self._size_of_examples, classify)
+        return self._answer(method, request, context)
 
     def Regress(  # noqa: N802
-        self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
+        self, request: bytes, context: grpc.ServicerContext
     ) -> regression_pb2.RegressionResponse:
-        """Runs one signature of TensorFlow 1's method regress on tf.Examples."""
-        return self._measured_inference("Regress", regress, request, request.model_spec, context)
+        """Runs one signature of TensorFlow 1's method regress on tf.Examples; `request` is not parsed yet."""
+        method = _Method("Regress", regression_pb2.RegressionRequest, self._size_of_examples, regress)
+        return self._answer(method, request, context)
 
     def MultiInference(  # noqa: N802
-        self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
+        self, request: bytes, context: grpc.ServicerContext
     ) -> inference_pb2.MultiInferenceResponse:
-        """Runs several of those signatures on the same tf.Examples."""
-        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        return self._measured_inference("MultiInference", multi_inference, request, spec, context)
+        """Runs several of those signatures on the same tf.Examples; `request` is not parsed yet."""
+        method = _Method("MultiInference", inference_pb2.MultiInferenceRequest, self._size_of_examples, multi_inference)
+        return self._answer(method, request, context)
 
-    def _measured_inference(
-        self,
-        api: str,
-        function: Callable[..., Response],
-        request: Any,
-        spec: model_pb2.ModelSpec,
-        context: grpc.ServicerContext,
-    ) -> Response:
-        def infer() -> Response:
-            if api == "MultiInference":
-                check_tasks(request)
-            elif not request.HasField("model_spec"):
-                raise invalid_argument("Missing ModelSpec")
-            patience = Patience.of(timeout_ms(context), context.is_active)
-            with self._limits.memory.holding(request.ByteSize(), patience), self._manager.lease(spec) as lease:
-                return function(lease.servable, lease.version, request, timeout_ms(context))
+    def _size_of_examples(self, data: bytes) -> int:
+        return parsed_examples_bytes(data, self._limits.most_rows)
 
-        return answer(context, self._admission, lambda: self._measured(api, spec.name, infer))
+    def _answer(self, method: "_Method", data: bytes, context: grpc.ServicerContext) -> Any:
+        """Counts a request, parses it, and runs it on the version that it asks for."""
 
-    def _measured(self, api: str, model_name: str, function: Callable[[], Response]) -> Response:
-        started = time.perf_counter()
-        status = grpc.StatusCode.OK
-        try:
-            with self._admission.prediction():
-                return function()
-        except Exception as error:
-            status = from_exception(error).code
-            raise
-        finally:
-            microseconds = (time.perf_counter() - started) * 1e6
-            self._metrics.record(model_name, status.name, api, "GRPC", microseconds)
+        def run() -> Any:
+            with measured(self._admission, self._metrics, method.name, "GRPC") as prediction:
+                patience = Patience.of(timeout_ms(context), context.is_active)
+                with self._limits.memory.holding(method.size(data), patience):
+                    request = parse(method.request, data)
+                    spec = _spec(request)
+                    prediction.model_name = spec.name
+                    _check_spec(request)
+                    with self._manager.lease(spec) as lease:
+                        left = timeout_ms(context)
+                        return method.run(lease.servable, lease.version, request, left, context.is_active)
 
-    def _measured_predict(self, data: bytes, context: grpc.ServicerContext) -> predict_pb2.PredictResponse:
-        started = time.perf_counter()
-        status, request = grpc.StatusCode.OK, predict_pb2.PredictRequest()
-        try:
-            patience = Patience.of(timeout_ms(context), context.is_active)
-            size = parsed_bytes(data)
-            with self._admission.prediction(), self._limits.memory.holding(size, patience):
-                request = parse(data)
-                return self._predict(request, context)
-        except Exception as error:
-            status = from_exception(error).code
-            raise
-        finally:
-            microseconds = (time.perf_counter() - started) * 1e6
-            self._metrics.record(request.model_spec.name, status.name, "Predict", "GRPC", microseconds)
-
-    def _predict(
-        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
-    ) -> predict_pb2.PredictResponse:
-        if not request.HasField("model_spec"):
-            raise invalid_argument("Missing ModelSpec")
-        with self._manager.lease(request.model_spec) as lease:
-            timeout = timeout_ms(context)
-            return predict(lease.servable, lease.version, request, self._max_message_bytes, timeout, context.is_active)
+        return answer(context, self._admission, run)
 
 
-class UnparsedPredict(grpc.ServerInterceptor):
-    """Hands Predict its request as bytes: what they hold is counted before they are parsed."""
+@dataclass(frozen=True)
+class _Method:
+    """How a method that runs a model is answered.
+
+    Attributes:
+        name: of it.
+        request: class of its message.
+        size: returns the most memory that a message takes once it is parsed, from its bytes.
+        run: returns the response from servable, version, request, milliseconds left, and whether it is still wanted.
+    """
+
+    name: str
+    request: type[Any]
+    size: Callable[[bytes], int]
+    run: Callable[..., Any]
+
+
+def _spec(request: Any) -> model_pb2.ModelSpec:
+    if isinstance(request, inference_pb2.MultiInferenceRequest):
+        return request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+    return request.model_spec
+
+
+def _check_spec(request: Any) -> None:
+    if isinstance(request, inference_pb2.MultiInferenceRequest):
+        check_tasks(request)
+    elif not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+
+
+class UnparsedRequests(grpc.ServerInterceptor):
+    """Hands the methods that run a model their requests as bytes: what they hold is counted before they are parsed."""
 
     def intercept_service(
         self,
@@ -190,7 +193,7 @@ class UnparsedPredict(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler | None:
         """Returns the handler of a call."""
         handler = continuation(handler_call_details)
-        if handler is None or handler_call_details.method != PREDICT:
+        if handler is None or handler_call_details.method not in UNPARSED:
             return handler
         return grpc.unary_unary_rpc_method_handler(
             handler.unary_unary, request_deserializer=bytes, response_serializer=handler.response_serializer

@@ -31,6 +31,7 @@ from amfam_tf.server.other_flags import OTHER_FLAGS, tell
 
 v1 = tf.compat.v1
 INVALID, PRECONDITION = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
 
@@ -293,6 +294,20 @@ def test_what_regress_refuses(half_server: Client, name: str, values: tuple[floa
     error = error_of(lambda: half_server.prediction.Regress(regression(name, *values), timeout=20))
     assert error.code == INVALID
     assert text in error.text
+
+
+def test_small_requests_that_would_grow_are_refused(half_server: Client) -> None:
+    stub = half_server.prediction
+    error = error_of(lambda: stub.Classify(classification("classify_x_to_y", *[1.0] * 10_000), timeout=20))
+    assert (error.code, "more than 1000 rows (--max-request-rows)" in error.text) == (EXHAUSTED, True)
+    error = error_of(lambda: stub.Regress(regression("regress_x_to_y", *[1.0] * 1001), timeout=20))
+    assert (error.code, "the request has 1001 rows; the limit is 1000" in error.text) == (EXHAUSTED, True)
+    request = inference(("regress_x_to_y", REGRESS))
+    with_context = request.input.example_list_with_context
+    with_context.context.features.feature["y"].bytes_list.value.append(bytes(2**20))
+    with_context.examples.extend(examples(*[1.0] * 1000))
+    error = error_of(lambda: stub.MultiInference(request, timeout=20))
+    assert (error.code, "the request of 1000 rows would take about" in error.text) == (EXHAUSTED, True)
 
 
 def test_what_multi_inference_refuses(half_server: Client) -> None:
