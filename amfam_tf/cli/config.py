@@ -8,6 +8,7 @@ from amfam_tf import config as configuration
 from amfam_tf.cli.options import configuration_options
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
+from amfam_tf.errors import ConfigError
 
 
 @click.group(short_help="Show or validate a configuration.")
@@ -31,8 +32,14 @@ def show(preset: str, overrides: tuple[str, ...]) -> None:
 @config.command(short_help="Check a configuration file.")
 @click.argument("file", type=UserPath(path_type=Path, dir_okay=False))
 def validate(file: Path) -> None:
-    """Check the keys and values of a configuration file and list what differs from the defaults."""
+    """Check keys, values and method of a configuration file, and list what differs from the defaults."""
     checked = configuration.read(file)
+    from amfam_tf.models import registry
+
+    try:
+        registry.resolve(checked)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
     changes = configuration.differences(configuration.Config(), checked)
     echo(f"{file}: valid, {len(changes)} value(s) differ from the defaults")
     for line in changes:

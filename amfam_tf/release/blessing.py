@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amfam_tf.errors import ConfigError
 from amfam_tf.release.configuration import Threshold
+from amfam_tf.release.metric_places import no_such_metric
 
 RESEARCH_ONLY = "A research tool, not a medical device: a blessing says nothing about a patient."
 
@@ -65,10 +65,7 @@ def _look(report: Mapping[str, Any], threshold: Threshold) -> dict[str, Any]:
     for key in place:
         node = node.get(key) if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping) or last not in node or f"{last}_ci95" not in node:
-        raise ConfigError(
-            f"blessing.thresholds: metrics.json has no {threshold.metric} with a 95 % interval; "
-            "for example average.accuracy or tasks.DIAG.classes.MEL.auc"
-        )
+        raise no_such_metric(threshold.metric)
     low, high = (_number(end) for end in node[f"{last}_ci95"])
     return {
         "metric": threshold.metric,

@@ -15,6 +15,7 @@ from amfam_tf import strict_yaml
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.ranges import bounded, check
+from amfam_tf.release.metric_places import metric_places, no_such_metric
 
 
 def _require(condition: bool, message: str) -> None:
@@ -102,7 +103,7 @@ class Threshold:
     """A bound on a metric of metrics.json.
 
     Attributes:
-        metric: its place, with dots, e.g. "average.accuracy"; it has to have a 95 % interval there.
+        metric: its place, with dots, e.g. "average.accuracy"; one of `metric_places`.
         at_least: the lower end of that interval has to reach this.
     """
 
@@ -113,6 +114,9 @@ class Threshold:
         _require(self.metric != "", "blessing.thresholds: each needs a metric, e.g. average.accuracy")
         _require(self.at_least is not None, f"blessing.thresholds: {self.metric} needs at_least, a number to reach")
         check(self, "blessing.thresholds")
+        # Now and not after the training.
+        if self.metric not in metric_places():
+            raise no_such_metric(self.metric)
 
 
 @dataclass(frozen=True)

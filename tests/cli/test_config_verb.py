@@ -1,5 +1,6 @@
 """`amfam-tf config`."""
 
+import pytest
 import yaml
 
 from amfam_tf import config
@@ -31,3 +32,20 @@ def test_validate_lists_what_differs(capsys, tmp_path):
 def test_validate_refuses_a_file_that_is_not_there(capsys, tmp_path):
     assert main(["config", "validate", str(tmp_path / "none.yaml")]) == 1
     assert capsys.readouterr().err == f"error: cannot read {tmp_path / 'none.yaml'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"method": "amfan"}, "unknown method 'amfan'; known: clinical-only, "),
+        ({"model": {"metadata": ["sex"]}}, "method amfam takes no metadata: set model.metadata=[]"),
+    ],
+)
+def test_validate_names_a_method_that_there_is_not_and_what_it_cannot_take(content, message, capsys, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    assert main(["config", "validate", str(file)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {file}: {message}")
+    assert captured.err.count("\n") == 1

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prediction_tables import random_table
 
 from amfam_tf import config as training_configuration
 from amfam_tf.errors import ConfigError
 from amfam_tf.evaluation import subgroups
+from amfam_tf.evaluation.report import build_report
 from amfam_tf.release import configuration
 from amfam_tf.release.configuration import BlessingPart, Threshold
+from amfam_tf.release.metric_places import metric_places
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "pipelines" / "release.yaml"
@@ -51,7 +54,18 @@ def test_the_shortest_configuration_takes_the_defaults_of_the_example_but_for_th
     shortest = configuration.to_dict(parse())
     for section in ("training", "infra", "push"):
         assert shortest[section] == example[section]
-    assert BlessingPart(thresholds=(Threshold("m", 0),)).subgroups == subgroups.VARIABLES
+    assert BlessingPart(thresholds=(Threshold("average.accuracy", 0),)).subgroups == subgroups.VARIABLES
+
+
+def test_a_threshold_can_be_on_every_metric_of_a_report_that_has_an_interval_and_on_nothing_else():
+    def places(node, prefix=""):
+        for key, value in node.items():
+            if f"{key}_ci95" in node:
+                yield f"{prefix}{key}"
+            elif isinstance(value, dict):
+                yield from places(value, f"{prefix}{key}.")
+
+    assert sorted(places(build_report(random_table(60, seed=1), "test"))) == sorted(metric_places())
 
 
 def test_training_is_resolved_as_fit_does():
@@ -73,6 +87,10 @@ def test_training_is_resolved_as_fit_does():
         ({"blessing": {}}, "blessing.thresholds is missing: a release needs at least one"),
         ({"blessing": {"thresholds": [{"at_least": 0.5}]}}, "each needs a metric"),
         ({"blessing": {"thresholds": [{"metric": "a.b"}]}}, "a.b needs at_least, a number to reach"),
+        (
+            {"blessing": {"thresholds": [{"metric": "tasks.DIAG.classes.MEL.auk", "at_least": 0.5}]}},
+            "metrics.json has no tasks.DIAG.classes.MEL.auk with a 95 % interval; for example average.accuracy",
+        ),
         (
             {"blessing": SMALLEST["blessing"] | {"significance": 0.6}},
             "blessing.significance must be greater than 0, at most 0.5. Received: 0.6",
