@@ -16,7 +16,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +26,8 @@ from typing import Any
 
 import click
 import numpy as np
+
+from amfam_tf import child_process
 
 NAME = "model"
 LOCALHOST = "127.0.0.1"
@@ -244,15 +245,15 @@ def serving(base_path: Path, *flags: str) -> Iterator[tuple[int, int]]:
 
     ports = free_port(), free_port()
     words = [f"--port={ports[0]}", f"--rest-api-port={ports[1]}", f"--model-name={NAME}", *flags]
-    command = [sys.executable, "-m", "amfam_tf", "serve", *words, f"--model-base-path={base_path}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words.append(f"--model-base-path={base_path}")
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = child_process.start("amfam_tf", ["serve", *words], **silent)
     try:
         with grpc.insecure_channel(f"{LOCALHOST}:{ports[0]}") as channel:
             grpc.channel_ready_future(channel).result(timeout=START_SECONDS)
         yield ports
     finally:
-        process.terminate()
-        process.wait()
+        child_process.end(process, START_SECONDS)
 
 
 def free_port() -> int:

@@ -3,13 +3,14 @@
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from amfam_tf import child_process
 
 TOLERANCE = 1e-3
 """Of a probability: a batch of other rows, or other threads, may round otherwise."""
@@ -58,8 +59,15 @@ def make_models(folder: Path) -> dict[str, Path]:
 
 
 def _run(*words: object, done: Path) -> None:
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "amfam_tf", *map(str, words)], check=True, stdin=subprocess.DEVNULL)
+    if done.exists():
+        return
+    process = child_process.start("amfam_tf", list(map(str, words)))
+    try:
+        status = process.wait()
+    finally:
+        child_process.close_lifeline(process)
+    if status:
+        raise subprocess.CalledProcessError(status, words)
 
 
 def read_pictures(drawn: Path) -> list[tuple[bytes, bytes]]:

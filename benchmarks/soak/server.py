@@ -3,7 +3,6 @@
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import grpc
 import psutil
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
+from amfam_tf import child_process
 from benchmarks.soak.records import Log, Sample
 from benchmarks.soak.traffic import CHANNEL, LOCALHOST, MODEL, Target
 
@@ -88,8 +88,7 @@ class ServedProcess:
         flags += [f"--model-base-path={self.base}", "--bind-address=127.0.0.1", "--drain-seconds=10"]
         flags += ["--enable-batching", f"--monitoring-config-file={monitoring}"]
         with self.output.open("ab") as file:
-            words = [sys.executable, "-m", "amfam_tf", "serve", *flags]
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+            self.process = child_process.start("amfam_tf", ["serve", *flags], stdout=file, stderr=file)
         end = time.monotonic() + START_SECONDS
         while not self.available():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -113,6 +112,7 @@ class ServedProcess:
         self.log.down()
         self.process.send_signal(number)
         status = self.process.wait(60)
+        child_process.close_lifeline(self.process)
         self.start()
         self.log.up()
         return status
@@ -125,6 +125,7 @@ class ServedProcess:
             return self.process.wait(60)
         finally:
             self.process.kill()
+            child_process.close_lifeline(self.process)
 
     def sample(self) -> Sample | None:
         """Returns what the process holds now; None between two lives."""
