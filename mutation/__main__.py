@@ -13,11 +13,13 @@ from pathlib import Path
 
 import click
 
+from amfam_tf import child_process
 from mutation import by_hand, report, session
 from mutation.rooms import read_rooms
 
 ROOT = Path(__file__).parent.parent
 SECONDS_BY_HAND = 300.0
+SECONDS_TO_END = 5.0
 LEAST_SECONDS, TIMES = 30.0, 6.0
 """A mutant may take this long, or this many times what the tests take without one, before it counts as killed."""
 
@@ -54,9 +56,8 @@ def preloaded(tree: Path) -> Iterator[Path]:
     """Yields the socket of a server that runs tests in `tree` (mutation/preloaded.py)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tests.sock"
-        environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "mutation.preloaded", str(path)]
-        process = subprocess.Popen(command, cwd=tree, env=environment, stdin=subprocess.PIPE)
+        environment = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        process = child_process.start("mutation.preloaded", [str(path)], environment, cwd=tree)
         try:
             while not path.exists():
                 if process.poll() is not None:
@@ -64,8 +65,7 @@ def preloaded(tree: Path) -> Iterator[Path]:
                 time.sleep(0.1)
             yield path
         finally:
-            process.stdin.close()
-            process.wait()
+            child_process.end(process, SECONDS_TO_END)
 
 
 @click.command()

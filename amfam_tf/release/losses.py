@@ -100,7 +100,7 @@ def _right(
 
 def _right_answers(table: pd.DataFrame, tasks: Sequence) -> np.ndarray:
     """Returns in how many of the tasks each case is right, int [N]."""
-    return sum(predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in tasks) + 0
+    return sum(predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in tasks)
 
 
 def sign_flip_p_value(differences: np.ndarray) -> float:

@@ -88,6 +88,9 @@ def test_rest_gets_a_proposal_of_its_own():
         Client("https://h:443", rest=True)
     with pytest.raises(QueryError, match=r"write h:443$"):
         Client(Connection("https://h:443", tls=True), rest=True)
+    # Nothing is encrypted unless that is said.
+    with pytest.raises(QueryError, match=r"write h:443, with --tls$"):
+        address.check("https://h:443", True, 8501)
     with pytest.raises(QueryError, match="REST has no sockets of this machine"):
         Client("unix:/tmp/server", rest=True)
 

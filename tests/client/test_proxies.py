@@ -134,6 +134,7 @@ def test_rest_is_direct_and_says_so(monkeypatch):
         ({"http_proxy": "http://p:1", "no_proxy": "valid"}, REMOTE, "http_proxy=http://p:1", None),
         ({"http_proxy": "http://p:1", "no_grpc_proxy": "x", "no_proxy": "*"}, REMOTE, "http_proxy=http://p:1", None),
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, "10.1.2.3:1", None, None),
+        ({"http_proxy": "http://p:1", "no_proxy": "10.9.8.7/8"}, "10.1.2.3:1", None, None),
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, "11.1.2.3:1", "http_proxy=http://p:1", None),
         ({"http_proxy": "http://p:1", "no_proxy": "fd00::/8"}, "[fd00::1]:1", None, None),
         ({"http_proxy": "http://p:1"}, "127.0.0.1:1", None, None),

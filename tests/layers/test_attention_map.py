@@ -48,6 +48,13 @@ def test_channel_weights_by_hand():
         vector = activation(vector @ kernel + bias)
     np.testing.assert_allclose(layer.channel_weights(features), vector, atol=1e-6)
     assert [dense.units for dense in layer.dense] == [4, 2, 4]
+    # Names are part of the layout of weight files.
+    assert [dense.name for dense in layer.dense] == ["dense_1", "dense_2", "dense_3"]
+
+
+def test_the_shape_of_a_map_is_known_before_there_are_features():
+    maps = AttentionMap((32, 40))(keras.Input((3, 4, 6), batch_size=2))
+    assert (maps.shape, maps.dtype) == ((2, 32, 40, 1), "float32")
 
 
 def test_the_sum_over_places_is_the_convolution():

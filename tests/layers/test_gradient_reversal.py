@@ -36,6 +36,7 @@ def test_assigned_coefficient_takes_effect_in_a_compiled_function():
     np.testing.assert_allclose(gradient(), [-1.5])
 
 
-def test_scale_of_zero_is_refused():
-    with pytest.raises(ValueError, match="greater than 0. Received: scale=0"):
-        GradientReversal(0)
+@pytest.mark.parametrize("scale", [0, -1.0])
+def test_a_scale_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match=f"greater than 0. Received: scale={scale}"):
+        GradientReversal(scale)

@@ -29,6 +29,18 @@ def test_sign_flip_test_of_right_and_wrong_is_mcnemars_exact_test():
     assert sign_flip_p_value(differences) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(("cases", "sizes"), [(5, 2), (1000, 5)])
+def test_p_values_are_probabilities_whatever_the_rounding(cases, sizes):
+    """Added up, the shares of these are more than 1 and less than 0, in the last digit."""
+    differences = np.resize(np.arange(1, sizes + 1), cases)
+    assert 1.0 - 1e-12 < sign_flip_p_value(differences) <= 1.0
+    assert 0.0 <= sign_flip_p_value(-differences) < 0.04
+
+
+def test_nobody_to_compare_is_no_loss():
+    assert sign_flip_p_value(np.array([], np.int64)) == 1.0
+
+
 def with_sexes(table: pd.DataFrame) -> pd.DataFrame:
     """Returns the cases of a table; the first half is female, the second male, but for three of unknown sex."""
     half = len(table) // 2
@@ -89,6 +101,79 @@ def test_a_subgroup_that_is_too_small_is_listed_and_not_tested():
     assert len(back) == 3
     assert not any(row["tested"] or row["loss"] for row in back)
     assert all(math.isnan(row["p"]) for row in back)
+
+
+def test_ten_cases_of_a_subgroup_are_enough_and_nine_are_not():
+    table = random_table(CASES, seed=4)
+    cases = cases_of_table(table).assign(location=["back"] * 9 + ["chest"] * 10 + ["face"] * (CASES - 19))
+    rows = find_losses(spoiled(table, slice(0, 19)), table, cases, ("location",), 0.05)
+    found = {(row["quantity"], row["value"]): row for row in rows}
+    for quantity in ("accuracy", "diagnosis_accuracy"):
+        assert not found[quantity, "back"]["tested"]
+        assert found[quantity, "chest"]["tested"]
+        assert (found[quantity, "back"]["cases"], found[quantity, "chest"]["cases"]) == (9, 10)
+        assert found[quantity, "chest"]["candidate"] == 0.0
+    assert found["accuracy", "chest"]["p"] == pytest.approx(0.5**10)
+
+
+def with_melanomas(count: int, of: int, whose: str) -> pd.DataFrame:
+    """Returns a table with so many melanomas (or so many others) in its first `of` cases, and as many as there are
+    after them."""
+    table = random_table(CASES, seed=7)
+    melanoma = DIAGNOSIS.classes.index("MEL")
+    kinds = (melanoma, 0) if whose == "melanomas" else (0, melanoma)
+    labels = {task.name: predictions.true_labels(table, task).copy() for task in TASKS}
+    labels["DIAG"][:of] = [kinds[0]] * count + [kinds[1]] * (of - count)
+    probabilities = {task.name: predictions.task_probabilities(table, task) for task in TASKS}
+    return predictions.to_frame(table["case_num"].to_numpy(), labels, probabilities)
+
+
+@pytest.mark.parametrize("whose", ["melanomas", "others"])
+@pytest.mark.parametrize(("count", "tested"), [(9, False), (10, True)])
+def test_the_area_of_a_subgroup_needs_ten_of_both_kinds(count, tested, whose):
+    table = with_melanomas(count, of=60, whose=whose)
+    rows = find_losses(table, table, with_sexes(table), ("sex",), 0.05)
+    (row,) = (row for row in rows if (row["quantity"], row["value"]) == ("melanoma_auc", "female"))
+    assert row["tested"] is tested
+    assert math.isnan(row["served"]) is not tested
+
+
+@pytest.mark.parametrize("whose", ["melanomas", "others"])
+@pytest.mark.parametrize(("count", "tested"), [(1, False), (2, True)])
+def test_the_area_of_the_whole_split_needs_two_of_both_kinds(count, tested, whose):
+    table = with_melanomas(count, of=CASES, whose=whose)
+    rows = find_losses(table, table, with_sexes(table), (), 0.05)
+    (row,) = (row for row in rows if row["quantity"] == "melanoma_auc")
+    assert row["tested"] is tested
+    # Equal networks: as likely better as worse.
+    assert row["p"] == 0.5 if tested else math.isnan(row["p"])
+
+
+def test_a_p_value_at_the_level_is_no_loss():
+    served = random_table(CASES, seed=1, skill=2.0)
+    candidate = spoiled(served, slice(60, 64))
+    level = find_losses(candidate, served, with_sexes(served), (), 0.5)[0]["corrected_p"]
+    assert 0 < level < 0.5
+    at, above = (
+        find_losses(candidate, served, with_sexes(served), (), significance)[0]["loss"]
+        for significance in (level, math.nextafter(level, 1))
+    )
+    assert (at, above) == (False, True)
+
+
+def test_the_row_of_the_whole_split():
+    served = random_table(CASES, seed=1, skill=2.0)
+    candidate = spoiled(served, slice(0, 30))
+    row = find_losses(candidate, served, with_sexes(served), (), 0.05)[0]
+    shares = [
+        np.mean([predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in TASKS])
+        for table in (candidate, served)
+    ]
+    assert (row["quantity"], row["variable"], row["value"], row["cases"]) == ("accuracy", "all", "all", CASES)
+    assert (row["candidate"], row["served"]) == (pytest.approx(shares[0]), pytest.approx(shares[1]))
+    assert row["difference"] == pytest.approx(shares[0] - shares[1])
+    assert row["corrected_p"] == row["p"] < 1e-6
+    assert row["tested"] and row["loss"]
 
 
 def test_one_test_per_quantity_and_value_that_occurs():

@@ -13,7 +13,7 @@ from prediction_tables import cases_of_table, random_table
 
 from amfam_tf.evaluation import html_report, predictions, report
 from amfam_tf.evaluation import run as evaluation_run
-from amfam_tf.release import evaluator, served, served_predictions
+from amfam_tf.release import blessing, evaluator, served, served_predictions
 from amfam_tf.release.configuration import BlessingPart, Threshold
 from amfam_tf.release.losses import find_losses
 from amfam_tf.tasks import METADATA, TASKS
@@ -122,6 +122,41 @@ def test_the_threshold_is_the_candidates(evaluate):
     outcome, content, _, _ = evaluate(BAD, BAD, at_least=0.7)
     assert not outcome.accepted
     assert "begins below 0.7" in outcome.decision
+
+
+def test_one_reason_is_the_whole_sentence(evaluate):
+    outcome, content, _, _ = evaluate(BAD, BAD, at_least=0.7)
+    (reason,) = content["reasons"]
+    assert outcome.decision == f"not blessed: {reason}"
+
+
+def test_two_reasons_are_one_and_one_more():
+    decision = blessing.Blessing(("the first", "the second"), (), None)
+    assert evaluator._sentence(decision, None, {}) == "not blessed: the first (and 1 more reasons)"
+
+
+def test_what_evaluation_and_export_read_of_a_run_is_copied_and_only_that(tmp_path):
+    trained, copy = tmp_path / "trained", tmp_path / "out" / "run"
+    names = ["config.yaml", "environment.json", "model.keras", "history.csv", "checkpoints/state.json"]
+    for name in (*names, "checkpoints/epoch-3.keras"):
+        (trained / name).parent.mkdir(parents=True, exist_ok=True)
+        (trained / name).write_text(f"content of {name}")
+    for _ in range(2):  # again over what a killed run has left
+        assert evaluator._copy_run(trained, copy) == copy
+    found = {path.relative_to(copy).as_posix(): path.read_text() for path in copy.rglob("*") if path.is_file()}
+    assert found == {name: f"content of {name}" for name in names}
+
+
+def test_what_is_served_decides_by_its_content(monkeypatch, tmp_path):
+    seen = []
+    found = [None, served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, None)]
+    monkeypatch.setattr(evaluator.record, "read", lambda folder: {"fingerprint": f"of {folder.name}"})
+    monkeypatch.setattr(evaluator.served, "baseline", lambda *arguments: seen.append(arguments) or found[len(seen) - 1])
+    inputs = {"Trainer": tmp_path / "trained", "ExampleGen": tmp_path / "records"}
+    config = SimpleNamespace(model="models/amfam")
+    assert evaluator.outside(config, inputs) == {"served": "none"}
+    assert evaluator.outside(config, inputs) == {"served": "f" * 64}
+    assert seen == [(Path("models/amfam"), "of trained")] * 2
 
 
 def test_a_first_release_has_nothing_to_lose(evaluate):

@@ -74,6 +74,14 @@ def test_class_weights_of_a_batch_by_hand():
         classification_loss(labels, logits, "inverse")
 
 
+def test_class_weights_of_a_batch_with_fewer_cases_than_classes():
+    """The five classes are those of the task, not as many as the batch has cases; the single one weighs twice."""
+    logits = {"DIAG": tf.constant([[math.log(2.0), 0.0, 0.0, 0.0, 0.0]] * 3)}
+    labels = {"DIAG": tf.constant([4, 0, 4])}
+    expected = (math.log(6) + 2 * math.log(3) + math.log(6)) / 3
+    assert float(classification_loss(labels, logits, "batch")) == pytest.approx(expected, rel=1e-6)
+
+
 def test_each_branch_has_a_loss_of_its_own():
     names = [f"{branch}{task.name}" for branch in ("", "joint_") for task in TASKS]
     logits = {name: tf.zeros((1, len(task.classes))) for name, task in zip(names, TASKS * 2, strict=True)}
