@@ -5,7 +5,7 @@
 | concept | files |
 | --- | --- |
 | what is wanted | configuration |
-| the steps on data, named as in TFX | example_gen, statistics_gen, schema_gen, example_validator |
+| the steps on data, named as in TFX | example_gen, example_validator |
 | the steps on the model | trainer, evaluator, infra_validator, pusher |
 | when a version is good enough | blessing, losses, served, served_predictions |
 | what is written down | fingerprints, code, record, lineage, work_lineage, layout |

@@ -1,9 +1,14 @@
 """ExampleGen: the source to a folder of records, by `amfam_tf.ingest.pipeline`.
 
+Beside the records are their statistics, schema and anomalies, which ingest finds while it has each picture in hand.
+Only the records make this step's fingerprint: what reads the others takes theirs (see `example_validator.outside`), so
+that another statistic trains nothing again.
+
 Whether the source has changed is told by its fingerprint: every row of its table, and the content of every picture. Of
 a picture in an object store the store's own checksum is taken, so that nothing is fetched to find that all is the same.
 """
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -14,6 +19,7 @@ from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
 from amfam_tf.export.version_files import sha256
 from amfam_tf.ingest.source import read_source
+from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.release import fingerprints
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS
@@ -61,8 +67,10 @@ def _picture_fingerprint(path: str) -> str:
 def run(work: Work) -> StepOutcome:
     """Ingests the source."""
     cases, bad = _ingest(work.config.data, work.out / RECORDS)
-    details = {"cases": cases, "bad": bad, "source": work.config.data.source}
-    return StepOutcome(f"{cases} cases ingested, {bad} left out", details=details)
+    splits = json.loads((work.out / RECORDS / STATISTICS_FILE).read_text(encoding="utf-8"))["splits"]
+    details = {"cases": cases, "bad": bad, "splits": splits, "source": work.config.data.source}
+    counts = ", ".join(f"{count} {split}" for split, count in splits.items())
+    return StepOutcome(f"{cases} cases ingested ({counts}), {bad} left out", details=details)
 
 
 def _ingest(data: DataPart, records: Path) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """ExampleValidator: whether the data are good enough to train on.
 
 They are not if ingest found a problem of a kind that the configuration does not allow, if a split has too few cases, or
-if the records do not fit the schema.
+if the records do not fit the schema: the one under version control, else that of the records.
 """
 
 import json
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.errors import DataError
+from amfam_tf.export.version_files import sha256
 from amfam_tf.files import json_file
 from amfam_tf.ingest.anomalies import ANOMALIES_FILE
 from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, read_schema
@@ -28,24 +30,42 @@ def configuration(config: ReleaseConfig) -> ValidationPart:
     return config.validation
 
 
-def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
-    """Nothing is read beside the inputs."""
-    return {}
+def outside(config: ReleaseConfig, inputs: Mapping[str, Path]) -> dict[str, str]:
+    """Returns the fingerprints of what is read: ExampleGen's own is that of its records alone.
+
+    Raises:
+        DataError: the schema cannot be read.
+    """
+    records = inputs["ExampleGen"] / RECORDS
+    read = {"anomalies": records / ANOMALIES_FILE, "statistics": records / STATISTICS_FILE}
+    return {name: sha256(path) for name, path in read.items()} | {"schema": _schema_fingerprint(config, records)}
+
+
+def _schema_fingerprint(config: ReleaseConfig, records: Path) -> str:
+    path = _schema_file(config, records)
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _schema_file(config: ReleaseConfig, records: Path) -> Path:
+    curated = config.validation.schema
+    return records / SCHEMA_FILE if curated is None else Path(curated)
 
 
 def run(work: Work) -> StepOutcome:
     """Collects all findings, writes findings.json, and accepts if none of them stops the release."""
-    rules = work.config.validation
-    listed = json.loads((work.inputs["ExampleGen"] / RECORDS / ANOMALIES_FILE).read_text(encoding="utf-8"))
-    statistics = json.loads((work.inputs["StatisticsGen"] / STATISTICS_FILE).read_text(encoding="utf-8"))
-    schema = read_schema(work.inputs["SchemaGen"] / SCHEMA_FILE)
-    anomalies = listed["anomalies"]
+    rules, records = work.config.validation, work.inputs["ExampleGen"] / RECORDS
+    anomalies = json.loads((records / ANOMALIES_FILE).read_text(encoding="utf-8"))["anomalies"]
+    statistics = json.loads((records / STATISTICS_FILE).read_text(encoding="utf-8"))
+    schema = read_schema(_schema_file(work.config, records))
     problems = [one for one in anomalies if one["severity"] == "problem"]
     reasons = [f"{one['kind']}: {one['message']}" for one in problems if one["kind"] not in rules.allow]
     reasons += small_splits(statistics["splits"], rules.fewest_cases)
     reasons += [f"schema: {text}" for text in (*schema_differences(schema), *unknown_values(schema, statistics))]
     json_file.write(work.out / FINDINGS_FILE, {"reasons": reasons, "anomalies": anomalies})
-    details = {"reasons": reasons, "problems": len(problems), "allowed": list(rules.allow)}
+    details = {"reasons": reasons, "problems": len(problems), "allowed": list(rules.allow), "schema": rules.schema}
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         return StepOutcome(f"data refused: {reasons[0]}{more}", accepted=False, details=details)

@@ -27,38 +27,17 @@ NAME = "amfam-release"
 
 
 def example_gen(config: str, examples: dsl.Output[dsl.Dataset]):
-    """The source to records."""
+    """The source to records, with their statistics, schema and anomalies."""
     from amfam_tf.release.pipeline import run_step
 
     run_step("ExampleGen", config, {}, examples.path)
 
 
-def statistics_gen(config: str, examples: dsl.Input[dsl.Dataset], statistics: dsl.Output[dsl.Artifact]):
-    """Counts and distributions of the records."""
-    from amfam_tf.release.pipeline import run_step
-
-    run_step("StatisticsGen", config, {"ExampleGen": examples.path}, statistics.path)
-
-
-def schema_gen(config: str, examples: dsl.Input[dsl.Dataset], schema: dsl.Output[dsl.Artifact]):
-    """The schema that the records have to fit."""
-    from amfam_tf.release.pipeline import run_step
-
-    run_step("SchemaGen", config, {"ExampleGen": examples.path}, schema.path)
-
-
-def example_validator(
-    config: str,
-    examples: dsl.Input[dsl.Dataset],
-    statistics: dsl.Input[dsl.Artifact],
-    schema: dsl.Input[dsl.Artifact],
-    findings: dsl.Output[dsl.Artifact],
-):
+def example_validator(config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Output[dsl.Artifact]):
     """Whether the data are good enough."""
     from amfam_tf.release.pipeline import run_step
 
-    inputs = {"ExampleGen": examples.path, "StatisticsGen": statistics.path, "SchemaGen": schema.path}
-    run_step("ExampleValidator", config, inputs, findings.path)
+    run_step("ExampleValidator", config, {"ExampleGen": examples.path}, findings.path)
 
 
 def trainer(
@@ -91,8 +70,6 @@ def infra_validator(
 def pusher(
     config: str,
     examples: dsl.Input[dsl.Dataset],
-    statistics: dsl.Input[dsl.Artifact],
-    schema: dsl.Input[dsl.Artifact],
     findings: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
     blessing: dsl.Input[dsl.Artifact],
@@ -104,8 +81,6 @@ def pusher(
 
     inputs = {
         "ExampleGen": examples.path,
-        "StatisticsGen": statistics.path,
-        "SchemaGen": schema.path,
         "ExampleValidator": findings.path,
         "Trainer": model.path,
         "Evaluator": blessing.path,
@@ -116,25 +91,20 @@ def pusher(
 
 COMPONENTS = (
     example_gen,
-    statistics_gen,
-    schema_gen,
     example_validator,
     trainer,
     evaluator,
     infra_validator,
     pusher,
 )
-DATA = ("examples", "statistics", "schema")
 WIRES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "example_gen": ("examples", ()),
-        "statistics_gen": ("statistics", ("examples",)),
-        "schema_gen": ("schema", ("examples",)),
-        "example_validator": ("findings", DATA),
+        "example_validator": ("findings", ("examples",)),
         "trainer": ("model", ("examples", "findings")),
         "evaluator": ("blessing", ("examples", "model")),
         "infra_validator": ("candidate", ("examples", "blessing")),
-        "pusher": ("pushed", (*DATA, "findings", "model", "blessing", "candidate")),
+        "pusher": ("pushed", ("examples", "findings", "model", "blessing", "candidate")),
     }
 )
 """Component -> what it makes, what it takes."""

@@ -1,9 +1,9 @@
 """The release pipeline: the steps of TFX on plain functions, each with its module in amfam_tf.release.
 
-    ExampleGen ─▶ StatisticsGen ─▶ ExampleValidator ─▶ Trainer ─▶ Evaluator ─▶ InfraValidator ─▶ Pusher
-             └──▶ SchemaGen ─────▶┘
+    ExampleGen ─▶ ExampleValidator ─▶ Trainer ─▶ Evaluator ─▶ InfraValidator ─▶ Pusher
 
-A step runs when all its inputs have accepted. `amfam_tf.release.local_runner` runs them on this machine,
+Statistics and schema, steps of their own in TFX, are outputs of ExampleGen: ingest makes them with the records. A step
+runs when all its inputs have accepted. `amfam_tf.release.local_runner` runs them on this machine,
 `amfam_tf.release.kubeflow` defines them for a cluster.
 """
 
@@ -13,14 +13,12 @@ from pathlib import Path
 from amfam_tf.release import local_runner
 from amfam_tf.release.component import run_component
 from amfam_tf.release.configuration import ReleaseConfig
-from amfam_tf.release.step import Say, Step
+from amfam_tf.release.step import ReleaseError, Say, Step
 from amfam_tf.release.work_lineage import Result
 
 BEFORE_PUSH: tuple[Step, ...] = (
     Step("ExampleGen", "amfam_tf.release.example_gen"),
-    Step("StatisticsGen", "amfam_tf.release.statistics_gen", ("ExampleGen",)),
-    Step("SchemaGen", "amfam_tf.release.schema_gen", ("ExampleGen",)),
-    Step("ExampleValidator", "amfam_tf.release.example_validator", ("ExampleGen", "StatisticsGen", "SchemaGen")),
+    Step("ExampleValidator", "amfam_tf.release.example_validator", ("ExampleGen",)),
     Step("Trainer", "amfam_tf.release.trainer", ("ExampleGen", "ExampleValidator")),
     Step("Evaluator", "amfam_tf.release.evaluator", ("ExampleGen", "Trainer")),
     Step(
@@ -50,6 +48,14 @@ def run_step(name: str, config: str, inputs: Mapping[str, str], out: str) -> Non
         config: the configuration, YAML.
         inputs: folder of each input's result, by the step's name.
         out: folder for the result.
+
+    Raises:
+        ReleaseError: there is no such step: the definition was written by another version.
+        UserError: see `run_component`.
     """
-    step = next(step for step in STEPS if step.name == name)
+    step = next((step for step in STEPS if step.name == name), None)
+    if step is None:
+        raise ReleaseError(
+            f"there is no step {name}: write the definition again, by amfam-tf release --kubeflow of this version"
+        )
     run_component(step, config, {key: Path(folder) for key, folder in inputs.items()}, Path(out), print)

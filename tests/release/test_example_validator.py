@@ -30,7 +30,7 @@ def validate(quick, tmp_path, tiny_source, monkeypatch):  # noqa: ARG001
         monkeypatch.setattr(example_gen, "_ingest", ingest)
         text = stand_ins.config_text(tmp_path, tiny_source, more=more)
         folders = {}
-        for step in STEPS[:4]:
+        for step in STEPS[:2]:
             folders[step.name] = tmp_path / "artifacts" / step.name
             run_component(step, text, {name: folders[name] for name in step.inputs}, folders[step.name], print)
         return record.read(folders["ExampleValidator"])
@@ -63,7 +63,7 @@ def test_a_schema_under_version_control_decides(validate, tmp_path):
 
 def test_a_folder_without_a_record_is_no_input(tmp_path):
     (tmp_path / "examples").mkdir()
-    step = next(step for step in STEPS if step.name == "StatisticsGen")
+    step = next(step for step in STEPS if step.name == "ExampleValidator")
     with pytest.raises(ReleaseError, match="step.json cannot be read: remove .* to have the step run again"):
         run_component(
             step, stand_ins.config_text(tmp_path, tmp_path), {"ExampleGen": tmp_path / "examples"}, tmp_path, print

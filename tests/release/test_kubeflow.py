@@ -10,7 +10,8 @@ import yaml
 
 from amfam_tf.cli.main import main
 from amfam_tf.release import configuration, served
-from amfam_tf.release.pipeline import STEPS
+from amfam_tf.release.pipeline import STEPS, run_step
+from amfam_tf.release.step import ReleaseError
 
 HERE = Path(__file__).parent
 IMAGE = "registry.example/python-amfam:1"  # kfp warns of a local image whose name does not say that it has Python
@@ -55,6 +56,14 @@ def test_each_component_runs_the_step_of_its_name_with_all_of_its_inputs():
         body = source.partition(f"\ndef {COMPONENTS[step.name].replace('-', '_')}(")[2].partition("\n\n\n")[0]
         assert f'run_step("{step.name}", config, ' in body
         assert [name for name in COMPONENTS if f'"{name}": ' in body] == list(step.inputs)
+
+
+def test_a_definition_of_a_version_with_other_steps_is_one_line(tmp_path):
+    with pytest.raises(ReleaseError) as caught:
+        run_step("StatisticsGen", stand_ins.config_text(tmp_path, tmp_path), {}, str(tmp_path / "out"))
+    assert str(caught.value) == (
+        "there is no step StatisticsGen: write the definition again, by amfam-tf release --kubeflow of this version"
+    )
 
 
 def test_the_local_runner_of_kfp_releases(tmp_path, tiny_source, monkeypatch):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import stand_ins
 
+from amfam_tf.errors import DataError
 from amfam_tf.files import publish
-from amfam_tf.release import served
+from amfam_tf.ingest.schema import build_schema, to_text
+from amfam_tf.release import example_gen, served
 from amfam_tf.release.pipeline import STEPS
 from amfam_tf.release.step import RefusedError, ReleaseError
 
@@ -55,19 +57,19 @@ def test_lineage_of_the_work_folder_says_how_it_ended(release_quickly, tmp_path)
         release_quickly(at_least=0.9)
     content = json.loads((tmp_path / "work" / "lineage.json").read_text())
     assert (content["status"], content["step"]) == ("refused", None)
-    assert [step["reused"] for step in content["steps"]] == [True] * 5 + [False]
+    assert [step["reused"] for step in content["steps"]] == [True] * 3 + [False]
 
 
 def test_another_threshold_trains_nothing_again(release_quickly):
     release_quickly()
     results, _ = release_quickly(at_least=0.41)
-    assert reused(results) == [*NAMES[:5], "InfraValidator"]
+    assert reused(results) == [*NAMES[:3], "InfraValidator"]
 
 
 def test_another_training_is_compared_with_what_is_served_and_becomes_the_next_version(release_quickly, tmp_path):
     release_quickly()
     results, _ = release_quickly(seed=3)
-    assert reused(results) == ["ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator"]
+    assert reused(results) == ["ExampleGen", "ExampleValidator"]
     assert results["Evaluator"].record["details"]["served"]["version"] == 1
     assert "no significant loss against lesions/1" in results["Evaluator"].record["decision"]
     assert publish.versions(tmp_path / "models" / "lesions") == [1, 2]
@@ -82,6 +84,35 @@ def test_a_changed_picture_runs_everything_again(release_quickly, tiny_source, t
     results, _ = release_quickly(source)
     assert "ExampleGen" not in reused(results)
     assert "Trainer" not in reused(results)
+
+
+def test_another_anomaly_is_validated_and_trains_nothing_again(release_quickly, monkeypatch, tmp_path):
+    release_quickly()
+
+    def ingest(data, records):
+        counts = stand_ins.ingest(data, records)
+        note = {"kind": "absent_class", "message": "no case in test of BCC", "severity": "note"}
+        (records / "anomalies.json").write_text(json.dumps({"anomalies": [note], "duplicates": []}))
+        return counts
+
+    monkeypatch.setattr(example_gen, "_ingest", ingest)
+    shutil.rmtree(tmp_path / "work" / "steps" / "ExampleGen")
+    results, _ = release_quickly()
+    assert reused(results) == ["Trainer", "Evaluator", "InfraValidator"]
+    assert results["ExampleValidator"].record["decision"] == "data accepted: 1 notes"
+
+
+def test_another_schema_under_version_control_is_validated_and_trains_nothing_again(release_quickly, tmp_path):
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(to_text(build_schema()))
+    release_quickly(more=f"validation: {{schema: {schema}}}\n")
+    schema.write_text("# read by two people\n" + to_text(build_schema()))
+    results, _ = release_quickly(more=f"validation: {{schema: {schema}}}\n")
+    assert reused(results) == ["ExampleGen", "Trainer", "Evaluator", "InfraValidator"]
+    schema.unlink()
+    with pytest.raises(DataError) as caught:
+        release_quickly(more=f"validation: {{schema: {schema}}}\n")
+    assert str(caught.value) == f"{schema}: cannot be read: No such file or directory"
 
 
 def test_a_moved_source_is_the_same_source(release_quickly, tiny_source, tmp_path):
@@ -116,7 +147,7 @@ def test_a_refused_step_is_tried_again(release_quickly, monkeypatch, tmp_path):
     assert len(candidates) == 1
     assert publish.versions(tmp_path / "models" / "lesions") == []
     results, _ = release_quickly()
-    assert reused(results) == NAMES[:6]
+    assert reused(results) == NAMES[:4]
     assert publish.versions(tmp_path / "models" / "lesions") == [1]
 
 

@@ -113,7 +113,8 @@ def test_lineage_tells_data_configuration_and_code(base, tmp_path, tiny_source, 
     assert main(["lineage", str(base / "1")]) == 0
     told = capsys.readouterr().out
     steps = served.read(base / "1").lineage["steps"]
-    assert f"data: {tiny_source}, 12 cases ingested, 0 left out; records {steps['ExampleGen']['fingerprint']}" in told
+    ingested = "12 cases ingested (6 train, 3 validate, 3 test), 0 left out"
+    assert f"data: {tiny_source}, {ingested}; records {steps['ExampleGen']['fingerprint']}" in told
     assert "configuration: amfam, " in told
     assert "code: amfam-tf 0.1.0, commit " in told
     assert "not a medical device" in told
