@@ -8,6 +8,7 @@ written. It ends with the parent, however that ends, and with it the child. This
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import runpy
@@ -22,6 +23,8 @@ from typing import Any
 STANDARD_INPUT = 0
 ORPHANED = 3
 SAFE_PATH = "PYTHONSAFEPATH"
+TIED = "AMFAM_TIED_TO_PARENT"
+PR_SET_PDEATHSIG = 1
 LONGEST_WORDS = 300
 
 
@@ -36,7 +39,7 @@ def command(module: str, words: Sequence[str] = ()) -> list[str]:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Returns this process's environment for a child, with `more`; the child's own children are as safe as it is."""
-    return {**os.environ, **(more or {}), SAFE_PATH: "1"}
+    return {**os.environ, **(more or {}), SAFE_PATH: "1", TIED: "1"}
 
 
 def start(module: str, words: Sequence[str] = (), env: Mapping[str, str] | None = None, **options: Any) -> Any:
@@ -106,6 +109,15 @@ def end_with_parent() -> None:
             pass
 
     _watch(wait)
+
+
+def tie_next_program() -> None:
+    """Lets the program that a child becomes (exec) end with the parent too: that ends the thread at the lifeline.
+
+    Linux only: elsewhere it outlives a parent that was killed. Does nothing in a process that is no such child.
+    """
+    if os.environ.get(TIED) and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _watch(wait_for_end: Any) -> None:

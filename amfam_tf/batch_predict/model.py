@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError
-from amfam_tf.export import signatures, version_files
-from amfam_tf.export.verify import check_weights, find_version
+from amfam_tf.export import signature_names, version_files
+from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files.plain_path import plain_path
 
 REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
@@ -47,7 +47,7 @@ def describe_version(folder: Path) -> ExportedVersion:
     Raises:
         ExportError: no exported version, or a damaged one.
     """
-    path = find_version(folder).absolute()
+    path = version_files.find_version(folder).absolute()
     content = version_files.read_metadata(path)
     version_files.check_number(path, content)
     version_files.check_files(path, content["files"])
@@ -79,7 +79,7 @@ class LoadedVersion:
             with plain_path(Path(path)) as plain:
                 self._model = tf.saved_model.load(str(plain))
             self._signatures = self._model.signatures
-            self._prepare = self._model.batching[signatures.SERVING_DEFAULT].before
+            self._prepare = self._model.batching[signature_names.SERVING_DEFAULT].before
             check_weights(Path(path))
         except (tf.errors.OpError, OSError, ValueError, AttributeError, KeyError) as error:
             text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
@@ -103,13 +103,13 @@ class LoadedVersion:
     def predict(self, squares: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the outputs by name, [B, ...], of uint8 [B, S, S, 3] in [0, 255] by modality."""
         inputs = {name: tf.constant(batch) for name, batch in squares.items()}
-        outputs = self._signatures[signatures.PREDICT_IMAGES](**inputs)
+        outputs = self._signatures[signature_names.PREDICT_IMAGES](**inputs)
         return {name: output.numpy() for name, output in outputs.items()}
 
     def _find_refused(self, inputs: Mapping[str, tf.Tensor]) -> PictureError | None:
         """Returns why the signature refuses a pair: it says which picture it is, where the quick way does not."""
         try:
-            self._signatures[signatures.SERVING_DEFAULT](**inputs)
+            self._signatures[signature_names.SERVING_DEFAULT](**inputs)
         except tf.errors.InvalidArgumentError as error:
             found = REFUSED.search(error.message)
             return PictureError(found.group(1), found.group(2).strip()) if found else None

@@ -68,7 +68,8 @@ def export(
 
 
 def _verify(folder: Path) -> None:
-    from amfam_tf.export.verify import find_version, verify
+    from amfam_tf.export.verify import verify
+    from amfam_tf.export.version_files import find_version
 
     version = find_version(folder)
     content = verify(version)

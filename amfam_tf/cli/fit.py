@@ -72,7 +72,9 @@ def fit(
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
     terminal = console()
     if dry_run:
-        training.dry_run(data, chosen, terminal)
+        from amfam_tf.training.dry_run import dry_run as try_one_batch
+
+        try_one_batch(data, chosen, terminal)
         return
     where = distribution.create(strategy, functools.partial(terminal.print, soft_wrap=True, markup=False))
     result = training.fit(data, run, chosen, terminal, recorder, where)

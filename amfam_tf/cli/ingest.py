@@ -77,7 +77,7 @@ def _worker_arguments(workers: int | None, shards: int, beam_options: Sequence[s
 def _print_report(report: "IngestReport", console: "Console") -> None:
     """Prints counts, pictures and anomalies, one line for each."""
     from amfam_tf.cli.counts_table import counts_table
-    from amfam_tf.ingest.statistics import STATISTICS_FILE
+    from amfam_tf.ingest.file_names import STATISTICS_FILE
 
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)

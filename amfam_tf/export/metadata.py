@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 import amfam_tf
 from amfam_tf import config as configuration
 from amfam_tf.evaluation import calibration
-from amfam_tf.export.signatures import SIGNATURES
+from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
 from amfam_tf.models.registry import METHODS

@@ -32,15 +32,10 @@ import tensorflow as tf
 from amfam_tf.data import images, records
 from amfam_tf.explain import grad_cam
 from amfam_tf.export.decode import Preparation, check_same_length, prepare_good_pictures, prepare_pictures
+from amfam_tf.export.signature_names import EXPLAIN, PREDICT_EXAMPLES, PREDICT_IMAGES, SERVING_DEFAULT
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, MODALITIES, TASKS
 
 Tensors = dict[str, tf.Tensor]
-
-SERVING_DEFAULT = "serving_default"
-PREDICT_IMAGES = "predict_images"
-PREDICT_EXAMPLES = "predict_examples"
-EXPLAIN = "explain"
-SIGNATURES = (SERVING_DEFAULT, PREDICT_IMAGES, PREDICT_EXAMPLES, EXPLAIN)
 
 MELANOMA_PROBABILITY = "melanoma_probability"
 SEVEN_POINT_SCORE = "seven_point_score"

@@ -11,29 +11,15 @@ from google.protobuf.message import DecodeError
 from amfam_tf.data.images import reason
 from amfam_tf.errors import ExportError
 from amfam_tf.export import metadata, samples, signatures, version_files
-from amfam_tf.files import publish
+from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files.plain_path import plain_path
-from amfam_tf.finite import ADVICE, broken_tasks, describe_broken
+from amfam_tf.finite import ADVICE, broken_tasks
 from amfam_tf.tasks import TASKS, task_names
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest difference of a probability on another machine, by precision."""
 MAP_TOLERANCES = {"float32": 1e-2, "bfloat16": 2e-1}
 """Of a Grad-CAM value: maps are divided by their largest value, which enlarges what rounding has changed."""
-
-
-def find_version(folder: Path) -> Path:
-    """Returns the version's folder: the given one, or the latest version in the folder of a model.
-
-    Raises:
-        ExportError: neither.
-    """
-    if (folder / "saved_model.pb").is_file() or (folder / version_files.METADATA_FILE).is_file():
-        return folder
-    found = publish.versions(folder)
-    if not found:
-        raise ExportError(f"{folder} is no exported model: it has no saved_model.pb and no version below it")
-    return folder / str(found[-1])
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -58,22 +44,6 @@ def verify(folder: Path) -> dict[str, Any]:
         text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
         raise ExportError(f"{folder} is damaged: {text[:300]}") from error
     return content
-
-
-def check_weights(folder: Path) -> None:
-    """Checks that the variables of a version are finite numbers: not every NaN among them reaches a sample's answer.
-
-    Raises:
-        ExportError: names the first variable that holds others.
-        tf.errors.OpError: the variables cannot be read.
-    """
-    with plain_path(folder) as plain:
-        stored = tf.train.load_checkpoint(str(plain / "variables" / "variables"))
-        kinds = stored.get_variable_to_dtype_map()
-        names = sorted(name for name, kind in kinds.items() if kind.is_floating)
-        broken = describe_broken({name.replace(".S", "/"): stored.get_tensor(name) for name in names})
-    if broken is not None:
-        raise ExportError(f"{folder} cannot be used: {broken}, on which answers depend; {ADVICE}, and export again")
 
 
 def _check_signatures(folder: Path, content: Mapping[str, Any]) -> None:

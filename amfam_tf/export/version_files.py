@@ -11,10 +11,25 @@ from typing import Any
 
 from amfam_tf.data.names import is_litter
 from amfam_tf.errors import ExportError
+from amfam_tf.files import publish
 
 METADATA_FILE = Path("assets.extra") / "metadata.json"
 FORMAT = 1
 KEYS = ("format", "name", "version", "tasks", "signatures", "preprocessing", "precision", "files")
+
+
+def find_version(folder: Path) -> Path:
+    """Returns the version's folder: the given one, or the latest version in the folder of a model.
+
+    Raises:
+        ExportError: neither.
+    """
+    if (folder / "saved_model.pb").is_file() or (folder / METADATA_FILE).is_file():
+        return folder
+    found = publish.versions(folder)
+    if not found:
+        raise ExportError(f"{folder} is no exported model: it has no saved_model.pb and no version below it")
+    return folder / str(found[-1])
 
 
 def sha256(path: Path) -> str:

@@ -14,7 +14,6 @@ from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
 from amfam_tf.ingest.statistics import by_split
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 
-ANOMALIES_FILE = "anomalies.json"
 DARK, BRIGHT = 20.0, 245.0
 """A picture whose mean grey value, of 255, is below or above these is hardly one of a lesion."""
 SHIFT, SHIFT_CASES = 0.5, 30

@@ -8,8 +8,6 @@ from amfam_tf.errors import DataError
 from amfam_tf.ingest.metadata_protos import schema_protos
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
-SCHEMA_FILE = "schema.pbtxt"
-
 
 def build_schema() -> Any:
     """Returns the Schema: each feature's type, presence, shape and allowed values.

@@ -10,7 +10,6 @@ from amfam_tf.data.check import class_counts
 from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS
 
-STATISTICS_FILE = "statistics.json"
 MEASURES = ("size", "width", "height", "brightness", "contrast")
 
 

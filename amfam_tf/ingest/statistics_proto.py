@@ -9,8 +9,6 @@ from amfam_tf.ingest.metadata_protos import statistics_protos
 from amfam_tf.ingest.statistics import MEASURES, by_split
 from amfam_tf.tasks import METADATA, MODALITIES, TASKS
 
-STATISTICS_PROTO_FILE = "statistics.pbtxt"
-
 
 def statistics_proto(table: pd.DataFrame) -> Any:
     """Returns the DatasetFeatureStatisticsList of the records.

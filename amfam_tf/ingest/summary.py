@@ -8,15 +8,16 @@ from typing import Any
 
 from amfam_tf.errors import DataError
 from amfam_tf.ingest import output, shard
-from amfam_tf.ingest.anomalies import ANOMALIES_FILE, find_anomalies
+from amfam_tf.ingest.anomalies import find_anomalies
 from amfam_tf.ingest.case_table import CaseTable, DeadLetter
 from amfam_tf.ingest.duplicates import find_duplicates
+from amfam_tf.ingest.file_names import ANOMALIES_FILE, SCHEMA_FILE, STATISTICS_FILE, STATISTICS_PROTO_FILE
 from amfam_tf.ingest.findings import split_findings
 from amfam_tf.ingest.report import IngestReport
-from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, to_text
+from amfam_tf.ingest.schema import build_schema, to_text
 from amfam_tf.ingest.shard import IngestTask
-from amfam_tf.ingest.statistics import STATISTICS_FILE, statistics
-from amfam_tf.ingest.statistics_proto import STATISTICS_PROTO_FILE, statistics_proto
+from amfam_tf.ingest.statistics import statistics
+from amfam_tf.ingest.statistics_proto import statistics_proto
 
 
 def finish(

@@ -154,11 +154,14 @@ class InfraPart:
     """How InfraValidator tries the candidate.
 
     Attributes:
+        engine: the server that it is tried on: "embedded", or "tensorflow-serving" for the real one, as `amfam-tf
+            serve --engine`.
         precision: of the exported weights, as `amfam-tf export --precision`.
         canaries: cases of the evaluated split that are sent to the server; their answers have to be those of Evaluator.
         patience_seconds: for the server to load the candidate.
     """
 
+    engine: Literal["embedded", "tensorflow-serving"] = "embedded"
     precision: Literal["float32", "bfloat16"] = "float32"
     canaries: int = bounded(8, 1, 10_000)
     patience_seconds: float = bounded(180.0, 0, 86_400, open_low=True)

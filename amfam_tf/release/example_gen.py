@@ -18,8 +18,8 @@ from amfam_tf.beam import urls
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
 from amfam_tf.export.version_files import sha256
+from amfam_tf.ingest.file_names import STATISTICS_FILE
 from amfam_tf.ingest.source import read_source
-from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.release import fingerprints
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS

@@ -12,9 +12,8 @@ from typing import Any
 from amfam_tf.errors import DataError
 from amfam_tf.export.version_files import sha256
 from amfam_tf.files import json_file
-from amfam_tf.ingest.anomalies import ANOMALIES_FILE
-from amfam_tf.ingest.schema import SCHEMA_FILE, build_schema, read_schema
-from amfam_tf.ingest.statistics import STATISTICS_FILE
+from amfam_tf.ingest.file_names import ANOMALIES_FILE, SCHEMA_FILE, STATISTICS_FILE
+from amfam_tf.ingest.schema import build_schema, read_schema
 from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import StepOutcome, Work

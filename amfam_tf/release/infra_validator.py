@@ -1,4 +1,6 @@
-"""InfraValidator: exports the blessed run, starts the server on it, asks it over gRPC and compares every answer.
+"""InfraValidator: exports the blessed run, starts a server on it, asks it over gRPC and compares every answer.
+
+The server is the embedded one, or the real TensorFlow Serving (`infra.engine`); the record says which it was.
 
 - The version's own sample requests, all four signatures: the answers have to be the stored ones.
 - Canaries, cases of the evaluated split: the answers have to be those that Evaluator has measured.
@@ -10,6 +12,7 @@ out/server.log             what the server printed
 out/answers.json           largest difference per output, seconds
 """
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.errors import DataError, QueryError
+from amfam_tf.export.version_files import sha256
 from amfam_tf.files import json_file, publish
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
@@ -27,6 +31,9 @@ from amfam_tf.tasks import TASKS
 LOG_FILE, ANSWERS_FILE = "server.log", "answers.json"
 COUNTED = (f"{CANDIDATE}/*",)
 RESUMABLE = False
+EMBEDDED = "embedded"
+MOST_ATTEMPTS = 1000
+"""The port of a container answers before its server does; `infra.patience_seconds` ends the attempts."""
 
 
 def configuration(config: ReleaseConfig) -> dict[str, Any]:
@@ -34,28 +41,53 @@ def configuration(config: ReleaseConfig) -> dict[str, Any]:
     return {"infra": config.infra, "split": config.blessing.split, "model": model_name(config)}
 
 
-def outside(_: ReleaseConfig, __: Mapping[str, Path]) -> dict[str, str]:
-    """Nothing is read beside the inputs."""
-    return {}
+def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
+    """Returns what tells one real server from another: the fingerprint of its binary, or the name of its image.
+
+    Raises:
+        RealServerError: see `describe_server`.
+    """
+    return {} if config.infra.engine == EMBEDDED else {"server": _identify_real_server()[1]}
+
+
+def describe_server(config: ReleaseConfig) -> str:
+    """Returns which server the candidate is tried on.
+
+    Raises:
+        RealServerError: the real one is wanted, and neither its binary nor a container engine is on PATH.
+    """
+    return "the embedded server" if config.infra.engine == EMBEDDED else _identify_real_server()[0]
+
+
+def _identify_real_server() -> tuple[str, str]:
+    """Returns what to call the real server, and what tells it from another one."""
+    from amfam_tf.server import real_server
+
+    program = Path(real_server.find_program(instead="infra.engine: embedded"))
+    if program.name == real_server.BINARY:
+        return f"TensorFlow Serving ({program.name})", sha256(program)
+    return f"TensorFlow Serving ({real_server.IMAGE} by {program.name})", real_server.IMAGE
 
 
 def run(work: Work) -> StepOutcome:
     """Exports, serves, asks, compares."""
+    server = describe_server(work.config)
     base = candidate_folder(work.out, work.config).parent
     _export(work.inputs["Evaluator"] / RUN, base, work.config)
     began = time.monotonic()
     try:
         answers = _ask(work, base)
     except (QueryError, DataError) as error:
-        return StepOutcome(f"not served: {error}", accepted=False, details={"reason": str(error)})
+        details = {"server": server, "reason": str(error)}
+        return StepOutcome(f"not served by {server}: {error}", accepted=False, details=details)
     wrong = [row for row in answers if not row["largest"] <= row["tolerance"]]
-    details = {"seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
+    details = {"server": server, "seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
     json_file.write(work.out / ANSWERS_FILE, details | {"answers": answers})
     if wrong:
         reason = _describe_wrong(wrong)
-        return StepOutcome(f"served answers are not the stored ones: {reason}", accepted=False, details=details)
+        return StepOutcome(f"answers of {server} are not the stored ones: {reason}", accepted=False, details=details)
     asked = f"samples of every signature and {work.config.infra.canaries} canaries"
-    return StepOutcome(f"served: {asked} answered as stored", details=details)
+    return StepOutcome(f"served by {server}: {asked} answered as stored", details=details)
 
 
 def _describe_wrong(wrong: list[dict[str, Any]]) -> str:
@@ -79,14 +111,24 @@ def _ask(work: Work, base: Path) -> list[dict[str, Any]]:
     from amfam_tf.client import child
     from amfam_tf.client.transport import Connection
 
-    port = child.free_port()
-    words = ["serve", "--model-name", base.name, "--model-base-path", str(base), "--port", str(port)]
-    patience = work.config.infra.patience_seconds
-    words += ["--bind-address", child.LOCALHOST, "--file-system-poll-wait-seconds", "0"]
-    words += ["--load-timeout-seconds", str(patience)]
+    port, patience = child.free_port(), work.config.infra.patience_seconds
     connection = Connection(f"{child.LOCALHOST}:{port}", base.name, CANDIDATE_VERSION, timeout=patience)
+    if work.config.infra.engine != EMBEDDED:
+        connection = dataclasses.replace(connection, attempts=MOST_ATTEMPTS)
+    words = _serve_words(work.config, base, port)
     with child.serving(words, port, work.out / LOG_FILE, patience):
         return [*_ask_samples(connection, base / str(CANDIDATE_VERSION), work), *_ask_canaries(connection, work)]
+
+
+def _serve_words(config: ReleaseConfig, base: Path, port: int) -> list[str]:
+    """Returns the command line that serves the candidate, after `amfam-tf`."""
+    from amfam_tf.client.child import LOCALHOST
+
+    words = ["serve", "--engine", config.infra.engine, "--model-name", base.name, "--model-base-path", str(base)]
+    words += ["--port", str(port), "--file-system-poll-wait-seconds", "0"]
+    if config.infra.engine == EMBEDDED:
+        words += ["--bind-address", LOCALHOST, "--load-timeout-seconds", str(config.infra.patience_seconds)]
+    return words
 
 
 def _ask_samples(connection: Any, folder: Path, work: Work) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ runs when all its inputs have accepted. `amfam_tf.release.local_runner` runs the
 from collections.abc import Mapping
 from pathlib import Path
 
-from amfam_tf.release import local_runner
+from amfam_tf.release import infra_validator, local_runner
 from amfam_tf.release.component import run_component
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError, Say, Step
@@ -19,8 +19,18 @@ from amfam_tf.release.work_lineage import Result
 BEFORE_PUSH: tuple[Step, ...] = (
     Step("ExampleGen", "amfam_tf.release.example_gen"),
     Step("ExampleValidator", "amfam_tf.release.example_validator", ("ExampleGen",)),
-    Step("Trainer", "amfam_tf.release.trainer", ("ExampleGen", "ExampleValidator")),
-    Step("Evaluator", "amfam_tf.release.evaluator", ("ExampleGen", "Trainer")),
+    Step(
+        "Trainer",
+        "amfam_tf.release.trainer",
+        ("ExampleGen", "ExampleValidator"),
+        shows=("amfam_tf.terminal", "amfam_tf.training.panel", "amfam_tf.training.progress"),
+    ),
+    Step(
+        "Evaluator",
+        "amfam_tf.release.evaluator",
+        ("ExampleGen", "Trainer"),
+        shows=("amfam_tf.evaluation.html_report",),
+    ),
     Step(
         "InfraValidator",
         "amfam_tf.release.infra_validator",
@@ -37,6 +47,7 @@ STEPS: tuple[Step, ...] = (
 
 def run(config: ReleaseConfig, say: Say = print) -> dict[str, Result]:
     """Releases on this machine; see `local_runner.release` for what is reused and what is raised."""
+    infra_validator.describe_server(config)  # a server that is not there is told now, and not after the training
     return local_runner.release(STEPS, config, say)
 
 

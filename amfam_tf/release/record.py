@@ -40,7 +40,7 @@ def identify(step: Step, config: ReleaseConfig, inputs: Mapping[str, Path]) -> R
         "outside": dict(module.outside(config, inputs)),
         "configuration": configuration.to_dict(module.configuration(config)),
     }
-    description = code.describe(step.module, *step.also)
+    description = code.describe((step.module, *step.also), step.shows)
     deciding = known | {
         "inputs": {name: reference["fingerprint"] for name, reference in known["inputs"].items()},
         "code": code.identity(description),

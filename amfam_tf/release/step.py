@@ -41,6 +41,7 @@ class Step:
         inputs: names of the steps that have to accept first, and whose folders it reads.
         always: runs in every release, because what is outside of the release decides.
         also: modules whose code counts beside what `module` imports, because they run in another process.
+        shows: modules whose code does not count, because they only show a person what others have found.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Step:
     inputs: tuple[str, ...] = ()
     always: bool = False
     also: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
         """Returns the module, see above for what it has."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from amfam_tf import child_process
 from amfam_tf.errors import ConfigError, UserError
 from amfam_tf.server.options import ServerOptions
 from amfam_tf.server.text_protos import read_text_proto
@@ -62,6 +63,7 @@ def become_real_server(
     command = server_command(options, image, more_flags)
     # Python ignores SIGPIPE, and what is ignored stays so in the next program.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    child_process.tie_next_program()
     try:
         os.execve(command[0], command, dict(environment))
     except OSError as error:
@@ -80,21 +82,34 @@ def server_command(options: ServerOptions, image: str = "", more_flags: Sequence
         ConfigError: a value that the real server cannot take, or a path that cannot be shown to a container.
     """
     flags = [*server_flags(options), *more_flags]
-    binary = None if image else shutil.which(BINARY)
-    if binary:
+    program = find_program(image)
+    if Path(program).name == BINARY:
         if options.bind_address != ServerOptions.bind_address:
             raise ConfigError(
                 f"{BINARY} listens on all interfaces: --bind-address can only be used with --engine embedded or a "
                 "container (--image)"
             )
-        return [binary, *flags]
-    for name in CONTAINER_ENGINES:
-        engine = shutil.which(name)
-        if engine:
-            return [engine, *container_words(options), image or IMAGE, *flags]
+        return [program, *flags]
+    return [program, *container_words(options), image or IMAGE, *flags]
+
+
+def find_program(image: str = "", instead: str = "--engine embedded") -> str:
+    """Returns the path of what starts the real server: its binary on PATH, else a container engine.
+
+    Args:
+        image: of a container; given, the binary is not looked for.
+        instead: how the user asks for the embedded server.
+
+    Raises:
+        RealServerError: neither is on PATH.
+    """
+    for name in CONTAINER_ENGINES if image else (BINARY, *CONTAINER_ENGINES):
+        program = shutil.which(name)
+        if program:
+            return program
     engines = f"a container engine ({' or '.join(CONTAINER_ENGINES)})"
     wanted = f"{engines} is not" if image else f"neither {BINARY} nor {engines} is"
-    raise RealServerError(f"cannot start TensorFlow Serving: {wanted} on PATH; install one, or use --engine embedded")
+    raise RealServerError(f"cannot start TensorFlow Serving: {wanted} on PATH; install one, or use {instead}")
 
 
 def server_flags(options: ServerOptions) -> list[str]:

@@ -6,18 +6,14 @@ tensorboard/, pictures/, checkpoints/ and, when finished, model.keras with the b
 
 import contextlib
 import dataclasses
-import resource
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import pandas as pd
 import tensorflow as tf
-from rich.console import Console
-from rich.table import Table
 
 from amfam_tf import config as configuration
 from amfam_tf import environment, models
@@ -32,13 +28,16 @@ from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState, write_file
 from amfam_tf.tasks import metadata_warning
-from amfam_tf.training import callbacks, profile
+from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import create_optimizer
 from amfam_tf.training.stages import StagePlan, plan_stages
 from amfam_tf.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PICTURE_CASES = 4
 
@@ -114,7 +113,7 @@ def fit(
     data: Path,
     run: Path,
     config: Config,
-    console: Console,
+    console: "Console",
     recorder: Recorder = OFF,
     distribution: Distribution = SINGLE,
 ) -> FitResult:
@@ -183,7 +182,7 @@ class _Session:
 
     config: Config
     folder: RunFolder
-    console: Console
+    console: "Console"
     recorder: Recorder
     distribution: Distribution
 
@@ -231,7 +230,7 @@ def _begin(session: _Session, trainer: Trainer, description: dict, state: RunSta
         folder.begin(config, description)
         folder.note_distribution(state.epochs, distribution.describe())
         folder.tidy(state)
-        _warn_of_metadata(config, session.console)
+        warn_of_metadata(config, session.console)
         if state.weights is not None:
             session.console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
             trainer.load_weights(folder.checkpoints / state.weights)
@@ -330,7 +329,7 @@ def _callbacks(
         batch = next(iter(pipeline.evaluation_dataset(splits["validate"].head(PICTURE_CASES), config)))
         chosen.append(callbacks.Pictures(session.folder, batch, config.training.picture_every))
     names = tuple(trainer.losses_by_name)
-    return [*chosen, callbacks.ProgressDisplay(session.console, epochs, steps, names, plan)]
+    return [*chosen, progress.ProgressDisplay(session.console, epochs, steps, names, plan)]
 
 
 def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResult:
@@ -363,7 +362,8 @@ def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.Dat
     return splits
 
 
-def _warn_of_metadata(config: Config, console: Console) -> None:
+def warn_of_metadata(config: Config, console: "Console") -> None:
+    """Prints a warning if the network is given what follows from the diagnosis."""
     warning = metadata_warning(config.model.metadata)
     if warning is not None:
         console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, markup=True)
@@ -380,84 +380,9 @@ def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
     }
 
 
-def dry_run(data: Path, config: Config, console: Console) -> None:
-    """Builds everything, runs one batch forward and backward, and prints what it saw; trains and writes nothing.
-
-    Args:
-        data: a release in the Derm7pt layout.
-        config: the run's configuration.
-        console: where to print.
-    """
-    config = models.resolve(config)
-    check_sources(config)
-    splits = split_cases(read_cases(data, config), ("train", "validate"))
-    pipeline.check_training_cases(splits["train"], config)
-    steps = pipeline.steps_per_epoch(len(splits["train"]), config)
-    trainer = create_trainer(config, steps)
-    plan = plan_stages(trainer.network.stages, config.training)
-    _warn_of_metadata(config, console)
-    batch = _first_batch(splits["train"], config)
-    _print_shapes(batch, trainer.network, console)
-    _print_parameters(trainer.network, console)
-    for stage, start in zip(plan.stages, plan.starts, strict=True):
-        trainer.enter_stage(stage)
-        if plan.staged:
-            console.print(f"stage {stage.name}, from epoch {start + 1}:")
-        _try_step(trainer, batch, console)
-    console.print(
-        f"{len(splits['train'])} training cases, {len(splits['validate'])} validation cases, {steps} steps an epoch"
-    )
-    console.print(f"peak memory {peak_memory_gib():.1f} GiB")
-    console.print("dry run: nothing was trained and nothing was written")
-
-
-def _first_batch(training: pd.DataFrame, config: Config) -> Mapping[str, tf.Tensor]:
-    """Returns the batch that training begins with, without filling a cache."""
-    uncached = dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none"))
-    with pipeline.naming_bad_files(training, config):
-        return next(iter(pipeline.training_dataset(training, uncached)))
-
-
-def _try_step(trainer: Trainer, batch: Mapping[str, tf.Tensor], console: Console) -> None:
-    """Runs the batch forward and backward, changes nothing, and prints the losses and which variables they reach."""
-    began = time.perf_counter()
-    with tf.GradientTape() as tape:
-        losses = trainer.compute_losses(batch, training=True)
-    gradients = tape.gradient(losses["loss"], trainer.trainable_variables)
-    seconds = time.perf_counter() - began
-    for name, value in losses.items():
-        console.print(f"{name}: {float(value):.4f}")
-    console.print(f"gradients: {sum(gradient is not None for gradient in gradients)} of {len(gradients)} variables")
-    console.print(f"one batch forward and backward, not compiled: {seconds:.1f} s")
-
-
-def _print_shapes(batch: Mapping[str, tf.Tensor], network: LesionModel, console: Console) -> None:
-    table = Table("tensor", "shape", "type")
-    for name, value in batch.items():
-        table.add_row(f"input {name}", str(tuple(value.shape)), value.dtype.name)
-    for name, value in network.output.items():
-        table.add_row(f"output {name}", str(tuple(value.shape)), str(value.dtype))
-    console.print(table)
-
-
-def _print_parameters(network: LesionModel, console: Console) -> None:
-    table = Table("part", "trainable parameters")
-    for name, variables in network.parameter_groups().items():
-        table.add_row(name, f"{count_parameters(variables):,}")
-    table.add_row("all", f"{count_parameters(network.trainable_variables):,}")
-    table.add_row("inference model", f"{count_parameters(network.inference_model().trainable_variables):,}")
-    console.print(table)
-
-
 def count_parameters(variables: list) -> int:
     """Returns the number of scalars in the variables."""
     return sum(tf.TensorShape(variable.shape).num_elements() for variable in variables)
-
-
-def peak_memory_gib() -> float:
-    """Returns the largest resident memory of this process so far, GiB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def require_finished(run: Path) -> RunFolder:

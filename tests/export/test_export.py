@@ -21,9 +21,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from amfam_tf.cli import main as command_line
 from amfam_tf.errors import ExportError, RunError
-from amfam_tf.export import samples, signatures, source
+from amfam_tf.export import samples, source
 from amfam_tf.export import verify as verification
 from amfam_tf.export.export import check_variables, export_run
+from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import read_source
 from amfam_tf.export.verify import verify
 from amfam_tf.export.version_files import file_digests
@@ -109,7 +110,7 @@ def test_metadata_says_what_the_model_is(metadata, version):
 
 
 def test_metadata_describes_the_signatures(metadata, loaded):
-    assert set(metadata["signatures"]) == set(signatures.SIGNATURES) == set(loaded.signatures)
+    assert set(metadata["signatures"]) == set(SIGNATURES) == set(loaded.signatures)
     for name, function in loaded.signatures.items():
         inputs = {
             key: (spec.dtype.name, spec.shape.as_list()) for key, spec in function.structured_input_signature[1].items()
@@ -123,7 +124,7 @@ def test_metadata_describes_the_signatures(metadata, loaded):
 
 def test_warm_up_has_each_signature_and_stays_small(version):
     requests = [request for request, _ in samples.read_samples(version.path)]
-    assert {request.model_spec.signature_name for request in requests} == set(signatures.SIGNATURES)
+    assert {request.model_spec.signature_name for request in requests} == set(SIGNATURES)
     assert {request.model_spec.name for request in requests} == {"lesions"}
     assert len(requests) <= 10
 

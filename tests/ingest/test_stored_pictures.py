@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from releases import TinyRelease
 
+from amfam_tf.ingest.file_names import STATISTICS_FILE
 from amfam_tf.ingest.output import DEAD_LETTER_FILE
-from amfam_tf.ingest.statistics import STATISTICS_FILE
 from amfam_tf.pipelines import ingest
 
 DISPLAY_P3 = profiled_pictures.profile(

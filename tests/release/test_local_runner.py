@@ -141,7 +141,10 @@ def test_a_refused_step_is_tried_again(release_quickly, monkeypatch, tmp_path):
 
     with monkeypatch.context() as patch:
         patch.setattr(infra_validator, "_ask", fail)
-        with pytest.raises(RefusedError, match="InfraValidator: not served: the server ended with status 1 .kept: "):
+        with pytest.raises(
+            RefusedError,
+            match="InfraValidator: not served by the embedded server: the server ended with status 1 .kept: ",
+        ):
             release_quickly()
     candidates = list((tmp_path / "work" / "steps" / "InfraValidator").glob("*/candidate/lesions/1/saved_model.pb"))
     assert len(candidates) == 1
@@ -156,7 +159,9 @@ def test_an_answer_that_differs_is_refused(release_quickly, monkeypatch):
 
     wrong = {"of": "case 7", "output": "BWV", "largest": 0.25, "tolerance": 1e-4}
     monkeypatch.setattr(infra_validator, "_ask", lambda *_: [wrong])
-    with pytest.raises(RefusedError, match="served answers are not the stored ones: case 7: BWV differs by up to 0.25"):
+    with pytest.raises(
+        RefusedError, match="answers of the embedded server are not the stored ones: case 7: BWV differs by up to 0.25"
+    ):
         release_quickly()
 
 

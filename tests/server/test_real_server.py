@@ -129,6 +129,24 @@ def test_signals_reach_the_server(programs: Path, models: Path, number: int, sta
     assert process.returncode == status
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent has ended")
+def test_the_server_of_a_child_ends_with_the_parent_of_the_child(programs: Path, models: Path) -> None:
+    install(programs, "tensorflow_model_server")
+    (programs / "fake.py").write_text(
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'asked to end\\n'), os._exit(0)))\n"
+        "os.write(1, b'serving\\n')\n"
+        "time.sleep(60)\n"
+    )
+    words = ["serve", "--engine=tensorflow-serving", f"--model-base-path={models}"]
+    start = f"from amfam_tf import child_process; child_process.start('amfam_tf', {words}).wait()"
+    parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "serving\n"
+    parent.kill()
+    # To the end of the pipe, which the server holds.
+    assert parent.communicate()[0] == "asked to end\n"
+
+
 def test_a_log_level_that_the_user_set_is_kept(programs: Path, models: Path) -> None:
     install(programs, "tensorflow_model_server")
     process = serve(f"--model-base-path={models}", env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "1"})

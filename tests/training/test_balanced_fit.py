@@ -13,7 +13,8 @@ from amfam_tf import models
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.runs import folder as run_folder
 from amfam_tf.training import callbacks
-from amfam_tf.training.run import dry_run, fit
+from amfam_tf.training.dry_run import dry_run
+from amfam_tf.training.run import fit
 
 OVERRIDES = (
     "training.epochs=3",

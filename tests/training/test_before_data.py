@@ -7,7 +7,8 @@ from rich.console import Console
 from small import small_config
 
 from amfam_tf.errors import ConfigError, WeightsError
-from amfam_tf.training.run import dry_run, fit
+from amfam_tf.training.dry_run import dry_run
+from amfam_tf.training.run import fit
 
 IMPOSSIBLE = {
     "backbone": (("model.backbone=inception_v3", "data.image_size=74"), "amfam", "data.image_size must be at least 75"),

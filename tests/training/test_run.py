@@ -23,7 +23,8 @@ from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
 from amfam_tf.training import callbacks
 from amfam_tf.training import run as run_module
-from amfam_tf.training.run import dry_run, fit, read_cases, require_finished, split_cases
+from amfam_tf.training.dry_run import dry_run
+from amfam_tf.training.run import fit, read_cases, require_finished, split_cases
 from amfam_tf.training.trainer import Trainer
 
 # Dropout and augmentation on: both draw random numbers that a resumed run must draw again.

@@ -19,7 +19,8 @@ from amfam_tf.runs import folder as run_folder
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.training import callbacks
 from amfam_tf.training import run as run_module
-from amfam_tf.training.run import create_trainer, dry_run, fit
+from amfam_tf.training.dry_run import dry_run
+from amfam_tf.training.run import create_trainer, fit
 from amfam_tf.training.stages import plan_stages
 from amfam_tf.training.trainer import Trainer
 

@@ -1,0 +1,7 @@
+"""The names of the signatures of an exported version, see `amfam_tf.export.signatures`."""
+
+SERVING_DEFAULT = "serving_default"
+PREDICT_IMAGES = "predict_images"
+PREDICT_EXAMPLES = "predict_examples"
+EXPLAIN = "explain"
+SIGNATURES = (SERVING_DEFAULT, PREDICT_IMAGES, PREDICT_EXAMPLES, EXPLAIN)

@@ -1,0 +1,82 @@
+"""The progress display of a fit: named losses and validation accuracy, epoch by epoch."""
+
+import time
+from collections.abc import Mapping
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from amfam_tf.training.callbacks import MONITORED
+from amfam_tf.training.stages import StagePlan
+
+
+class _BarWithValues(Progress):
+    """A progress bar with a line of text under it, wrapped where the terminal is narrow."""
+
+    values = ""
+
+    def get_renderables(self):
+        yield from super().get_renderables()
+        yield Text(self.values)
+
+
+class ProgressDisplay(keras.callbacks.Callback):
+    """Shows every named loss and the mean validation accuracy: a bar per epoch, or a line without a terminal.
+
+    Args:
+        console: where to.
+        epochs: at most.
+        steps: in an epoch.
+        loss_names: the named losses to show.
+        plan: of the training; the stage is shown if there are several.
+    """
+
+    def __init__(self, console: Console, epochs: int, steps: int, loss_names: tuple[str, ...], plan: StagePlan):
+        super().__init__()
+        self._plan = plan
+        self._console = console
+        self._epochs = epochs
+        self._steps = steps
+        self._names = ("loss", *loss_names, "accuracy")
+        self._bar: _BarWithValues | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self._began = time.perf_counter()
+        if not self._console.is_terminal:
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = _BarWithValues(*columns, console=self._console, transient=True)
+        self._task = self._bar.add_task(self._title(epoch), total=self._steps)
+        self._bar.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._bar is not None:
+            self._bar.values = self._describe(logs or {})
+            self._bar.update(self._task, completed=batch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._stop_bar()
+        seconds = time.perf_counter() - self._began
+        self._console.print(
+            f"{self._title(epoch)}  {seconds:.1f} s  {self._describe(logs)}  "
+            f"[bold]validation accuracy {logs[MONITORED]:.4f}[/bold]",
+            markup=True,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, logs=None):  # noqa: ARG002
+        self._stop_bar()
+
+    def _title(self, epoch: int) -> str:
+        stage = f" ({self._plan.stage(epoch).name})" if self._plan.staged else ""
+        return f"epoch {epoch + 1}/{self._epochs}{stage}"
+
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _describe(self, logs: Mapping[str, float]) -> str:
+        return "  ".join(f"{name} {logs[name]:.4f}" for name in self._names if name in logs)
