@@ -11,7 +11,22 @@ import pytest
 from releases import TinyRelease
 
 ROOT = Path(__file__).parent.parent
-BESIDE_THE_BUILD = (".*", "__pycache__", "build", "dist", "*.egg-info", "docs", "runs", "saved_models", "soak", "tests")
+BESIDE_THE_BUILD = {"build", "demo", "dist", "docs", "releases", "runs", "saved_models", "soak", "tests"}
+"""Of the top-level folder."""
+BUILD = (
+    ".*",
+    "__pycache__",
+    "build",
+    "dist",
+    "*.egg-info",
+    "demo",
+    "docs",
+    "releases",
+    "runs",
+    "saved_models",
+    "soak",
+    "tests",
+)
 BUILD = "from setuptools.build_meta import build_wheel; build_wheel('wheels')"
 RUN = """
 import sys
@@ -32,12 +47,18 @@ def flatten_links(folder: Path) -> None:
             path.write_text(str(target))
 
 
+def beside_the_build(folder: str, names: list[str]) -> set[str]:
+    """Returns the names that are not copied."""
+    left_out = BESIDE_THE_BUILD if Path(folder) == ROOT else set()
+    return {name for name in names if name in left_out or name.startswith(".") or name.endswith((".pyc", ".egg-info"))}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """A folder with the content of a wheel that was built from a checkout without links."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "checkout"
-    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*BESIDE_THE_BUILD))
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=beside_the_build)
     flatten_links(copy)
     built = subprocess.run([sys.executable, "-c", BUILD], cwd=copy, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
