@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from prediction_tables import cases_of_table, random_table
 
-from amfam_tf.evaluation import html_report, predictions, report
+from amfam_tf.evaluation import compare_runs, html_report, intervals, metrics, predictions
 from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.release import blessing, evaluator, served, served_predictions
 from amfam_tf.release.configuration import BlessingPart, Threshold
@@ -19,6 +19,8 @@ from amfam_tf.release.losses import find_losses
 from amfam_tf.tasks import METADATA, TASKS
 
 CASES = 200
+RESAMPLES = 100
+"""Few: no end of an interval is asked for here."""
 
 
 def better_and_worse() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -31,7 +33,18 @@ def better_and_worse() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 GOOD, BAD = better_and_worse()
-REPORTS = functools.cache(lambda good: report.build_report(GOOD if good else BAD, "test"))
+
+
+@functools.cache
+def report_of(good: bool) -> dict[str, Any]:
+    """Returns what the rule reads of metrics.json."""
+    table = GOOD if good else BAD
+    measured = metrics.all_metrics(table)
+    intervals.add_intervals(measured, intervals.bootstrap(table, RESAMPLES))
+    return measured
+
+
+COMPARE = compare_runs.compare
 META = cases_of_table(GOOD).assign(sex=[METADATA["sex"][number % 2] for number in range(CASES)])
 
 
@@ -49,9 +62,10 @@ def evaluate(monkeypatch, tmp_path):
     def run(candidate: pd.DataFrame, of_served: pd.DataFrame | None, at_least: float = 0.0):
         shown = Shown()
         folder = tmp_path / "evaluation"
-        evaluation = SimpleNamespace(table=candidate, cases=META, folder=folder, report=REPORTS(candidate is GOOD))
+        evaluation = SimpleNamespace(table=candidate, cases=META, folder=folder, report=report_of(candidate is GOOD))
         against = None if of_served is None else served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, None)
         monkeypatch.setattr(evaluation_run, "evaluate_run", lambda *_: evaluation)
+        monkeypatch.setattr(compare_runs, "compare", functools.partial(COMPARE, resamples=RESAMPLES))
         monkeypatch.setattr(html_report, "write_report", lambda _, comparison: setattr(shown, "comparison", comparison))
         monkeypatch.setattr(served_predictions, "predict_served", lambda *_: of_served)
         monkeypatch.setattr(evaluator, "_served", lambda *_: against)
