@@ -72,6 +72,10 @@ REFUSED = {
         'clinical,dermoscopic\na,b\n\n"c\n""c",",d\n',
         OPEN.format("row 1, column 'dermoscopic' (line 5 of the file)"),
     ),
+    "quote not closed, after a comma within a field": (
+        'clinical,dermoscopic,c\na,b,c\na,"x,\ny","open\n',
+        OPEN.format("row 1, column 'c' (line 4 of the file)"),
+    ),
     "quote not closed in the header": ('clinical,"dermoscopic\na,b\n', OPEN.format("the header (line 1 of the file)")),
     "quote not closed in a long table": (
         'clinical,dermoscopic\na,"b\n' + "c,d\n" * 100_000,

@@ -16,6 +16,7 @@ from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.release import blessing, evaluator, served, served_predictions
 from amfam_tf.release.configuration import BlessingPart, Threshold
 from amfam_tf.release.losses import find_losses
+from amfam_tf.release.pipeline import STEPS
 from amfam_tf.tasks import METADATA, TASKS
 
 CASES = 200
@@ -159,6 +160,10 @@ def test_what_evaluation_and_export_read_of_a_run_is_copied_and_only_that(tmp_pa
         assert evaluator._copy_run(trained, copy) == copy
     found = {path.relative_to(copy).as_posix(): path.read_text() for path in copy.rglob("*") if path.is_file()}
     assert found == {name: f"content of {name}" for name in names}
+
+
+def test_only_the_trainer_goes_on_with_what_a_killed_run_has_left():
+    assert [step.name for step in STEPS if step.load().RESUMABLE] == ["Trainer"]
 
 
 def test_what_is_served_decides_by_its_content(monkeypatch, tmp_path):
