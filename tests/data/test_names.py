@@ -114,6 +114,21 @@ def test_a_folder_of_pairs_joins_both_forms_and_leaves_litter_out(tmp_path, firs
     ]
 
 
+def test_wildcards_in_the_name_of_a_folder_are_letters(tmp_path):
+    (tmp_path / "q1").mkdir()  # what q[1] would mean as a pattern
+    folder = tmp_path / f"q[1]*? {{x}} %41 #1 {COMPOSED} {DECOMPOSED}"
+    folder.mkdir()
+    pair = (folder / "p_clinical.jpg", folder / "p_dermoscopic.jpg")
+    for path in pair:
+        path.write_bytes(b"x")
+    table = folder / "pairs.csv"
+    table.write_text("case_num,clinical,dermoscopic\n1,p_clinical.jpg,p_dermoscopic.jpg\n", encoding="utf-8")
+    assert find_pairs(folder) == find_pairs(table) == [pair]
+    (row,) = open_source(str(table)).rows()
+    assert (row.clinical, row.dermoscopic, row.error) == (*map(str, pair), None)
+    assert urls.read_bytes(row.clinical) == b"x"
+
+
 @pytest.mark.parametrize(("wanted", "stored"), FORMS)
 def test_object_stores_too(wanted, stored):
     found = StoreResolver("gs://b/images", [f"gs://b/images/{stored}/x.JPG", "gs://b/images/y.jpg"])
