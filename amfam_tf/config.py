@@ -6,6 +6,7 @@ Unknown keys and impossible values raise ConfigError before any data is read.
 
 import dataclasses
 import importlib.resources
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -385,6 +386,28 @@ def differences(old: Config, new: Config) -> list[str]:
     """Returns one line "key: old -> new" for each value that differs."""
     old_flat, new_flat = _flatten(to_dict(old)), _flatten(to_dict(new))
     return [f"{key}: {old_flat[key]} -> {new_flat[key]}" for key in old_flat if old_flat[key] != new_flat[key]]
+
+
+def overridden_keys(overrides: Iterable[str]) -> list[str]:
+    """Returns the dotted keys that overrides give a value, in order.
+
+    Raises:
+        ConfigError: an override is not of the form section.key=value.
+    """
+    return [key for override in overrides for key in _flatten(_parse_override(override))]
+
+
+def value_at(config: Config, key: str) -> Any:
+    """Returns the value of a dotted key that exists, as YAML has it."""
+    value: Any = to_dict(config)
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def as_text(value: Any) -> str:
+    """Returns a value of the configuration as an override would take it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _read_preset(preset: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`amfam-tf compare`: fit and evaluate several methods with several seeds, and write one table."""
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -52,6 +53,7 @@ def compare(
     what is missing, goes on with what was interrupted, and tries again what failed.
     """
     from amfam_tf import config as configuration
+    from amfam_tf import models
     from amfam_tf.comparison import grid
     from amfam_tf.comparison import tables as shown
     from amfam_tf.comparison.compare import compare as run_comparison
@@ -62,6 +64,7 @@ def compare(
     grid.refuse_overrides(overrides, options)
     config = configuration.load(preset, overrides)
     names = grid.method_names(methods)
+    models.refuse_unread([dataclasses.replace(config, method=name) for name in names], overrides)
     terminal = console(stderr=True)
     outcome, written = run_comparison(
         data, out, config, names, seeds, split=split, console=terminal, at_once=jobs, metadata=metadata

@@ -67,9 +67,11 @@ def fit(
         raise click.UsageError("--dry-run tries one batch on one device: leave --strategy out.")
     recorder = phases.Recorder() if profile else phases.OFF
     with recorder.phase("importing TensorFlow and the rest"):
+        from amfam_tf import models
         from amfam_tf.training import distribution
         from amfam_tf.training import run as training
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
+    models.refuse_unread([chosen], overrides)
     terminal = console()
     if dry_run:
         from amfam_tf.training.dry_run import dry_run as try_one_batch

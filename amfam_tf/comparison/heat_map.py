@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amfam_tf.comparison.results import AVERAGE
-from amfam_tf.comparison.sweep import SweepOutcome, describe
+from amfam_tf.comparison.sweep import SweepOutcome
+from amfam_tf.config import as_text
 from amfam_tf.evaluation import figure_style as style
 
 LABEL = "mean validation accuracy\nin percent"
@@ -33,7 +34,7 @@ def _draw_line(outcome: SweepOutcome) -> Figure:
     with style.style():
         figure = style.new_figure(max(4.2, 0.8 * len(values)), 3.0)
         axes = figure.subplots()
-        axes.set_xticks(places, [describe(value) for value in values])
+        axes.set_xticks(places, [as_text(value) for value in values])
         axes.set_xlabel(outcome.axes[0])
         axes.set_ylabel(LABEL)
         _draw_points(axes, outcome, places)
@@ -128,14 +129,14 @@ def _draw_map(
             means[place] = np.nan if result is None else 100 * result.values[AVERAGE].mean
             _write(axes, place, means[place], norm, best=point == outcome.best)
     image = axes.imshow(means, cmap=style.SEQUENTIAL, norm=norm, aspect="auto", origin="lower")
-    axes.set_xticks(range(len(columns)), [describe(value) for value in columns])
-    axes.set_yticks(range(len(rows)), [describe(value) for value in rows])
+    axes.set_xticks(range(len(columns)), [as_text(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [as_text(value) for value in rows])
     axes.set_xlabel(outcome.axes[0])
     axes.set_ylabel(outcome.axes[1])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if layer is not None:
-        axes.set_title(f"{outcome.axes[2]}={describe(layer)}", loc="left", fontweight="bold")
+        axes.set_title(f"{outcome.axes[2]}={as_text(layer)}", loc="left", fontweight="bold")
     return image
 
 

@@ -129,6 +129,7 @@ def sweep_cells(
     """
     refuse_repeated(seeds, "seed")
     points: list[Point] = []
+    wanted: list[Config] = []
     configs: list[Config] = []
     for combination in itertools.product(*(axis.values for axis in axes)):
         changes = [f"{axis.key}={json.dumps(value)}" for axis, value in zip(axes, combination, strict=True)]
@@ -137,8 +138,10 @@ def sweep_cells(
         _refuse_what_the_method_sets(asked, config, axes)
         if config in configs:
             raise ConfigError(f"--grid names {', '.join(changes)} twice")
+        wanted.append(asked)
         configs.append(config)
         points.append(_point(config, axes))
+    models.refuse_unread(wanted, [*overrides, *(f"{axis.key}=" for axis in axes)])
     cells = [
         Cell(f"{_folder_name(point)}-seed{seed}", point.name, dataclasses.replace(config, seed=seed))
         for seed in seeds
@@ -149,27 +152,14 @@ def sweep_cells(
 
 def _refuse_what_the_method_sets(asked: Config, config: Config, axes: Sequence[Axis]) -> None:
     for axis in axes:
-        if value_at(asked, axis.key) != value_at(config, axis.key):
+        if configuration.value_at(asked, axis.key) != configuration.value_at(config, axis.key):
             raise ConfigError(f"method {config.method} sets {axis.key} itself: it cannot be swept")
 
 
 def _point(config: Config, axes: Sequence[Axis]) -> Point:
-    values = tuple(value_at(config, axis.key) for axis in axes)
+    values = tuple(configuration.value_at(config, axis.key) for axis in axes)
     pairs = zip(axes, values, strict=True)
-    return Point(values, ", ".join(f"{axis.key}={describe(value)}" for axis, value in pairs))
-
-
-def value_at(config: Config, key: str) -> Any:
-    """Returns the value of a dotted key that exists."""
-    value: Any = configuration.to_dict(config)
-    for part in key.split("."):
-        value = value[part]
-    return value
-
-
-def describe(value: Any) -> str:
-    """Returns a configuration value as `--set` would take it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return Point(values, ", ".join(f"{axis.key}={configuration.as_text(value)}" for axis, value in pairs))
 
 
 def _folder_name(point: Point) -> str:

@@ -7,8 +7,9 @@ import pandas as pd
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.heat_map import draw_sweep
 from amfam_tf.comparison.results import AVERAGE, METRICS
-from amfam_tf.comparison.sweep import Point, SweepOutcome, describe
+from amfam_tf.comparison.sweep import Point, SweepOutcome
 from amfam_tf.comparison.text_tables import to_markdown
+from amfam_tf.config import as_text
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import figure_style
 from amfam_tf.evaluation.html_tables import UNDEFINED, Table, TableRow, share
@@ -32,7 +33,7 @@ def sweep_table(outcome: SweepOutcome) -> Table:
 
 
 def _cells(outcome: SweepOutcome, point: Point) -> list[str]:
-    begin, result = [describe(value) for value in point.values], outcome.results.get(point.name)
+    begin, result = [as_text(value) for value in point.values], outcome.results.get(point.name)
     if result is None:
         return [*begin, "0", *[UNDEFINED] * 3, "failed"]
     value = result.values[AVERAGE]
@@ -45,7 +46,7 @@ def to_csv(outcome: SweepOutcome) -> str:
     """Returns sweep.csv: one row per point; values in [0, 1], nothing where no run has finished."""
     rows = []
     for point in outcome.points:
-        row = dict(zip(outcome.axes, map(describe, point.values), strict=True))
+        row = dict(zip(outcome.axes, map(as_text, point.values), strict=True))
         result = outcome.results.get(point.name)
         row |= {"seeds": 0 if result is None else len(result.seeds), "best": point == outcome.best}
         if result is not None:

@@ -1,0 +1,91 @@
+"""Which values of the configuration a method reads: one that it would drop in silence is refused.
+
+A preset may name any, since it serves all methods; what is asked for beside it has to have a meaning.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from amfam_tf import config as configuration
+from amfam_tf.config import Config
+from amfam_tf.errors import ConfigError
+from amfam_tf.models.amfam import AMFAM
+from amfam_tf.models.embeddingnet import EmbeddingNet
+from amfam_tf.models.inception_combined import InceptionCombined
+from amfam_tf.models.registry import METHODS, resolve
+
+DISCRIMINATOR = frozenset(
+    {"model.discriminator_units", "model.reversal_scale", "model.reversal_schedule", "loss.adversarial"}
+)
+DECODERS = frozenset(
+    {
+        *("model.decoder_scales", "model.decoder_channels", "model.leaky_relu_slope", "model.upsampling"),
+        *("model.attention", "loss.reconstruction"),
+    }
+)
+ATTENTION = frozenset({"model.attention_activations", "model.stop_attention_gradient"})
+PARTS = frozenset({"model.modalities", "model.adversarial", "model.reconstruction"})
+OF_NETWORKS = {
+    EmbeddingNet: frozenset({"model.embedding_units", "model.embedding_dropout", "training.pretraining_epochs"}),
+    InceptionCombined: frozenset({"model.fuse_predictions"}),
+}
+PARTICULAR = frozenset(
+    {
+        *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS),
+        *("model.batch_statistics", "data.cases_per_label"),
+        *frozenset().union(*OF_NETWORKS.values()),
+    }
+)
+"""The keys that not every method reads; all others are read by each."""
+REPLACED = "model.backbone"
+"""A method may take the counterpart of another family instead, see `backbones.of_family`."""
+
+
+def read_keys(config: Config) -> frozenset[str]:
+    """Returns those of PARTICULAR that a configuration's method reads, with the parts that it then has.
+
+    Args:
+        config: resolved, see `registry.resolve`.
+    """
+    network, model = METHODS[config.method].network, config.model
+    found = set(OF_NETWORKS.get(network, ()))
+    if config.data.sampling == "balanced":
+        found.add("data.cases_per_label")
+    if network is AMFAM:
+        found |= PARTS
+        if len(model.modalities) > 1:
+            found.add("model.batch_statistics")
+        if model.adversarial:
+            found |= DISCRIMINATOR
+        if model.reconstruction:
+            found |= DECODERS
+        if model.attention != "none":
+            found |= ATTENTION
+    return frozenset(found)
+
+
+def refuse_unread(configs: Sequence[Config], overrides: Iterable[str]) -> None:
+    """Refuses overrides that change nothing in any of the configurations.
+
+    Args:
+        configs: with the overrides, each with its method; not resolved.
+        overrides: strings such as "model.decoder_scales=[2, 2]".
+
+    Raises:
+        ConfigError: a method sets the key itself to another value, or has no part that reads it; see also
+            `registry.resolve`.
+    """
+    resolved = [resolve(config) for config in configs]
+    for key in configuration.overridden_keys(overrides):
+        reasons = [_why_unread(asked, used, key) for asked, used in zip(configs, resolved, strict=True)]
+        if reasons and all(reasons):
+            others = " (nor would the others)" if len(reasons) > 1 else ""
+            raise ConfigError(f"{key} would be of no use: {reasons[0]}{others}: leave it out")
+
+
+def _why_unread(asked: Config, used: Config, key: str) -> str | None:
+    wanted, value = configuration.value_at(asked, key), configuration.value_at(used, key)
+    if wanted != value and key != REPLACED:
+        return f"method {asked.method} sets it to {configuration.as_text(value)} itself"
+    if key in PARTICULAR and key not in read_keys(used):
+        return f"method {asked.method} as configured does not read it"
+    return None

@@ -1,0 +1,89 @@
+"""A value that a method does not read is refused; which ones it reads is seen by watching it being built."""
+
+import dataclasses
+
+import pytest
+from small import small_config
+
+from amfam_tf import config as configuration
+from amfam_tf.config import ModelConfig
+from amfam_tf.errors import ConfigError
+from amfam_tf.models import METHODS, refuse_unread
+from amfam_tf.models.reads import PARTICULAR, read_keys
+from amfam_tf.models.registry import resolve
+
+READ_BY_THE_TRAINING = {"model.reversal_schedule"}
+WATCHED = {field.name for field in dataclasses.fields(ModelConfig)}
+
+
+class WatchedConfig(ModelConfig):
+    """Notes the names of the values that are read, once it is told to."""
+
+    def __getattribute__(self, name):
+        notes = object.__getattribute__(self, "__dict__").get("notes")
+        if notes is not None and name in WATCHED:
+            notes.add(f"model.{name}")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"inception-unbalanced", "inception-balanced"}))
+def test_what_is_said_to_be_read_is_read_while_the_network_is_built(method):
+    config = resolve(small_config("data.image_size=75" if "inception" in method else "seed=0", method=method))
+    watched = WatchedConfig(**{name: getattr(config.model, name) for name in WATCHED})
+    read: set[str] = set()
+    object.__setattr__(watched, "notes", read)
+    METHODS[method].network(config=watched, image_size=config.data.image_size)
+    said = {key for key in read_keys(config) if key.startswith("model.")}
+    assert read & PARTICULAR == said - READ_BY_THE_TRAINING
+
+
+def asked(*overrides, method):
+    return [configuration.load("tiny", overrides, {"method": method})]
+
+
+@pytest.mark.parametrize(
+    ("method", "override", "reason"),
+    [
+        ("hccnn", "model.decoder_scales=[4, 4, 2]", "method hccnn as configured does not read it"),
+        ("concat", "model.attention=linear", "method concat sets it to none itself"),
+        ("concat", "model.reconstruction=true", "method concat sets it to false itself"),
+        ("concat", "loss.adversarial=0.3", "method concat as configured does not read it"),
+        ("concat-recon", "model.stop_attention_gradient=true", "method concat-recon as configured does not read it"),
+        ("amfam", "model.embedding_units=[8]", "method amfam as configured does not read it"),
+        ("amfam", "data.cases_per_label=2", "method amfam as configured does not read it"),
+        ("clinical-only", "model.batch_statistics=per_modality", "method clinical-only as configured does not read it"),
+    ],
+)
+def test_a_value_of_no_use_is_refused_by_key_and_method(method, override, reason):
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError) as caught:
+        refuse_unread(
+            asked("model.attention=none" if "none" in override else "seed=0", override, method=method), [override]
+        )
+    assert str(caught.value) == f"{key} would be of no use: {reason}: leave it out"
+
+
+@pytest.mark.parametrize(
+    ("method", "override"),
+    [
+        ("hccnn", "model.classifier_units=8"),
+        ("concat", "model.reconstruction=false"),
+        ("concat-recon", "model.decoder_scales=[4, 2, 2]"),
+        ("amfam", "model.attention_activations=[relu, relu, tanh]"),
+        ("embeddingnet", "model.embedding_units=[8]"),
+        ("embeddingnet", "training.pretraining_epochs=2"),
+        ("inception-balanced", "data.cases_per_label=2"),
+        ("inception-combined", "model.backbone=resnet14_narrow"),
+        ("inception-combined", "model.fuse_predictions=mean"),
+    ],
+)
+def test_a_value_that_is_read_is_taken(method, override):
+    refuse_unread(asked("data.image_size=128", override, method=method), [override])
+
+
+def test_of_several_methods_one_has_to_read_it():
+    override = "model.decoder_scales=[4, 2, 2]"
+    both = [*asked(override, method="hccnn"), *asked(override, method="amfam")]
+    refuse_unread(both, [override])
+    with pytest.raises(ConfigError, match=r"^model.decoder_scales .* hccnn .* \(nor would the others\): leave it out$"):
+        refuse_unread([*both[:1], *asked(override, method="concat")], [override])
