@@ -67,7 +67,7 @@ def test_a_value_of_no_use_is_refused_by_key_and_method(method, override, reason
     ("method", "override"),
     [
         ("hccnn", "model.classifier_units=8"),
-        ("concat", "model.reconstruction=false"),
+        ("concat", "model.adversarial=false"),
         ("concat-recon", "model.decoder_scales=[4, 2, 2]"),
         ("amfam", "model.attention_activations=[relu, relu, tanh]"),
         ("embeddingnet", "model.embedding_units=[8]"),
