@@ -19,11 +19,12 @@ DISCRIMINATOR = frozenset(
 DECODERS = frozenset(
     {
         *("model.decoder_scales", "model.decoder_channels", "model.leaky_relu_slope", "model.upsampling"),
-        *("model.attention", "loss.reconstruction"),
+        "loss.reconstruction",
     }
 )
 ATTENTION = frozenset({"model.attention_activations", "model.stop_attention_gradient"})
-PARTS = frozenset({"model.modalities", "model.adversarial", "model.reconstruction"})
+PARTS = frozenset({"model.modalities", "model.adversarial", "model.reconstruction", "model.attention"})
+"""What switches the parts."""
 OF_NETWORKS = {
     EmbeddingNet: frozenset({"model.embedding_units", "model.embedding_dropout", "training.pretraining_epochs"}),
     InceptionCombined: frozenset({"model.fuse_predictions"}),
@@ -86,6 +87,8 @@ def _why_unread(asked: Config, used: Config, key: str) -> str | None:
     wanted, value = configuration.value_at(asked, key), configuration.value_at(used, key)
     if wanted != value and key != REPLACED:
         return f"method {asked.method} sets it to {configuration.as_text(value)} itself"
-    if key in PARTICULAR and key not in read_keys(used):
+    section, _, name = key.partition(".")
+    own = METHODS[asked.method].changes.get(section, {})
+    if key in PARTICULAR - read_keys(used) and name not in own:
         return f"method {asked.method} as configured does not read it"
     return None

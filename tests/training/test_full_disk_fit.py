@@ -1,7 +1,7 @@
 """`amfam-tf fit` onto a disk without enough room."""
 
 import pytest
-from small import SMALL
+from small import SMALL_FOR_ANY
 from small_disks import full_disk
 from staged_method import STAGED
 
@@ -13,7 +13,7 @@ from amfam_tf.models import registry
 def test_a_full_disk_is_one_line(drawn, tmp_path, monkeypatch, capsys, kilobytes):
     """Wherever it is noticed: with the first file, the log, a checkpoint, or later."""
     monkeypatch.setitem(registry.METHODS, "staged", STAGED)
-    settings = [f"--set={value}" for value in (*SMALL, "training.epochs=2", "training.batch_size=8")]
+    settings = [f"--set={value}" for value in (*SMALL_FOR_ANY, "training.epochs=2", "training.batch_size=8")]
     with full_disk(tmp_path / "disk", kilobytes, of_one_file=False) as disk:
         run = disk.folder / "run"
         words = ["fit", "--data", drawn, "--run", run, "--preset", "tiny", "--method", "staged", *settings]

@@ -14,7 +14,7 @@ import pytest
 from ports import free_port
 from rich.console import Console
 from run_comparison import assert_same_training
-from small import SMALL, small_config
+from small import SMALL_FOR_ANY, small_config
 from tiny_method import TINY
 
 from amfam_tf import models
@@ -113,7 +113,7 @@ def train(
         dies_in: the epoch in which the other worker is killed.
     """
     addresses = [f"localhost:{port}" for port in (free_port(), free_port())]
-    settings = [word for value in (*SMALL, *TWENTY_STEPS) for word in ("--set", value)]
+    settings = [word for value in (*SMALL_FOR_ANY, *TWENTY_STEPS) for word in ("--set", value)]
     dying = {} if dies_in is None else {"DIES_IN_EPOCH": str(dies_in)}
     logs = [path.with_suffix(".log") for path in (run, other)]
     processes = []
