@@ -1,5 +1,6 @@
 """The figures of a soak, the judgement, and the curves of memory and descriptors."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from benchmarks.soak.records import Log, Request, Sample
 
 WARM_SECONDS = 60
 """Of each life of the process: its memory still fills."""
-WARM_SWAPS = 6
+WARM_SWAPS = 3
 """Of each life: the allocator's free lists still fill while two versions are loaded at a time."""
+FEWEST_POINTS = 4
 SHORTEST_SLOPE_SECONDS = 60
 FAULTY = ("wrong", "failed")
 MOST_GROWTH = 2.0
@@ -33,6 +35,7 @@ def summarise(log: Log) -> dict[str, Any]:
         "bad": dict(Counter(request.outcome for request in log.requests if not request.good)),
         "bad_by_kind": dict(Counter(request.kind for request in log.requests if not request.good)),
         "faults": dict(log.faults),
+        "swaps": [[round(at, 1) for at in span] for span in log.swaps],
         "seconds": _percentiles(answered),
         "seconds_at_a_swap": _percentiles(at_swap),
         "lives": [life for number in sorted({s.life for s in log.samples}) if (life := _life(log, number))],
@@ -101,29 +104,39 @@ def _life(log: Log, number: int) -> dict[str, Any] | None:
     warm = [sample for sample in own if sample.at >= own[0].at + WARM_SECONDS]
     if not warm:
         return None
+    floors = _floors(own, log.swaps)
     return {
         "life": number,
         "minutes": round((own[-1].at - own[0].at) / 60, 2),
         "megabytes_warm": round(warm[0].megabytes),
         "megabytes_at_the_end": round(warm[-1].megabytes),
-        "megabytes_a_minute": _slope(own, log.swaps),
+        "megabytes_between_swaps": [round(megabytes) for _, megabytes in floors],
+        "megabytes_a_minute": _slope(own, floors),
         "descriptors_more": warm[-1].descriptors - warm[0].descriptors,
         "threads_more": warm[-1].threads - warm[0].threads,
     }
 
 
-def _slope(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> float | None:
+def _floors(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Returns time and lowest memory of each interval between two swaps, in which there is one version."""
+    within = [span for span in swaps if own[0].at <= span[0] <= own[-1].at]
+    found = []
+    for (_, begin), (end, _) in itertools.pairwise([*within, (own[-1].at, own[-1].at)]):
+        quiet = [sample for sample in own if begin <= sample.at <= end]
+        if quiet:
+            found.append(min(((s.at, s.megabytes) for s in quiet), key=lambda pair: pair[1]))
+    return found
+
+
+def _slope(own: Sequence[Sample], floors: Sequence[tuple[float, float]]) -> float | None:
     """Returns the growth of a process once it is warm, MB a minute; None if it was warm for too short a time.
 
-    Two versions take more than one: samples within a swap do not count.
+    During a swap there are two versions, and for a while after it garbage: with swaps, the lowest memory between two.
     """
-    within = [span for span in swaps if span[0] >= own[0].at and span[1] <= own[-1].at]
-    start = own[0].at + WARM_SECONDS
-    if within:
-        if len(within) <= WARM_SWAPS:
-            return None
-        start = max(start, within[WARM_SWAPS - 1][1])
-    quiet = [s for s in own if s.at >= start and not any(begin <= s.at <= end for begin, end in within)]
-    if not quiet or quiet[-1].at - quiet[0].at < SHORTEST_SLOPE_SECONDS:
+    points = list(floors[WARM_SWAPS - 1 :])
+    if not floors:
+        points = [(sample.at, sample.megabytes) for sample in own if sample.at >= own[0].at + WARM_SECONDS]
+    if len(points) < FEWEST_POINTS or points[-1][0] - points[0][0] < SHORTEST_SLOPE_SECONDS:
         return None
-    return round(60 * float(stats.theilslopes([s.megabytes for s in quiet], [s.at for s in quiet]).slope), 2)
+    times, megabytes = zip(*points, strict=True)
+    return round(60 * float(stats.theilslopes(megabytes, times).slope), 2)

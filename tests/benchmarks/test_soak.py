@@ -157,12 +157,17 @@ def swapped(slope: float, swaps: int) -> Log:
 def test_two_versions_at_a_time_are_no_growth():
     (flat,) = report.summarise(swapped(0.0, 10))["lives"]
     assert flat["megabytes_a_minute"] == 0.0
+    assert flat["megabytes_between_swaps"] == [1000] * 10
+    # The last one of a soak ends with it.
+    unended = swapped(0.0, 10)
+    unended.swaps[-1] = (unended.swaps[-1][0], 1e6)
+    assert report.summarise(unended)["lives"][0]["megabytes_a_minute"] == 0.0
     (growing,) = report.summarise(swapped(3.0, 10))["lives"]
     assert growing["megabytes_a_minute"] == 3.0
 
 
 def test_growth_is_not_judged_before_the_swaps_have_warmed_the_process():
-    (short,) = report.summarise(swapped(3.0, report.WARM_SWAPS))["lives"]
+    (short,) = report.summarise(swapped(3.0, report.WARM_SWAPS + report.FEWEST_POINTS - 2))["lives"]
     assert short["megabytes_a_minute"] is None
 
 
