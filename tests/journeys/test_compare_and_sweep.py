@@ -95,17 +95,17 @@ def test_a_sweep_in_a_real_process_needs_no_test_picture(drawn, tmp_path, capsys
             Path(path).write_bytes(b"no picture")
     out = tmp_path / "out"
     words = ["sweep", "--data", str(data), "--out", str(out), "--method", "concat", *OPTIONS]
-    assert command_line.main([*words, "--grid", "loss.adversarial=0.5"]) == 0
-    assert "best: loss.adversarial=0.5" in capsys.readouterr().out
+    assert command_line.main([*words, "--grid", "model.classifier_dropout=0.5"]) == 0
+    assert "best: model.classifier_dropout=0.5" in capsys.readouterr().out
     with (out / "sweep.csv").open(encoding="utf-8", newline="") as stream:
         (row,) = csv.DictReader(stream)
-    state = RunFolder(out / "runs/loss.adversarial=0.5-seed0").read_state()
+    state = RunFolder(out / "runs/model.classifier_dropout=0.5-seed0").read_state()
     # The run's own best mean validation accuracy, a float32 mean over the batches.
     assert float(row["accuracy"]) == pytest.approx(state.best_accuracy, abs=1e-5)
     assert (row["best"], row["seeds"]) == ("True", "1")
     assert [path.name for path in out.glob("runs/*/evaluation/*")] == ["validate"]
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
-    assert "epoch 1/1" in (out / "logs/loss.adversarial=0.5-seed0.log").read_text(encoding="utf-8")
+    assert "epoch 1/1" in (out / "logs/model.classifier_dropout=0.5-seed0.log").read_text(encoding="utf-8")
 
 
 def test_a_worker_says_a_users_error_in_one_last_line(tmp_path, capsys):
