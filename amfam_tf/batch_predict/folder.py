@@ -9,9 +9,7 @@ from amfam_tf.batch_predict.source import PairSource
 from amfam_tf.beam import urls
 from amfam_tf.errors import DataError
 from amfam_tf.files.locks import locked_folder
-from amfam_tf.ingest.output import complete_folder
-
-IN_USE = "predicts into it"
+from amfam_tf.files.writing import appearing_folder, remove_leftovers
 
 
 @contextlib.contextmanager
@@ -30,14 +28,14 @@ def results_folder(out: str, manifest: plan.Manifest, source: PairSource) -> Ite
         )
     # Workers need not have this process's working directory.
     path = Path(out).absolute()
+    in_use = DataError(f"{path} is in use: another process predicts into it")
     try:
         if not path.exists():
-            with complete_folder(path, IN_USE) as folder:
+            with appearing_folder(path, in_use) as folder:
                 plan.write(manifest, source, folder)
         plan.check_same(plan.read(path), manifest, path)
-        with locked_folder(path, DataError(f"{path} is in use: another process {IN_USE}")):
-            for leftover in path.glob(".*.partial"):
-                leftover.unlink(missing_ok=True)
+        with locked_folder(path, in_use):
+            remove_leftovers(path)
             yield path
     except OSError as error:
         raise DataError(f"cannot write to {out}: {error.strerror or error}") from error

@@ -104,7 +104,7 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json_file.read(path)
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} exists already and holds no batch prediction (no {MANIFEST_FILE}): name a new folder"

@@ -16,8 +16,6 @@ has, which version answered, and that this is no medical device. Same pairs and 
 """
 
 import importlib
-import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ import numpy as np
 from amfam_tf.batch_predict.pair import PredictedPair
 from amfam_tf.errors import DataError, EngineError
 from amfam_tf.evaluation.predictions import CASE, probability_columns
+from amfam_tf.files.writing import writing
 from amfam_tf.tasks import TASKS
 
 MELANOMA_PROBABILITY, SEVEN_POINT_SCORE = "melanoma_probability", "seven_point_score"
@@ -73,7 +72,7 @@ def schema() -> Any:
 
 
 def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version: int, fingerprint: str) -> Counts:
-    """Writes the file of a shard: beside it first, then under its name. Written twice at a time, it is still whole.
+    """Writes the file of a shard. Written twice at a time, it is still whole.
 
     Args:
         path: of the file.
@@ -92,18 +91,8 @@ def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version
     facts |= {ERRORS: counts.errors, "research_only": RESEARCH_ONLY}
     described = schema().with_metadata({name: str(value) for name, value in facts.items()})
     table = arrow.Table.from_pydict(_columns(ordered, model, version), described)
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            arrow.parquet.write_table(table, file, compression=COMPRESSION)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(Path(path), DataError) as partial, partial.open("wb") as file:
+        arrow.parquet.write_table(table, file, compression=COMPRESSION)
     return counts
 
 

@@ -14,6 +14,7 @@ from amfam_tf.cli.options import console
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.client import child
 from amfam_tf.errors import RunError
+from amfam_tf.files.writing import remove_leftovers
 
 MARKER = "demo.json"
 SEED = 0
@@ -132,6 +133,7 @@ def _open(out: Path, cases: int) -> dict[str, Any]:
     Raises:
         RunError: the folder holds something else, or a demo of another size.
     """
+    remove_leftovers(out, MARKER)
     if not out.exists() or not any(out.iterdir()):
         state = {"cases": cases, "seed": SEED, "drawn": False}
         _save(out, state)
@@ -149,8 +151,9 @@ def _open(out: Path, cases: int) -> dict[str, Any]:
 
 
 def _save(out: Path, state: dict[str, Any]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text(json.dumps(state) + "\n", encoding="utf-8")
+    from amfam_tf.files import json_file
+
+    json_file.write(out / MARKER, state)
 
 
 def _point_to_files(out: Path) -> None:

@@ -1,7 +1,6 @@
 """`amfam-tf fit`: fit a method into a run folder, or go on with an interrupted one."""
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,10 +111,11 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
     from rich.table import Table
 
     from amfam_tf import phases
-    from amfam_tf.runs.folder import write_text
+    from amfam_tf.errors import RunError
+    from amfam_tf.files import json_file
 
     content = recorder.to_dict()
-    write_text(run / PROFILE_FILE, json.dumps(content, indent=2) + "\n")
+    json_file.write(run / PROFILE_FILE, content, RunError)
     table = Table("phase", title="What took the time")
     table.add_column("seconds", justify="right")
     table.add_column("times", justify="right")

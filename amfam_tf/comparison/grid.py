@@ -108,7 +108,7 @@ class GridFolder:
             foreign = sorted(item.name for item in self.path.iterdir() if not item.name.startswith("."))
             if foreign:
                 raise RunError(f"{self.path} holds {foreign[0]} and no {self.grid_file.name}: name another --out")
-            write_text(self.grid_file, strict_yaml.dump(purpose.to_dict()))
+            write_text(self.grid_file, strict_yaml.dump(purpose.to_dict()), RunError)
             return
         differences = self._begun().differences(purpose)
         if differences:

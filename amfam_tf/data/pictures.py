@@ -10,7 +10,6 @@
 import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from amfam_tf.data import images, records
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.files.locks import waiting_for_file
+from amfam_tf.files.writing import appearing_folder
 from amfam_tf.tasks import MODALITIES
 
 Tensors = dict[str, tf.Tensor]
@@ -184,19 +184,16 @@ def _file_cache(kind: str, fill: Callable[[Path], None], cases: pd.DataFrame, co
     """Returns the folder of a file cache; `fill` writes its files into a folder unless they are there.
 
     tf.data would fill it during the first epoch, and a process killed then leaves a lock file and a part. Here it is
-    filled in a folder beside and renamed when complete, under a lock that the system releases with the process.
+    filled in a folder that appears when it is complete, under a lock that the system releases with the process.
     """
     directory = Path(config.data.cache_directory or "")
     folder = directory / f"{kind}-{cache_fingerprint(cases, config)}"
-    partial = folder.with_name(f"{folder.name}.partial")
     directory.mkdir(parents=True, exist_ok=True)
     with waiting_for_file(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            with naming_bad_files(cases, config):
+            in_use = DataError(f"{folder} is in use: another process fills it")
+            with appearing_folder(folder, in_use) as partial, naming_bad_files(cases, config):
                 fill(partial)
-            partial.rename(folder)
     return folder
 
 

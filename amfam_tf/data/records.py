@@ -13,8 +13,6 @@
 both. Beside them it has `shard` (path) and `record` (position in the shard), by which `encoded_pairs` finds the bytes.
 """
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,8 @@ import pandas as pd
 import tensorflow as tf
 
 from amfam_tf.data import images
-from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, shard_names
+from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files, storage
 from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
 
 COMPRESSION = "GZIP"
@@ -46,42 +43,6 @@ def feature_spec(labels: bool = True) -> dict[str, tf.io.FixedLenFeature]:
     spec |= {name: tf.io.FixedLenFeature((), tf.int64) for name in ("case_num", *task_names())}
     spec |= {name: tf.io.FixedLenFeature((), tf.string) for name in TEXT_FEATURES}
     return spec | {CASE_ID: tf.io.FixedLenFeature((), tf.string, default_value="")}
-
-
-def write_records(cases: pd.DataFrame, out: str | Path, shards: int = 8) -> list[Path]:
-    """Writes the cases, in their order, to a new folder of shards; same cases, same bytes.
-
-    The folder appears under its name only when it is complete.
-
-    Args:
-        cases: frame of `derm7pt.read_release`, or a part of it.
-        out: folder to make; must not exist.
-        shards: number of files; consecutive cases stay together.
-
-    Returns:
-        The shards' paths.
-
-    Raises:
-        DataError: `out` exists, nothing to write, or a file cannot be read; names it.
-    """
-    out = Path(out)
-    if out.exists():
-        raise DataError(f"{out} exists already: name a new folder for the records, or remove it first")
-    if not 1 <= shards <= len(cases):
-        raise DataError(f"{len(cases)} cases cannot be spread over {shards} shards: each needs at least one case")
-    # One folder per process, so that two that write the same records do not meet.
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        names = shard_names(shards)
-        for name, rows in zip(names, np.array_split(np.arange(len(cases)), shards), strict=True):
-            _write_shard(cases.iloc[rows], partial / name)
-        partial.rename(out)
-    except (OSError, tf.errors.OpError) as error:
-        raise DataError(f"cannot write records to {out}: {storage.reason(error) or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return [out / name for name in names]
 
 
 def read_records(folder: str | Path) -> pd.DataFrame:
@@ -145,12 +106,6 @@ def _selected_pairs(shard: tf.Tensor, wanted: tf.Tensor) -> tf.data.Dataset:
     return chosen.map(lambda _, example: tf.io.parse_single_example(example, feature_spec(labels=False)))
 
 
-def _write_shard(cases: pd.DataFrame, path: Path) -> None:
-    with shard_writer(path) as writer:
-        for row in cases.to_dict("records"):
-            writer.write(serialise(row, {name: _read_picture(row, name) for name in MODALITIES}))
-
-
 def shard_writer(path: str | Path) -> tf.io.TFRecordWriter:
     """Returns a writer of one compressed shard, to be used with `with`; it takes what `serialise` returns."""
     return tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=COMPRESSION))
@@ -171,13 +126,6 @@ def serialise(case: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
     features |= {name: _integer_feature(int(case[name])) for name in ("case_num", *task_names())}
     # Deterministic: a protobuf map has no order of its own.
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
-
-
-def _read_picture(row: Mapping[str, Any], modality: str) -> bytes:
-    try:
-        return regular_files.read(row[modality])
-    except OSError as error:
-        raise DataError(f"case {row['case_num']}: cannot read {row[modality]}: {error.strerror}") from error
 
 
 def _bytes_feature(value: bytes | str) -> tf.train.Feature:

@@ -14,6 +14,7 @@ from amfam_tf.data import images
 from amfam_tf.errors import ExportError
 from amfam_tf.export.signatures import outputs_of
 from amfam_tf.export.source import Source
+from amfam_tf.files.writing import write_bytes
 from amfam_tf.tasks import MODALITIES
 
 OPSET = 18
@@ -40,7 +41,7 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
     Args:
         network: folded, float32.
         source: the run; for size and temperatures.
-        path: file to write; appears when it is complete.
+        path: file to write.
 
     Raises:
         ExportError: tf2onnx is not installed, or the file cannot be written.
@@ -56,12 +57,4 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
         return outputs_of(network(pictures, training=False), temperatures)
 
     model, _ = converter.convert.from_function(classify, input_signature=specs, opset=OPSET)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(model.SerializeToString())
-        partial.replace(path)
-    except OSError as error:
-        raise ExportError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, model.SerializeToString(), ExportError)

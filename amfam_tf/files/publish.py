@@ -4,7 +4,6 @@ A version is written in a folder whose name a server ignores, in the same file s
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 from amfam_tf.errors import ExportError, UserError
 from amfam_tf.files import storage
 from amfam_tf.files.locks import locked_file
+from amfam_tf.files.writing import PARTIAL, put_in_place, remove
 
 LOCK = ".export.lock"
-PARTIAL = ".partial-"
 
 
 def versions(base: Path) -> list[int]:
@@ -39,13 +38,13 @@ def publishing(base: Path) -> Iterator[tuple[Path, int]]:
         in_use = ExportError(f"another process exports to {base}: wait for it or stop it")
         with locked_file(base / LOCK, in_use):
             for leftover in base.glob(f"{PARTIAL}*"):
-                shutil.rmtree(leftover)
+                remove(leftover)
             version = max(versions(base), default=0) + 1
             partial = base / f"{PARTIAL}{version}"
             partial.mkdir()
             try:
                 yield partial, version
-                put_in_place(partial, base / str(version))
+                put_in_place(partial, base / str(version), ExportError)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
@@ -57,27 +56,3 @@ def publishing(base: Path) -> Iterator[tuple[Path, int]]:
         if text is None:
             raise
         raise ExportError(f"cannot write to {base}: {text}") from error
-
-
-def put_in_place(partial: Path, target: Path) -> None:
-    """Gives a complete folder its name, in one step and for good.
-
-    Raises:
-        ExportError: there is something of that name.
-        OSError: it cannot be.
-    """
-    # First the content, then the name: after a power cut there must be no version with half of its bytes.
-    for path in [*partial.rglob("*"), partial]:
-        _flush(path)
-    if target.exists():  # an empty folder would be replaced without a word
-        raise ExportError(f"{target} appeared in the meantime: try again")
-    partial.rename(target)
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

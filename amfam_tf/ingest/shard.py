@@ -4,10 +4,7 @@ Rows come from a file with a line per row, and what is found goes to another one
 so neither the order nor the place of the work can change a byte.
 """
 
-import contextlib
 import json
-import os
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from amfam_tf.beam import urls
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
 from amfam_tf.files import storage
+from amfam_tf.files.writing import writing
 from amfam_tf.ingest.case_table import Case
 from amfam_tf.tasks import MODALITIES
 
@@ -83,10 +81,11 @@ def write_shard(task: IngestTask) -> Written:
     written = bad = 0
     try:
         with (
-            _appearing(task.shard) as shard,
-            _appearing(task.findings) as findings,
+            # Engines repeat work and do it twice at a time: each attempt has files of its own, with the same bytes.
+            writing(Path(task.shard)) as shard,
+            writing(Path(task.findings)) as findings,
             shard_writer(shard) as writer,
-            Path(findings).open("w", encoding="utf-8") as file,
+            findings.open("w", encoding="utf-8") as file,
         ):
             for case in _read_lines(task.rows):
                 finding = _write_pair(case, writer)
@@ -119,20 +118,6 @@ def _write_pair(case: Case, writer: Any) -> dict[str, Any]:
             return {"row": case["row"], "kind": "unusable_picture", "reason": f"{name} picture {case[name]} {error}"}
     writer.write(serialise(case, contents))
     return {"row": case["row"], **facts}
-
-
-@contextlib.contextmanager
-def _appearing(path: str) -> Iterator[str]:
-    """Gives a name to write to that becomes `path` at the end.
-
-    Engines repeat work and do it twice at a time: each attempt has a file of its own, and all have the same bytes.
-    """
-    partial = Path(f"{path}.{uuid.uuid4().hex}.partial")
-    try:
-        yield str(partial)
-        os.replace(partial, path)  # noqa: PTH105
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_lines(path: str) -> Iterator[dict[str, Any]]:

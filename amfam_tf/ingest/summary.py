@@ -1,12 +1,12 @@
 """The end of an ingest: what all shards have found, judged, and told in files beside them."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from amfam_tf.errors import DataError
+from amfam_tf.files import json_file
+from amfam_tf.files.writing import write_text
 from amfam_tf.ingest import output, shard
 from amfam_tf.ingest.anomalies import find_anomalies
 from amfam_tf.ingest.case_table import CaseTable, DeadLetter
@@ -43,19 +43,12 @@ def finish(
     anomalies = [*find_anomalies(table, dead, groups), *source.notes]
     output.write_dead_letters(dead, folder / output.DEAD_LETTER_FILE)
     listed = {"anomalies": [one.to_dict() for one in anomalies], "duplicates": [group.to_dict() for group in groups]}
-    for name, text in {
-        STATISTICS_FILE: _to_json(statistics(table, dead)),
-        STATISTICS_PROTO_FILE: to_text(statistics_proto(table)),
-        SCHEMA_FILE: to_text(build_schema()),
-        ANOMALIES_FILE: _to_json(listed),
-    }.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    json_file.write(folder / STATISTICS_FILE, statistics(table, dead))
+    json_file.write(folder / ANOMALIES_FILE, listed)
+    write_text(folder / STATISTICS_PROTO_FILE, to_text(statistics_proto(table)))
+    write_text(folder / SCHEMA_FILE, to_text(build_schema()))
     shutil.rmtree(folder / shard.WORK_FOLDER)
     return IngestReport(len(table), len(dead), anomalies, out)
-
-
-def _to_json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def check_share(dead: Sequence[DeadLetter], source: CaseTable, out: Path, max_bad_share: float) -> None:

@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from amfam_tf.files import publish, storage
+from amfam_tf.files import storage
 from amfam_tf.files.locks import locked_file
+from amfam_tf.files.writing import PARTIAL, put_in_place, remove, remove_leftovers
 from amfam_tf.release import record
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.record import Record
@@ -19,7 +20,6 @@ from amfam_tf.release.step import RefusedError, ReleaseError, Say, Step
 from amfam_tf.release.work_lineage import LINEAGE_FILE, Result, WorkLineage
 
 LOCK = ".lock"
-PARTIAL = ".partial-"
 KEY_DIGITS = 16
 
 
@@ -62,6 +62,7 @@ def locked(work: Path) -> Iterator[None]:
     work.mkdir(parents=True, exist_ok=True)
     in_use = ReleaseError(f"another process releases with {work}: wait for it or stop it")
     with locked_file(work / LOCK, in_use):
+        remove_leftovers(work)
         yield
 
 
@@ -99,7 +100,7 @@ def _bring(step: Step, config: ReleaseConfig, results: dict[str, Result], work: 
     done = record.execute(step, identity, config, inputs, partial, say)
     if folder.exists():  # refused before, or of a step that always runs
         shutil.rmtree(folder)
-    publish.put_in_place(partial, folder)
+    put_in_place(partial, folder, ReleaseError)
     say(f"{step.name}: {done['decision']}")
     return Result(folder, done, reused=False)
 
@@ -110,7 +111,7 @@ def _partial(folder: Path, resumable: bool) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for leftover in folder.parent.glob(f"{PARTIAL}*"):
         if leftover != partial or not resumable:
-            shutil.rmtree(leftover)
+            remove(leftover)
     partial.mkdir(exist_ok=True)
     return partial
 

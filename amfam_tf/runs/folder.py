@@ -2,8 +2,7 @@
 
 import contextlib
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ import pandas as pd
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
+from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
+from amfam_tf.files.writing import remove_leftovers, write_text
 
 MAX_DIFFERENCES = 5
 
@@ -69,13 +70,19 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.state_file = self.checkpoints / "state.json"
 
-    def lock(self) -> contextlib.AbstractContextManager:
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
         """Holds the folder for this process; the lock ends with the process, however it ends.
+
+        Removes what a killed process has left of the files that only the holder writes.
 
         Raises:
             RunError: another process holds it, or the folder cannot be written.
         """
-        return locked_runs(self.path / ".lock", self.checkpoints, f"run folder {self.path}")
+        with locked_runs(self.path / ".lock", self.checkpoints, f"run folder {self.path}"):
+            for file in (self.config_file, self.environment_file, self.history_file, self.model_file):
+                remove_leftovers(self.path, file.name)
+            yield
 
     def open(self, config: Config, fingerprint: str) -> RunState:
         """Checks that the folder is empty, or was begun with this configuration and data; changes nothing.
@@ -109,9 +116,9 @@ class RunFolder:
             environment: written to environment.json; its "data_fingerprint" identifies the data.
         """
         if not self.config_file.exists():
-            write_text(self.environment_file, json.dumps(environment, indent=2) + "\n")
+            json_file.write(self.environment_file, environment, RunError)
             # Last: a folder with a config.yaml is a complete beginning.
-            write_text(self.config_file, configuration.dump(config))
+            write_text(self.config_file, configuration.dump(config), RunError)
 
     def note_distribution(self, epoch: int, distribution: dict[str, Any]) -> None:
         """Adds to environment.json how the run is distributed from an epoch on, unless it is as before."""
@@ -119,7 +126,7 @@ class RunFolder:
         before = known.setdefault("distribution", [])
         if not before or {**before[-1], **distribution} != before[-1]:
             before.append({"from_epoch": epoch, **distribution})
-            write_text(self.environment_file, json.dumps(known, indent=2) + "\n")
+            json_file.write(self.environment_file, known, RunError)
 
     def _check_same(self, config: Config, fingerprint: str) -> None:
         differences = configuration.differences(configuration.read(self.config_file), config)
@@ -158,44 +165,22 @@ class RunFolder:
 
     def write_state(self, state: RunState) -> None:
         """Makes `state` what a later process resumes from, then brings history.csv up to it."""
-        write_text(self.state_file, json.dumps(asdict(state)))
+        write_text(self.state_file, json.dumps(asdict(state)), RunError)
         self.tidy(state)
 
     def tidy(self, state: RunState) -> None:
         """Writes history.csv from the state and removes checkpoint files that the state does not name."""
         if state.history:
-            write_text(self.history_file, pd.DataFrame(state.history).to_csv(index=False))
+            write_text(self.history_file, pd.DataFrame(state.history).to_csv(index=False), RunError)
         keep = {self.state_file.name, state.weights, state.best_weights}
         for item in self.checkpoints.iterdir():
             if item.name not in keep:
                 item.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it is, at any moment, either the old one or the new one, whole.
-
-    Raises:
-        RunError: the file cannot be written, e.g. because the disk is full; names it.
-    """
-    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_file(path: Path, write: Callable[[Path], Any]) -> None:
-    """As `write_text`, with `write(temporary path)` writing; the temporary name keeps the suffixes of `path`."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_file.read(path)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:

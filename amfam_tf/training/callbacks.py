@@ -3,22 +3,23 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from amfam_tf.errors import RunError
+from amfam_tf.files.writing import write_bytes, writing
 from amfam_tf.layers import GradientReversal
 from amfam_tf.models.lesion_model import LesionModel
-from amfam_tf.runs.folder import RunFolder, RunState, write_file
+from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import optimizers
 from amfam_tf.training.distribution import SINGLE, Distribution
 from amfam_tf.training.finite_loss import check_epoch
 from amfam_tf.training.panel import draw_panel
 from amfam_tf.training.stages import StagePlan
-from amfam_tf.training.weights_file import weights_writer
+from amfam_tf.training.weights_file import write_weights
 
 MONITORED = "val_accuracy"
 
@@ -143,7 +144,7 @@ class Checkpoint(keras.callbacks.Callback):
         values = {name: float(value) for name, value in logs.items()}
         check_epoch(epoch, values)
         weights = f"epoch-{epoch:04d}.weights.h5"
-        self._write(weights, weights_writer(self.model))
+        self._write(weights, self.model)
         stage = {"stage": self._plan.stage(epoch).name} if self._plan.staged else {}
         row = {"epoch": epoch, **stage, **values}
         changed = {**vars(self.state), **self._judge(epoch, values[MONITORED])}
@@ -161,9 +162,10 @@ class Checkpoint(keras.callbacks.Callback):
             self.folder.write_state(self.state)
         self.model.stop_training = self.state.stopped
 
-    def _write(self, name: str, save: Callable[[Path], None]) -> None:
+    def _write(self, name: str, model: keras.Model) -> None:
         if self.folder is not None:
-            write_file(self.folder.checkpoints / name, save)
+            with writing(self.folder.checkpoints / name, RunError) as partial:
+                write_weights(model, partial)
 
     def _judge(self, epoch: int, accuracy: float) -> dict[str, object]:
         """Returns what the epoch changes in the state; writes its weights if they are the best."""
@@ -172,7 +174,7 @@ class Checkpoint(keras.callbacks.Callback):
         if accuracy <= self.state.best_accuracy:
             return {"waited": self.state.waited + 1}
         weights = f"best-{epoch:04d}.weights.h5"
-        self._write(weights, weights_writer(self.model.network))
+        self._write(weights, self.model.network)
         return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
 
 
@@ -219,9 +221,8 @@ class Pictures(keras.callbacks.Callback):
             return
         outputs = self.model(self._batch, training=False)
         panel = draw_panel(self._batch, {name: value.numpy() for name, value in outputs.items()})
-        self._folder.pictures.mkdir(exist_ok=True)
         png = tf.io.encode_png(panel).numpy()
-        write_file(self._folder.pictures / f"epoch-{epoch:04d}.png", lambda path: path.write_bytes(png))
+        write_bytes(self._folder.pictures / f"epoch-{epoch:04d}.png", png, RunError)
         with self._writer.as_default(step=epoch):
             tf.summary.image("inputs, attention, reconstruction", panel[None])
         self._writer.flush()

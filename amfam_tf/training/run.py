@@ -22,11 +22,12 @@ from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files.digests import file_digest
+from amfam_tf.files.writing import writing
 from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
-from amfam_tf.runs.folder import RunFolder, RunState, write_file
+from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.tasks import metadata_warning
 from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
@@ -338,7 +339,8 @@ def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResu
         digest = None
         if state.best_weights is not None:
             network.load_weights(session.folder.checkpoints / state.best_weights)
-            write_file(session.folder.model_file, network.save)
+            with writing(session.folder.model_file, RunError) as partial:
+                network.save(partial)
             digest = file_digest(session.folder.model_file)
         session.folder.write_state(dataclasses.replace(state, finished=state.diverged is None, model_sha256=digest))
     return FitResult(state.epochs, state.best_epoch, state.best_accuracy)

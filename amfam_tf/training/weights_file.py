@@ -8,7 +8,6 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,16 @@ BYTES_PER_VARIABLE = 8192
 """What HDF5 adds at most for a variable and the groups that it is in."""
 
 
-def weights_writer(model: Any) -> Callable[[Path], None]:
-    """Returns the function that writes the weights of a model, and of its optimiser, to a path.
+def write_weights(model: Any, path: Path) -> None:
+    """Writes the weights of a model, and of its optimiser.
 
-    It raises OSError if there is no room for them.
+    Raises:
+        OSError: there is no room for them.
     """
-
-    def write(path: Path) -> None:
-        variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
-        size = sum(tf.as_dtype(variable.dtype).size * math.prod(variable.shape) for variable in variables)
-        reserve(path, size + BYTES_PER_VARIABLE * len(variables))
-        model.save_weights(path)
-
-    return write
+    variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
+    size = sum(tf.as_dtype(variable.dtype).size * math.prod(variable.shape) for variable in variables)
+    reserve(path, size + BYTES_PER_VARIABLE * len(variables))
+    model.save_weights(path)
 
 
 def reserve(path: Path, size: int) -> None:

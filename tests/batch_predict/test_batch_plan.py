@@ -13,6 +13,7 @@ from amfam_tf.batch_predict.model import ExportedVersion
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.batch_predict.source import PairSource, open_source
 from amfam_tf.errors import ConfigError, DataError
+from amfam_tf.files.writing import PARTIAL
 
 VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
 
@@ -102,7 +103,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(name, content, message, sou
 
 
 def test_what_a_kill_while_planning_has_left_is_removed(source, tmp_path):
-    left = tmp_path / ".out.partial"
+    left = tmp_path / f"{PARTIAL}out"
     (left / plan.ROWS_FOLDER).mkdir(parents=True)
     (left / plan.ROWS_FOLDER / "part-00000-of-00009.jsonl").write_text('{"half a li')
     manifest = plan.describe(source, VERSION, 1, 2)

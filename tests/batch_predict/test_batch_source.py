@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from releases import Fault, broken
+from written_records import write_records
 
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.batch_predict.source import open_source
-from amfam_tf.data import records
 from amfam_tf.errors import DataError
 
 GOOD = "case_num,clinical,dermoscopic\n7,a.jpg,b.jpg\n5,c.jpg,d.jpg\n"
@@ -112,7 +112,7 @@ def test_a_release_whose_cases_cannot_be_told_is_refused(value, message, tmp_pat
 
 
 def test_records_are_their_files_in_order(cases, tmp_path):
-    paths = records.write_records(cases.head(5), tmp_path / "records", shards=3)
+    paths = write_records(cases.head(5), tmp_path / "records", shards=3)
     found = open_source(str(tmp_path / "records"))
     assert (found.kind, found.pairs, found.records) == ("records", None, tuple(paths))
     paths[1].unlink()

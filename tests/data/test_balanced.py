@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from releases import TinyRelease
+from written_records import write_records
 
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
@@ -165,7 +166,7 @@ def test_pictures_in_memory_are_decoded_and_kept_once(cases, monkeypatch):
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_records_give_the_same_batches(cases, batches, cache, tmp_path):
-    records.write_records(cases, tmp_path / "records", shards=3)
+    write_records(cases, tmp_path / "records", shards=3)
     read_back = records.read_records(tmp_path / "records")
     config = make_config(cache=cache, cache_directory=str(tmp_path / "cache"))
     assert_same_batches(read(pipeline.training_dataset(read_back, config)), batches)

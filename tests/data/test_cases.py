@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 from releases import TinyRelease
+from written_records import write_records
 
-from amfam_tf.data import records
 from amfam_tf.data.cases import data_fingerprint, encoded_pair, in_stored_order, read_cases
 from amfam_tf.errors import DataError
 
@@ -18,7 +18,7 @@ def stored(tmp_path_factory):
     release = TinyRelease(CASES)
     release.meta.loc[SHARED, "clinic"] = release.meta.loc[SHARED, "derm"]
     release.write(folder / "release")
-    records.write_records(read_cases(folder / "release"), folder / "records", shards=2)
+    write_records(read_cases(folder / "release"), folder / "records", shards=2)
     return folder / "release", folder / "records"
 
 
@@ -47,7 +47,7 @@ def test_the_files_of_a_case_are_the_same_bytes(stored):
 
 def test_records_damaged_after_reading_the_table_are_named(stored, tmp_path):
     copy = tmp_path / "copy"
-    records.write_records(read_cases(stored[0]), copy, shards=1)
+    write_records(read_cases(stored[0]), copy, shards=1)
     frame = read_cases(copy)
     (shard,) = copy.iterdir()
     shard.write_bytes(shard.read_bytes()[:-200])

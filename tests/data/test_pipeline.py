@@ -16,6 +16,7 @@ from amfam_tf.config import Config
 from amfam_tf.data import images, pictures, pipeline
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError
+from amfam_tf.files.writing import PARTIAL
 from amfam_tf.tasks import METADATA, MODALITIES, metadata_size, task_names
 
 CASES, BATCH, EPOCHS, SIZE = 10, 4, 3, 40
@@ -213,7 +214,7 @@ def test_labels_are_not_taken_from_the_file_cache(cases, tmp_path):
 def test_what_a_killed_filling_of_the_file_cache_left_does_no_harm(cases, tmp_path, uncached):
     config = make_config(cache="file", cache_directory=str(tmp_path / "cache"))
     fingerprint = pictures.cache_fingerprint(cases, config)
-    partial = tmp_path / "cache" / f"pictures-{fingerprint}.partial"
+    partial = tmp_path / "cache" / f"{PARTIAL}pictures-{fingerprint}"
     partial.mkdir(parents=True)
     (partial / "pictures_0.lockfile").write_text("left behind")
     (partial / "pictures_0.data-00000-of-00001").write_bytes(b"half")

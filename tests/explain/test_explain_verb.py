@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from untrained_runs import write_run
+from written_records import write_records
 
 from amfam_tf.cli import main
-from amfam_tf.data import records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import calibration
 from amfam_tf.evaluation import run as evaluation_run
@@ -59,7 +59,7 @@ def test_chosen_case_task_class_and_second_run(finished, other, drawn, cases):
 
 
 def test_cases_from_records_are_explained_in_the_order_asked_for(finished, drawn, tmp_path):
-    records.write_records(read_release(drawn), tmp_path / "records", shards=2)
+    write_records(read_release(drawn), tmp_path / "records", shards=2)
     numbers = choose_cases(drawn, "test", (), 2)["case_num"].tolist()[::-1]
     first, second = (
         explain_run(finished, choose_cases(data, "test", numbers, 2), DIAGNOSIS)

@@ -15,7 +15,7 @@ from amfam_tf.beam import urls
 from amfam_tf.client.client import Pair
 from amfam_tf.client.pairs import find_pairs
 from amfam_tf.config import Config
-from amfam_tf.data import cases, derm7pt, pictures, records, shards
+from amfam_tf.data import cases, derm7pt, pictures, shards
 from amfam_tf.data.check import inspect_picture
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
@@ -50,7 +50,6 @@ PICTURE_READERS: dict[str, Callable[[Path], object]] = {
     "fingerprint": lambda path: cases._file_digest(str(path)),
     "explain": lambda path: cases.encoded_pair(table_of(path).iloc[0]),
     "fit, evaluate": lambda path: pictures.references(table_of(path)),
-    "records": lambda path: records.write_records(table_of(path), path.with_name("out"), shards=1),
 }
 
 

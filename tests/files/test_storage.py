@@ -7,17 +7,15 @@ import os
 import keras
 import pytest
 import tensorflow as tf
-from releases import TinyRelease
 from small_disks import full_disk, read_only_disk
 
 from amfam_tf.cli import main as command_line
-from amfam_tf.data import derm7pt, records
-from amfam_tf.errors import DataError, ExportError, RunError
+from amfam_tf.errors import ExportError, RunError
 from amfam_tf.files import storage
 from amfam_tf.files.publish import LOCK, publishing, versions
 from amfam_tf.files.storage import StorageError
-from amfam_tf.runs.folder import write_file
-from amfam_tf.training.weights_file import weights_writer
+from amfam_tf.files.writing import write_bytes, writing
+from amfam_tf.training.weights_file import write_weights
 
 FULL = os.strerror(errno.ENOSPC)
 
@@ -63,11 +61,16 @@ def test_weights_on_a_full_disk(tmp_path, capfd):
     model = keras.Sequential([keras.Input((100,)), *(keras.layers.Dense(100) for _ in range(3))])
     model.compile("adam")
     model.optimizer.build(model.trainable_variables)
-    write_file(tmp_path / "m.weights.h5", weights_writer(model))
+    with writing(tmp_path / "m.weights.h5") as partial:
+        write_weights(model, partial)
     needed = (tmp_path / "m.weights.h5").stat().st_size
     capfd.readouterr()
-    with full_disk(tmp_path / "disk", needed // 1024 - 20) as disk, pytest.raises(RunError) as caught:
-        write_file(disk.folder / "m.weights.h5", weights_writer(model))
+    with (
+        full_disk(tmp_path / "disk", needed // 1024 - 20) as disk,
+        pytest.raises(RunError) as caught,
+        writing(disk.folder / "m.weights.h5", RunError) as partial,
+    ):
+        write_weights(model, partial)
     # On a really full disk HDF5 would write hundreds of lines, and could end the process.
     assert str(caught.value) == f"cannot write {disk.folder / 'm.weights.h5'}: {disk.reason}"
     assert capfd.readouterr() == ("", "")
@@ -78,7 +81,7 @@ def test_enough_is_reserved_and_nothing_of_it_stays(layers, tmp_path):
     model = keras.Sequential([keras.Input((8,)), *(keras.layers.Dense(8) for _ in range(layers))])
     model.compile("adam")
     model.optimizer.build(model.trainable_variables)
-    write_file(tmp_path / "new.weights.h5", weights_writer(model))
+    write_weights(model, tmp_path / "new.weights.h5")
     model.save_weights(tmp_path / "plain.weights.h5")
     assert (tmp_path / "new.weights.h5").read_bytes() == (tmp_path / "plain.weights.h5").read_bytes()
 
@@ -88,7 +91,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path):
         path = disk.folder / "state.json"
         path.write_text("old")
         with pytest.raises(RunError, match=f"cannot write {path}: {disk.reason}"):
-            write_file(path, lambda temporary: temporary.write_bytes(bytes(2**20)))
+            write_bytes(path, bytes(2**20), RunError)
         assert path.read_text() == "old"
         assert [item.name for item in disk.folder.iterdir()] == ["state.json"]
 
@@ -103,15 +106,6 @@ def test_export_to_a_full_disk(tmp_path):
         assert str(caught.value) == f"cannot write to {base}: {disk.reason}"
         assert versions(base) == []
         assert [item.name for item in base.iterdir()] == [LOCK]
-
-
-def test_records_to_a_full_disk(tmp_path):
-    cases = derm7pt.read_release(TinyRelease().write(tmp_path / "release"))
-    with full_disk(tmp_path / "disk", 30) as disk:
-        with pytest.raises(DataError) as caught:
-            records.write_records(cases, disk.folder / "records", shards=2)
-        assert str(caught.value) == f"cannot write records to {disk.folder / 'records'}: {disk.reason}"
-        assert not list(disk.folder.iterdir())
 
 
 def test_a_read_only_target(tmp_path):

@@ -9,10 +9,12 @@ import pytest
 from pair_sources import natural_picture, pair_rows, to_csv
 from PIL import Image
 from releases import TinyRelease
+from written_records import write_records
 
 from amfam_tf.data import records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError
+from amfam_tf.files.writing import PARTIAL
 from amfam_tf.ingest import pipeline as ingest
 from amfam_tf.ingest.output import new_folder
 
@@ -37,7 +39,7 @@ def clean(tmp_path_factory):
 def expected(clean, tmp_path_factory):
     """The shards that `write_records` makes of the clean release."""
     out = tmp_path_factory.mktemp("expected") / "out"
-    records.write_records(read_release(clean / "release"), out, shards=SHARDS)
+    write_records(read_release(clean / "release"), out, shards=SHARDS)
     return contents(out)
 
 
@@ -182,7 +184,7 @@ def test_what_is_there_is_refused_and_left_alone(clean, tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_a_living_one_is_not_disturbed(clean, expected, tmp_path):
-    left = tmp_path / ".out.partial"
+    left = tmp_path / f"{PARTIAL}out"
     (left / "_work").mkdir(parents=True)
     (left / "cases-00000-of-00099.tfrecord.gz").touch()
     descriptor = os.open(left, os.O_RDONLY)

@@ -4,6 +4,7 @@ import io
 
 import keras
 import pytest
+from dying import Killed, die_at_write
 from releases import TinyRelease
 from rich.console import Console
 from small import small_config
@@ -11,8 +12,6 @@ from staged_method import STAGED
 
 from amfam_tf import models
 from amfam_tf.errors import ConfigError, DataError
-from amfam_tf.runs import folder as run_folder
-from amfam_tf.training import callbacks
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.run import fit
 
@@ -42,26 +41,15 @@ def recorder():
     return Console(record=True, width=300, force_terminal=False, file=io.StringIO())
 
 
-class Killed(BaseException):
-    """Stands for the process's sudden end: no `except Exception` may catch it."""
-
-
 def test_a_killed_run_ends_as_an_unbroken_one_and_warns_once_per_fit(release, tmp_path, monkeypatch):
     config = small_config(*OVERRIDES, method="staged")
     console = recorder()
     fit(release, tmp_path / "unbroken", config, console)
     assert console.export_text().count(WARNING) == 1
 
-    def dying_write(path, write):
-        if path.name == "epoch-0002.weights.h5":
-            raise Killed
-        original(path, write)
-
-    original = run_folder.write_file
-    monkeypatch.setattr(callbacks, "write_file", dying_write)
-    with pytest.raises(Killed):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die_at_write(patch, "epoch-0002.weights.h5")
         fit(release, tmp_path / "killed", config, recorder())
-    monkeypatch.setattr(callbacks, "write_file", original)
     console = recorder()
     fit(release, tmp_path / "killed", config, console)
     assert "resuming after epoch 2 of 3" in console.export_text(clear=False)

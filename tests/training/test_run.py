@@ -12,17 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from dying import Killed, die_at_write
 from PIL import Image
 from rich.console import Console
 from small import small_config
 
 from amfam_tf import config as configuration
 from amfam_tf.errors import DataError, RunError, WeightsError
-from amfam_tf.runs import folder as run_folder
+from amfam_tf.files.writing import PARTIAL
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
-from amfam_tf.training import callbacks
-from amfam_tf.training import run as run_module
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.run import fit, read_cases, require_finished, split_cases
 from amfam_tf.training.trainer import Trainer
@@ -37,10 +36,6 @@ def fast_config(*overrides, method="concat"):
 
 def quiet():
     return Console(quiet=True)
-
-
-class Killed(BaseException):
-    """Stands for the process's sudden end: no `except Exception` may catch it."""
 
 
 @pytest.fixture(scope="module")
@@ -67,25 +62,15 @@ def assert_same_result(run: Path, expected: Path) -> None:
 )
 def test_a_run_killed_at_a_write_ends_as_an_unbroken_one(name, occurrence, drawn, unbroken, tmp_path, monkeypatch):
     """The process dies in the middle of writing a file for the first or a later time, leaving half of it behind."""
-    left = [occurrence]
-
-    def dying_write(path, write):
-        if path.name == name and left[0] == 0:
-            path.with_name(f".tmp-{path.name}").write_bytes(b"half")
-            raise Killed
-        left[0] -= path.name == name
-        original(path, write)
-
-    original = run_folder.write_file
-    for module in (run_folder, callbacks, run_module):
-        monkeypatch.setattr(module, "write_file", dying_write)
+    die_at_write(monkeypatch, name, occurrence)
     with pytest.raises(Killed):
         fit(drawn, tmp_path / "run", fast_config(), quiet())
     monkeypatch.undo()
+    assert list((tmp_path / "run").rglob(f"{PARTIAL}*"))
     result = fit(drawn, tmp_path / "run", fast_config(), quiet())
     assert not result.already_finished
     assert_same_result(tmp_path / "run", unbroken)
-    assert not list((tmp_path / "run/checkpoints").glob(".tmp*"))
+    assert not list((tmp_path / "run").rglob(f"{PARTIAL}*"))
 
 
 def test_folder_of_a_finished_run(unbroken):

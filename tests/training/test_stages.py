@@ -1,12 +1,16 @@
 """Training in stages: what each stage changes, what it leaves, what counts, and that any interruption resumes."""
 
 import io
+import os
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from dying import Killed, die_at_write
 from rich.console import Console
 from small import random_batch, small_config
 from staged_method import STAGED, STAGES
@@ -15,10 +19,8 @@ from amfam_tf import models
 from amfam_tf.config import TrainingConfig
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.lesion_model import Stage
-from amfam_tf.runs import folder as run_folder
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.training import callbacks
-from amfam_tf.training import run as run_module
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.run import create_trainer, fit
 from amfam_tf.training.stages import plan_stages
@@ -149,35 +151,23 @@ def unbroken(drawn, tmp_path_factory):
     """A run that nothing interrupted; beside it `first.weights.h5`, the checkpoint at the end of the first stage."""
     path = tmp_path_factory.mktemp("runs") / "unbroken"
 
-    def keep(file, write):
-        original(file, write)
-        if file.name == "epoch-0001.weights.h5":
-            (path.parent / "first.weights.h5").write_bytes(file.read_bytes())
+    def keep(source, target):
+        original(source, target)
+        if Path(target).name == "epoch-0001.weights.h5":
+            shutil.copy(target, path.parent / "first.weights.h5")
 
-    original = run_folder.write_file
+    original = os.replace
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.METHODS, "staged", STAGED)
-        patch.setattr(callbacks, "write_file", keep)
+        patch.setattr(os, "replace", keep)
         fit(drawn, path, staged_config(), quiet())
     return path
-
-
-class Killed(BaseException):
-    """Stands for the process's sudden end: no `except Exception` may catch it."""
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_run_killed_in_either_stage_ends_as_an_unbroken_one(epoch, drawn, unbroken, tmp_path, monkeypatch):
     """Killed while the checkpoint of an epoch is written: in the first stage, at its end, and in the last one."""
-
-    def dying_write(path, write):
-        if path.name == f"epoch-{epoch:04d}.weights.h5":
-            raise Killed
-        original(path, write)
-
-    original = run_folder.write_file
-    for module in (run_folder, callbacks, run_module):
-        monkeypatch.setattr(module, "write_file", dying_write)
+    die_at_write(monkeypatch, f"epoch-{epoch:04d}.weights.h5")
     with pytest.raises(Killed):
         fit(drawn, tmp_path / "run", staged_config(), quiet())
     assert RunFolder(tmp_path / "run").read_state().epochs == epoch

@@ -3,8 +3,6 @@
 import csv
 import multiprocessing
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +20,7 @@ from amfam_tf.data.synthetic.marginals import RELEASE_CASES
 from amfam_tf.data.synthetic.metadata import describe
 from amfam_tf.data.synthetic.streams import stream
 from amfam_tf.errors import UserError
+from amfam_tf.files.writing import appearing_folder
 
 COLUMNS = (
     "case_num",
@@ -185,22 +184,16 @@ def _write_meta(meta: Path, labelled: list[LabelledCase], drawings: list[Drawing
 
 @contextmanager
 def _appearing_at_once(out: Path) -> Iterator[Path]:
-    """Gives a hidden folder beside `out` that becomes `out` at the end, or disappears on any error."""
+    """Gives a folder that becomes `out` at the end, which may be an empty folder, or disappears on any error."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: already exists and is not an empty folder; remove it or choose another")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise UserError(f"{out}: cannot be created: {error.strerror}") from error
-    try:
-        yield hidden
-        hidden.chmod(0o755)
-        hidden.replace(out)
+        with appearing_folder(out, UserError(f"{out}: another process draws it")) as folder:
+            yield folder
+            if out.exists():
+                out.rmdir()
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_release(
