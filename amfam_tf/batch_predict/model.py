@@ -1,7 +1,5 @@
 """An exported version: what it is, and the version loaded, once in a process."""
 
-import hashlib
-import json
 import re
 import threading
 import weakref
@@ -16,6 +14,7 @@ from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError
 from amfam_tf.export import signature_names, version_files
 from amfam_tf.export.stored_weights import check_weights
+from amfam_tf.files import digests
 from amfam_tf.files.plain_path import plain_path
 
 REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
@@ -51,8 +50,8 @@ def describe_version(folder: Path) -> ExportedVersion:
     content = version_files.read_metadata(path)
     version_files.check_number(path, content)
     version_files.check_files(path, content["files"])
-    identity = json.dumps([content["name"], content["version"], content["files"]], sort_keys=True)
-    return ExportedVersion(path, content["name"], content["version"], hashlib.sha256(identity.encode()).hexdigest())
+    identity = digests.of_value([content["name"], content["version"], content["files"]])
+    return ExportedVersion(path, content["name"], content["version"], identity)
 
 
 class PictureError(DataError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from amfam_tf.data import names
 from amfam_tf.data.pair_table import PairTable
 from amfam_tf.errors import DataError
+from amfam_tf.files.listing import is_litter
 from amfam_tf.tasks import MODALITIES
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -43,7 +44,7 @@ def _pairs_of_table(path: Path, tell: Callable[[str], object]) -> list[PairPaths
 def _pairs_of_folder(folder: Path) -> list[PairPaths]:
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
-        if names.is_litter(path.name):
+        if is_litter(path.name):
             continue
         name, _, modality = names.one_form(path.stem).rpartition("_")
         if path.suffix.lower() in SUFFIXES and modality.lower() in MODALITIES:

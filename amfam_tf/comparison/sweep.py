@@ -1,7 +1,6 @@
 """A sweep: one method over a grid of configuration values, measured on the validation split only."""
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import re
@@ -22,6 +21,7 @@ from amfam_tf.comparison.results import AVERAGE, GroupResult, summarise
 from amfam_tf.config import Config
 from amfam_tf.data.cases import data_fingerprint, read_cases
 from amfam_tf.errors import ConfigError, DataError, RunError
+from amfam_tf.files import digests
 from amfam_tf.strict_yaml import shown
 
 KIND = "sweep"
@@ -167,7 +167,7 @@ def _folder_name(point: Point) -> str:
     plain = re.sub(r"[^A-Za-z0-9.=+-]+", "_", point.name)
     if plain == point.name.replace(", ", "_") and len(plain) <= LONGEST_NAME:
         return plain
-    return f"{plain[:LONGEST_NAME]}-{hashlib.sha256(point.name.encode()).hexdigest()[:8]}"
+    return f"{plain[:LONGEST_NAME]}-{digests.of_bytes(point.name.encode())[:8]}"
 
 
 def sweep(

@@ -4,8 +4,6 @@ Everything that takes `--data` reads through here, so that it takes both. The sa
 both.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +13,7 @@ import pandas as pd
 
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files
+from amfam_tf.files import digests, regular_files
 from amfam_tf.tasks import MODALITIES, task_names
 
 
@@ -52,10 +50,10 @@ def data_fingerprint(frame: pd.DataFrame) -> str:
         DataError: a picture cannot be read.
     """
     records = [
-        [int(case["case_num"]), case["split"], *(int(case[name]) for name in task_names()), *digests]
-        for case, digests in zip(frame.to_dict("records"), _digests(frame), strict=True)
+        [int(case["case_num"]), case["split"], *(int(case[name]) for name in task_names()), *pictures]
+        for case, pictures in zip(frame.to_dict("records"), _digests(frame), strict=True)
     ]
-    return hashlib.sha256(json.dumps(sorted(records)).encode()).hexdigest()
+    return digests.of_value(sorted(records))
 
 
 def in_stored_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -88,15 +86,15 @@ def _digests(frame: pd.DataFrame) -> Iterator[list[str]]:
 
         stored = in_stored_order(frame)
         found = {
-            row: [hashlib.sha256(pair[name]).hexdigest() for name in MODALITIES]
+            row: [digests.of_bytes(pair[name]) for name in MODALITIES]
             for row, pair in zip(stored.index, _stored_pairs(records, stored), strict=True)
         }
         yield from (found[row] for row in frame.index)
         return
     paths = sorted({path for modality in MODALITIES for path in frame[modality]})
     with ThreadPoolExecutor(max_workers=derm7pt.worker_count()) as pool:
-        digests = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
-    yield from ([digests[path] for path in pair] for pair in zip(*(frame[name] for name in MODALITIES), strict=True))
+        found = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
+    yield from ([found[path] for path in pair] for pair in zip(*(frame[name] for name in MODALITIES), strict=True))
 
 
 def _stored_pairs(records: Any, stored: pd.DataFrame) -> Iterator[dict[str, bytes]]:
@@ -111,7 +109,7 @@ def _stored_pairs(records: Any, stored: pd.DataFrame) -> Iterator[dict[str, byte
 
 
 def _file_digest(path: str) -> str:
-    return hashlib.sha256(_read_file(path)).hexdigest()
+    return digests.of_bytes(_read_file(path))
 
 
 def _read_file(path: str) -> bytes:

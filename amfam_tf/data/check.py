@@ -5,7 +5,6 @@ Tables and paths are judged by the reader itself (`amfam_tf.data.derm7pt.scan_re
 Wang et al. 2022, Table 1.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files
+from amfam_tf.files import digests, regular_files
 from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
 
 DEFAULT_MIN_SIDE = 64
@@ -176,7 +175,7 @@ def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> PictureFile
         content = regular_files.read(path)
     except OSError as error:
         return PictureFile(faults=(("unreadable_image", f"cannot be read: {error.strerror}"),))
-    digest = hashlib.sha256(content).hexdigest()
+    digest = digests.of_bytes(content)
     try:
         found = picture_file.judge(content)
     except DataError as error:

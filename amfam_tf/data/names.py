@@ -1,4 +1,4 @@
-"""Names of files as people's machines have them: letters in two Unicode forms, links to content elsewhere, litter.
+"""Names of files as people's machines have them: letters in two Unicode forms, links to content elsewhere.
 
 macOS writes an umlaut as letter and dots (decomposed), most tables as one letter (composed); both are the same name to
 a person. git-annex, DataLad and DVC keep pictures as links, or as small files that say which content belongs there.
@@ -15,17 +15,11 @@ LINKS_TO = "AMFAM_LINKS_TO"
 """Environment variable: folders, separated as in PATH, that links of a release may lead to."""
 STORES = (".git/annex/objects", ".dvc/cache")
 """Where git-annex (and DataLad) and DVC keep the content of links, below the top of a data set."""
-_LITTER = (".DS_Store", ".AppleDouble", "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
 _POINTERS = (
     (b"/annex/objects/", "git annex get"),
     (b"version https://git-lfs.github.com/", "git lfs pull"),
 )
 _LONGEST_POINTER = 1024
-
-
-def is_litter(name: str) -> bool:
-    """Returns whether a file or folder of this name is what a desktop leaves behind, e.g. ._picture.jpg on macOS."""
-    return name.startswith("._") or name in _LITTER
 
 
 def one_form(name: str) -> str:

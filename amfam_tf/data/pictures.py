@@ -8,8 +8,6 @@
 """
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import tensorflow as tf
 from amfam_tf.config import Config
 from amfam_tf.data import images, records
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files
+from amfam_tf.files import digests, regular_files
 from amfam_tf.files.locks import waiting_for_file
 from amfam_tf.files.writing import appearing_folder
 from amfam_tf.tasks import MODALITIES
@@ -203,8 +201,7 @@ def cache_fingerprint(cases: pd.DataFrame, config: Config) -> str:
     settings = [PREPARATION_VERSION, tf.__version__, data.image_size, data.border_crop, data.max_pixels]
     files = [cases[name].astype(str).tolist() for name in MODALITIES]
     states = {path: _file_state(path) for path in sorted(records.source_files(cases))}
-    text = json.dumps([settings, cases["case_num"].tolist(), files, states])
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return digests.of_value([settings, cases["case_num"].tolist(), files, states])[:20]
 
 
 def _file_state(path: str) -> tuple[int, int]:

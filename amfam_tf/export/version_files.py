@@ -3,15 +3,12 @@
 Imports no TensorFlow: what only moves versions around is quick.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.data.names import is_litter
 from amfam_tf.errors import ExportError
-from amfam_tf.files import publish
+from amfam_tf.files import digests, json_file, publish
 
 METADATA_FILE = Path("assets.extra") / "metadata.json"
 FORMAT = 1
@@ -32,22 +29,9 @@ def find_version(folder: Path) -> Path:
     return folder / str(found[-1])
 
 
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def file_digests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns bytes and SHA-256 of every file below a version's folder but metadata.json, by relative path.
-
-    What a desktop leaves behind when somebody opens the folder is no file of the version.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / METADATA_FILE)
-    files = [path for path in files if not any(is_litter(part) for part in path.relative_to(folder).parts)]
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
-    }
+    """Returns bytes and SHA-256 of every file below a version's folder but metadata.json, by relative path."""
+    return {name: file for name, file in digests.of_files(folder).items() if name != METADATA_FILE.as_posix()}
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
@@ -58,7 +42,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """
     path = folder / METADATA_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_file.read(path)
     except FileNotFoundError as error:
         raise ExportError(f"{folder} is damaged or not from amfam-tf export: it has no {path.name}") from error
     except (OSError, ValueError) as error:
@@ -104,7 +88,7 @@ def check_files(folder: Path, expected: Mapping[str, Any]) -> None:
             raise ExportError(
                 f"{folder} is damaged: {name} has {path.stat().st_size} bytes, exported were {stated['bytes']}"
             )
-        if sha256(path) != stated["sha256"]:
+        if digests.of_file(path) != stated["sha256"]:
             raise ExportError(f"{folder} is damaged: the content of {name} is not what was exported")
     found = file_digests(folder).keys() - expected.keys()
     if found:

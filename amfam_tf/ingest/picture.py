@@ -1,6 +1,5 @@
 """One picture: read as training reads it, and what is worth knowing about it."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from amfam_tf.data import picture_file
+from amfam_tf.files import digests
 from amfam_tf.ingest.perceptual_hash import perceptual_hash
 
 
@@ -56,7 +56,7 @@ def inspect_picture(content: bytes) -> PictureFacts:
     grey = Image.fromarray(found.pixels).convert("L")
     brightness, contrast = _moments(grey)
     return PictureFacts(
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=digests.of_bytes(content),
         size=len(content),
         width=grey.width,
         height=grey.height,

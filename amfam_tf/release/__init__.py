@@ -8,7 +8,7 @@
 | the steps on data, named as in TFX | example_gen, example_validator |
 | the steps on the model | trainer, evaluator, infra_validator, pusher |
 | when a version is good enough | blessing, losses, served, served_predictions |
-| what is written down | fingerprints, code, record, lineage, work_lineage, layout |
+| what is written down | code, record, lineage, work_lineage, layout |
 | what runs the steps | step, pipeline, local_runner, component, dry_run, kubeflow |
 | back to an older version | rollback |
 """

@@ -13,8 +13,7 @@ from typing import Any
 
 import amfam_tf
 from amfam_tf import environment
-from amfam_tf.export.version_files import sha256
-from amfam_tf.release import fingerprints
+from amfam_tf.files import digests
 
 PACKAGE = "amfam_tf"
 
@@ -32,11 +31,11 @@ def describe(modules: Iterable[str], shows: Iterable[str] = ()) -> dict[str, Any
         (name -> version of each that the modules import, null for one that is not installed).
     """
     names = imported_by(modules, shows)
-    sources = {name: sha256(source_of(name)) for name in sorted(names)}
+    sources = {name: digests.of_file(source_of(name)) for name in sorted(names)}
     return {
         "amfam_tf": amfam_tf.__version__,
         "commit": _commit(),
-        "modules": fingerprints.of_value(sources),
+        "modules": digests.of_value(sources),
         "libraries": {name: _version(name) for name in sorted(libraries_of(names))},
     }
 

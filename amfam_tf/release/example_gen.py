@@ -17,10 +17,9 @@ from pathlib import Path
 from amfam_tf.beam import urls
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
-from amfam_tf.export.version_files import sha256
+from amfam_tf.files import digests
 from amfam_tf.ingest.file_names import STATISTICS_FILE
 from amfam_tf.ingest.source import read_source
-from amfam_tf.release import fingerprints
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import StepOutcome, Work
@@ -52,13 +51,13 @@ def source_fingerprint(source: str, images: str | None) -> str:
     with ThreadPoolExecutor(worker_count()) as pool:
         contents = dict(zip(paths, pool.map(_picture_fingerprint, paths), strict=True))
     cases = [{**case, **{name: contents[str(case[name])] for name in MODALITIES}} for case in table.cases]
-    return fingerprints.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead]})
+    return digests.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead]})
 
 
 def _picture_fingerprint(path: str) -> str:
     """Returns what stands for the content of a picture; of one that cannot be read, that it cannot."""
     try:
-        return urls.checksum(path) if urls.is_url(path) else sha256(Path(path))
+        return urls.checksum(path) if urls.is_url(path) else digests.of_file(Path(path))
     except (OSError, DataError) as error:
         # Ingest leaves such a row out, and says so; it must not pass for the row with its picture.
         return f"unreadable: {type(error).__name__}"

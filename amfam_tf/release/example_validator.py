@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import DataError
-from amfam_tf.export.version_files import sha256
-from amfam_tf.files import json_file
+from amfam_tf.files import digests, json_file
 from amfam_tf.ingest.file_names import ANOMALIES_FILE, SCHEMA_FILE, STATISTICS_FILE
 from amfam_tf.ingest.schema import build_schema, read_schema
 from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
@@ -37,13 +36,15 @@ def outside(config: ReleaseConfig, inputs: Mapping[str, Path]) -> dict[str, str]
     """
     records = inputs["ExampleGen"] / RECORDS
     read = {"anomalies": records / ANOMALIES_FILE, "statistics": records / STATISTICS_FILE}
-    return {name: sha256(path) for name, path in read.items()} | {"schema": _schema_fingerprint(config, records)}
+    return {name: digests.of_file(path) for name, path in read.items()} | {
+        "schema": _schema_fingerprint(config, records)
+    }
 
 
 def _schema_fingerprint(config: ReleaseConfig, records: Path) -> str:
     path = _schema_file(config, records)
     try:
-        return sha256(path)
+        return digests.of_file(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 

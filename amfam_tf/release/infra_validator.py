@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.errors import DataError, QueryError
-from amfam_tf.export.version_files import sha256
-from amfam_tf.files import json_file, publish
+from amfam_tf.files import digests, json_file, publish
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
 from amfam_tf.release.step import StepOutcome, Work
@@ -65,7 +64,7 @@ def _identify_real_server() -> tuple[str, str]:
 
     program = Path(real_server.find_program(instead="infra.engine: embedded"))
     if program.name == real_server.BINARY:
-        return f"TensorFlow Serving ({program.name})", sha256(program)
+        return f"TensorFlow Serving ({program.name})", digests.of_file(program)
     return f"TensorFlow Serving ({real_server.IMAGE} by {program.name})", real_server.IMAGE
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from amfam_tf.errors import ExportError
 from amfam_tf.export import version_files
-from amfam_tf.files import publish
-from amfam_tf.release import fingerprints, record, served
+from amfam_tf.files import digests, publish
+from amfam_tf.release import record, served
 from amfam_tf.release.blessing import RESEARCH_ONLY
 
 CANDIDATE_STEP = "InfraValidator"
@@ -87,7 +87,7 @@ def describe(version: served.Served) -> Iterator[str]:
         return
     data, trained = steps["ExampleGen"], steps["Trainer"]
     yield f"data: {data['details']['source']}, {data['decision']}; records {data['fingerprint']}"
-    yield f"configuration: {trained['configuration']['method']}, {fingerprints.of_value(trained['configuration'])}"
+    yield f"configuration: {trained['configuration']['method']}, {digests.of_value(trained['configuration'])}"
     yield f"code: amfam-tf {trained['code']['amfam_tf']}, commit {trained['code']['commit'] or 'unknown'}"
     for name, step in steps.items():
         yield f"{name} ({step['began']}, {step['seconds']:.0f} s): {step['decision']}"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.files import json_file
-from amfam_tf.release import code, configuration, fingerprints
+from amfam_tf.files import digests, json_file
+from amfam_tf.release import code, configuration
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError, Say, Step, StepOutcome, Work
 
@@ -45,7 +45,7 @@ def identify(step: Step, config: ReleaseConfig, inputs: Mapping[str, Path]) -> R
         "inputs": {name: reference["fingerprint"] for name, reference in known["inputs"].items()},
         "code": code.identity(description),
     }
-    return {"format": FORMAT, "key": fingerprints.of_value(deciding), **known, "code": description}
+    return {"format": FORMAT, "key": digests.of_value(deciding), **known, "code": description}
 
 
 def _reference(record: Record) -> dict[str, str]:
@@ -72,7 +72,7 @@ def execute(
     before = upstream(inputs)
     began, clock = _now(), time.monotonic()
     outcome = module.run(Work(config, inputs, out, before, say))
-    outputs = fingerprints.of_files(out)
+    outputs = digests.of_files(out)
     outputs.pop(FILE, None)  # of a run that was killed right after it
     record = identity | _end(outcome, outputs, module.COUNTED) | {"began": began, "ended": _now()}
     record |= {"seconds": round(time.monotonic() - clock, 3), "outputs": outputs, "upstream": before}
@@ -86,7 +86,7 @@ def _end(outcome: StepOutcome, outputs: Mapping[str, Any], counted: tuple[str, .
         "accepted": outcome.accepted,
         "decision": outcome.decision,
         "details": dict(outcome.details),
-        "fingerprint": fingerprints.of_listing({name: outputs[name] for name in sorted(names)}),
+        "fingerprint": digests.of_listing({name: outputs[name] for name in sorted(names)}),
     }
 
 
@@ -131,7 +131,7 @@ def check_outputs(folder: Path, record: Record) -> None:
     Raises:
         ReleaseError: names the first file that is not.
     """
-    found = fingerprints.of_files(folder)
+    found = digests.of_files(folder)
     found.pop(FILE, None)
     stated = record["outputs"]
     wrong = sorted(name for name in found.keys() | stated.keys() if found.get(name) != stated.get(name))

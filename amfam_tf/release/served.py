@@ -7,8 +7,7 @@ from typing import Any
 
 from amfam_tf.errors import ExportError
 from amfam_tf.export import version_files
-from amfam_tf.files import publish
-from amfam_tf.release import fingerprints
+from amfam_tf.files import digests, publish
 
 LINEAGE_FILE = Path("assets.extra") / "lineage.json"
 
@@ -53,8 +52,8 @@ def read(folder: Path) -> Served:
     content = version_files.read_metadata(folder)
     version_files.check_number(folder, content)
     version_files.check_files(folder, content["files"])
-    digests = {name: file for name, file in content["files"].items() if Path(name) != LINEAGE_FILE}
-    return Served(folder, content["version"], fingerprints.of_listing(digests), read_lineage(folder))
+    files = {name: file for name, file in content["files"].items() if Path(name) != LINEAGE_FILE}
+    return Served(folder, content["version"], digests.of_listing(files), read_lineage(folder))
 
 
 def read_lineage(folder: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from amfam_tf import config as training_configuration
 from amfam_tf.config import Config
-from amfam_tf.export.version_files import sha256
+from amfam_tf.files import digests
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import StepOutcome, Work
@@ -30,7 +30,7 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
     weights = config.training.resolve().model.weights
     if weights in BUILT_IN_WEIGHTS or not Path(weights).is_file():  # fit says what is wrong with it
         return {}
-    return {"weights": sha256(Path(weights))}
+    return {"weights": digests.of_file(Path(weights))}
 
 
 def run(work: Work) -> StepOutcome:

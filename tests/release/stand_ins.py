@@ -13,8 +13,8 @@ from typing import Any
 
 from amfam_tf import config as training_configuration
 from amfam_tf.export import version_files
-from amfam_tf.export.version_files import sha256
-from amfam_tf.release import fingerprints, served
+from amfam_tf.files import digests
+from amfam_tf.release import served
 from amfam_tf.release.step import Step
 
 CONFIG = """
@@ -46,7 +46,7 @@ def ingest(data: Any, records: Path) -> tuple[int, int]:
     """Writes a shard that holds the names and contents of the source's files, and the reports."""
     from amfam_tf.ingest.schema import build_schema, to_text
 
-    files = fingerprints.of_files(Path(data.source))
+    files = digests.of_files(Path(data.source))
     write_pieces(records / "cases-00000-of-00001.tfrecord.gz", json.dumps(files, sort_keys=True))
     statistics = {"cases": 12, "splits": {"train": 6, "validate": 3, "test": 3}, "metadata": {}}
     statistics["metadata"] = {name: {} for name in ("level_of_diagnostic_difficulty", "elevation", "location", "sex")}
@@ -60,7 +60,7 @@ def ingest(data: Any, records: Path) -> tuple[int, int]:
 
 def fit(records: Path, folder: Path, config: Any) -> tuple[int, float]:
     """Writes a run folder; what is there already stays, as that of a fit that goes on."""
-    shard = sha256(next(records.glob("*.tfrecord.gz")))
+    shard = digests.of_file(next(records.glob("*.tfrecord.gz")))
     contents = {
         "config.yaml": training_configuration.dump(config),
         "environment.json": "{}",
