@@ -1,7 +1,6 @@
 """`amfam-tf demo`: the other verbs in a row on drawn data, each announced by the command line that repeats it."""
 
 import importlib
-import json
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from amfam_tf.cli.options import console
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.client import child
 from amfam_tf.errors import RunError
+from amfam_tf.files import json_file
 from amfam_tf.files.writing import remove_leftovers
 
 MARKER = "demo.json"
@@ -82,7 +82,7 @@ def demo(out: Path, cases: int) -> None:
             continue
         call(step.words)
         if step.words[0] == "synth":
-            _save(out, state | {"drawn": True})
+            json_file.write(out / MARKER, state | {"drawn": True})
     _serve_and_query(out, total)
     _point_to_files(out)
 
@@ -136,10 +136,10 @@ def _open(out: Path, cases: int) -> dict[str, Any]:
     remove_leftovers(out, MARKER)
     if not out.exists() or not any(out.iterdir()):
         state = {"cases": cases, "seed": SEED, "drawn": False}
-        _save(out, state)
+        json_file.write(out / MARKER, state)
         return state
     try:
-        state = json.loads((out / MARKER).read_text(encoding="utf-8"))
+        state = json_file.read(out / MARKER)
         held, drawn = int(state["cases"]), bool(state["drawn"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{out} is not empty and holds no demo: name another folder with --out") from error
@@ -148,12 +148,6 @@ def _open(out: Path, cases: int) -> dict[str, Any]:
     if not drawn and (out / "data").exists():
         shutil.rmtree(out / "data")
     return state
-
-
-def _save(out: Path, state: dict[str, Any]) -> None:
-    from amfam_tf.files import json_file
-
-    json_file.write(out / MARKER, state)
 
 
 def _point_to_files(out: Path) -> None:

@@ -8,6 +8,7 @@ import click
 
 from amfam_tf.cli.options import configuration_options, console
 from amfam_tf.cli.paths import UserPath
+from amfam_tf.files.digests import file_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def _calibrate(run: Path, data: Path, cases: "pd.DataFrame") -> list[str]:
     from amfam_tf.evaluation.run import MODEL_FILE, calibrate_run
 
     # One of other weights is fitted anew.
-    if calibration.read(run, calibration.file_digest(run / MODEL_FILE)) is not None:
+    if calibration.read(run, file_digest(run / MODEL_FILE)) is not None:
         return []
     fitted, notes = calibrate_run(run, data, trained_on=cases)
     done = (

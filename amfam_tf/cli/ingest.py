@@ -1,6 +1,5 @@
 """`amfam-tf ingest`: a release or a CSV of pairs to a folder of records, on Apache Beam."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import click
 
 from amfam_tf.cli.options import MOST_FILES, MOST_PROCESSES, Number
 from amfam_tf.cli.paths import Place
+from amfam_tf.files import json_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +82,7 @@ def _print_report(report: "IngestReport", console: "Console") -> None:
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
-    found = json.loads((report.out / STATISTICS_FILE).read_text(encoding="utf-8"))
+    found = json_file.read(report.out / STATISTICS_FILE)
     console.print(counts_table(f"{report.cases} records", report.cases, found["splits"], found["classes"]))
     for text in picture_lines(found):
         line(text)

@@ -1,6 +1,5 @@
 """What is already done in a cell, and whether it still holds: records with the digests of what they are about."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from amfam_tf import config as configuration
 from amfam_tf.comparison.grid import Cell
 from amfam_tf.errors import ConfigError, RunError
-from amfam_tf.evaluation.calibration import file_digest
 from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, folder_of
 from amfam_tf.files import json_file
+from amfam_tf.files.digests import file_digest
 from amfam_tf.runs.folder import RunFolder
 
 RECORD_FILE = "cell.json"
@@ -78,7 +77,7 @@ def read_measurement(run: Path) -> dict[str, Any] | None:
 def _read(path: Path) -> dict[str, Any] | None:
     """Returns a record; None if it is absent or damaged: what it is about is then done again."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_file.read(path)
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

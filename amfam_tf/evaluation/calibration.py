@@ -5,7 +5,6 @@ negative log likelihood, and kept in the run folder as calibration.json with the
 It changes no predicted class.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from scipy.special import softmax
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import intervals, predictions
 from amfam_tf.files import json_file
-from amfam_tf.files.digests import file_digest as file_digest
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS, task_names
 
 CALIBRATION_FILE = "calibration.json"
@@ -148,7 +146,7 @@ def read(run: Path, model_sha256: str | None = None) -> Calibration | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_file.read(path)
         temperatures = {name: float(content["temperatures"][name]) for name in task_names()}
         calibration = Calibration(
             temperatures,

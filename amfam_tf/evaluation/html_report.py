@@ -1,7 +1,6 @@
 """report.html: one file with everything that an evaluation found; no script, no network, pictures inside."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures import gallery, write
 from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.evaluation.run import ENVIRONMENT_FILE, REPORT_FILE, Evaluation, load_network
+from amfam_tf.files import json_file
 from amfam_tf.files.writing import write_text
 from amfam_tf.tasks import DIAGNOSIS
 from amfam_tf.text import visible
@@ -208,7 +208,7 @@ def data_uri(content: bytes, kind: str) -> str:
 def environment_rows(run: Path) -> list[tuple[str, str]]:
     """Returns what environment.json says about the training, name and value; nothing if it cannot be read."""
     try:
-        content = json.loads((run / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+        content = json_file.read(run / ENVIRONMENT_FILE)
     except (OSError, ValueError):
         return []
     rows = []

@@ -3,13 +3,13 @@
 Digests decide and never time stamps: a file that is copied or unpacked keeps its own.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation.calibration import file_digest
+from amfam_tf.files import json_file
+from amfam_tf.files.digests import file_digest
 
 MODEL = "model_sha256"
 DATA = "data_fingerprint"
@@ -27,7 +27,7 @@ def read_metrics(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_file.read(path)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: run amfam-tf evaluate again") from error
     if not isinstance(content, dict):
@@ -53,7 +53,7 @@ def holds(metrics: Mapping[str, Any] | None, predictions: Path, model: Path, fin
 def state_of(run: Path) -> dict[str, Any]:
     """Returns the content of a run's checkpoints/state.json; nothing if it has none that can be read."""
     try:
-        content = json.loads((run / "checkpoints" / "state.json").read_text(encoding="utf-8"))
+        content = json_file.read(run / "checkpoints" / "state.json")
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,6 +1,5 @@
 """Evaluates a finished run on one split: predicts, measures, writes `evaluation/<split>/` in the run folder."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report
 from amfam_tf.evaluation.calibration import Calibration
 from amfam_tf.files import json_file
+from amfam_tf.files.digests import file_digest
 from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
 
 MODEL_FILE = "model.keras"
@@ -116,7 +116,7 @@ def evaluate_run(
         DataError: the release cannot be used, or the split has no cases.
     """
     source, notes = _open(run, data, split, track, modalities)
-    digest = calibration.file_digest(run / MODEL_FILE)
+    digest = file_digest(run / MODEL_FILE)
     cases = source.cases(split)
     model = load_inference_model(run, modalities)
     raw = predict_cases(model, cases, source.config, track)
@@ -163,7 +163,7 @@ def _write(evaluation: Evaluation) -> None:
     (evaluation.folder / REPORT_FILE).unlink(missing_ok=True)
     path = evaluation.folder / PREDICTIONS_FILE
     predictions.write(evaluation.table, path)
-    evaluation.report[provenance.PREDICTIONS] = calibration.file_digest(path)
+    evaluation.report[provenance.PREDICTIONS] = file_digest(path)
     json_file.write(evaluation.folder / METRICS_FILE, evaluation.report)
 
 
@@ -296,7 +296,7 @@ def calibrate_run(
         fingerprint = _trained_on(run) or data_fingerprint(trained_on)
         source = _Source(run, data, read_config(run), trained_on, None, track, fingerprint, same_data=True)
         notes = []
-    fitted = calibration.read(run, calibration.file_digest(run / MODEL_FILE))
+    fitted = calibration.read(run, file_digest(run / MODEL_FILE))
     if fitted is not None:
         return fitted, [*notes, *fitted.notes]
     found, more = _calibration(source, load_inference_model(run), None, "validate")
@@ -307,7 +307,7 @@ def _calibration(
     source: _Source, model: Any, raw: pd.DataFrame | None, split: str
 ) -> tuple[Calibration | None, list[str]]:
     """Returns the temperatures, read or fitted and written, and notes; `raw` are predictions of `split`, if any."""
-    digest = calibration.file_digest(source.run / MODEL_FILE)
+    digest = file_digest(source.run / MODEL_FILE)
     fitted = calibration.read(source.run, digest)
     if fitted is None:
         cases = source.cases("validate")
@@ -329,7 +329,7 @@ def _calibration(
 def _trained_on(run: Path) -> str | None:
     """Returns the fingerprint of the data that a run was trained on; None if it does not say."""
     try:
-        return json.loads((run / ENVIRONMENT_FILE).read_text(encoding="utf-8"))["data_fingerprint"]
+        return json_file.read(run / ENVIRONMENT_FILE)["data_fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

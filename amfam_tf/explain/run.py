@@ -16,6 +16,7 @@ from amfam_tf.evaluation import calibration
 from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.evaluation.predict import probabilities_of
 from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
+from amfam_tf.files.digests import file_digest
 from amfam_tf.tasks import MODALITIES, TASKS, Task
 
 
@@ -101,7 +102,7 @@ def explain_run(
         raise RunError(f"{run}: the network of method {config.method} has no feature maps for Grad-CAM")
     model = network.explanation_model()
     evaluation_run.check_weights(model, run / evaluation_run.MODEL_FILE)
-    digest = calibration.file_digest(run / evaluation_run.MODEL_FILE)
+    digest = file_digest(run / evaluation_run.MODEL_FILE)
     fitted = calibration.read_own(run, digest)
     temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
     found: list[CaseExplanation] = []

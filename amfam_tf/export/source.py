@@ -13,6 +13,7 @@ from amfam_tf.config import Config
 from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import calibration, provenance
 from amfam_tf.evaluation.run import METRICS_FILE, check_weights, folder_of
+from amfam_tf.files.digests import file_digest
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.tasks import SPLITS, task_names
@@ -65,11 +66,11 @@ def read_source(run: Path, allow_unfinished: bool = False) -> Source:
     finished = folder.model_file.is_file() and (state.diverged is None or allow_unfinished)
     if finished:
         path = folder.model_file
-        digest = calibration.file_digest(path)
+        digest = file_digest(path)
         network, scaling = _load_finished(path), calibration.read_own(run, digest)
     elif allow_unfinished:
         path = _best_weights(folder, state)
-        digest = calibration.file_digest(path)
+        digest = file_digest(path)
         network, scaling = _load_best(path, config), None
     elif state.diverged is not None:
         raise RunError(

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from amfam_tf.errors import UserError
 from amfam_tf.files.writing import write_text
 
@@ -25,7 +23,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
+    if hasattr(value, "tolist"):  # arrays and scalars of NumPy, which need not be imported for the rest
         return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -4,7 +4,6 @@ They are not if ingest found a problem of a kind that the configuration does not
 if the records do not fit the schema: the one under version control, else that of the records.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,8 @@ def _schema_file(config: ReleaseConfig, records: Path) -> Path:
 def run(work: Work) -> StepOutcome:
     """Collects all findings, writes findings.json, and accepts if none of them stops the release."""
     rules, records = work.config.validation, work.inputs["ExampleGen"] / RECORDS
-    anomalies = json.loads((records / ANOMALIES_FILE).read_text(encoding="utf-8"))["anomalies"]
-    statistics = json.loads((records / STATISTICS_FILE).read_text(encoding="utf-8"))
+    anomalies = json_file.read(records / ANOMALIES_FILE)["anomalies"]
+    statistics = json_file.read(records / STATISTICS_FILE)
     schema = read_schema(_schema_file(work.config, records))
     problems = [one for one in anomalies if one["severity"] == "problem"]
     reasons = [f"{one['kind']}: {one['message']}" for one in problems if one["kind"] not in rules.allow]

@@ -5,7 +5,6 @@ A result is a folder with this file in it. It is written last, so a folder witho
 
 import datetime
 import fnmatch
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,7 +116,7 @@ def read(folder: Path) -> Record:
     """
     path = folder / FILE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json_file.read(path)
     except (OSError, ValueError) as error:
         raise ReleaseError(f"{path} cannot be read: remove {folder} to have the step run again") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:

@@ -1,13 +1,12 @@
 """The version that is served now: the one to lose nothing against. Imports no TensorFlow."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from amfam_tf.errors import ExportError
 from amfam_tf.export import version_files
-from amfam_tf.files import digests, publish
+from amfam_tf.files import digests, json_file, publish
 
 LINEAGE_FILE = Path("assets.extra") / "lineage.json"
 
@@ -66,7 +65,7 @@ def read_lineage(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_file.read(path)
     except (OSError, ValueError) as error:
         raise ExportError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 

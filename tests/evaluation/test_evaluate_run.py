@@ -18,6 +18,7 @@ from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, predictions, run
 from amfam_tf.files import json_file
+from amfam_tf.files.digests import file_digest
 from amfam_tf.tasks import TASKS
 
 
@@ -148,7 +149,7 @@ def test_predictions_of_a_former_model_are_made_again(evaluation, finished, rele
     # NaN is not equal to itself.
     assert json_file.plain(found | {"second": "changed"}) == json_file.plain(expected)
     content = json.loads((former / "evaluation/test/metrics.json").read_text(encoding="utf-8"))
-    assert content["model_sha256"] == calibration.file_digest(changed / "model.keras")
+    assert content["model_sha256"] == file_digest(changed / "model.keras")
     assert calibration.read(former).model_sha256 == content["model_sha256"]
 
 
