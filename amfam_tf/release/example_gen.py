@@ -8,7 +8,6 @@ Whether the source has changed is told by its fingerprint: every row of its tabl
 a picture in an object store the store's own checksum is taken, so that nothing is fetched to find that all is the same.
 """
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from pathlib import Path
 from amfam_tf.beam import urls
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
-from amfam_tf.files import digests
+from amfam_tf.files import digests, json_file
 from amfam_tf.ingest.file_names import STATISTICS_FILE
 from amfam_tf.ingest.source import read_source
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
@@ -66,7 +65,7 @@ def _picture_fingerprint(path: str) -> str:
 def run(work: Work) -> StepOutcome:
     """Ingests the source."""
     cases, bad = _ingest(work.config.data, work.out / RECORDS)
-    splits = json.loads((work.out / RECORDS / STATISTICS_FILE).read_text(encoding="utf-8"))["splits"]
+    splits = json_file.read(work.out / RECORDS / STATISTICS_FILE)["splits"]
     details = {"cases": cases, "bad": bad, "splits": splits, "source": work.config.data.source}
     counts = ", ".join(f"{count} {split}" for split, count in splits.items())
     return StepOutcome(f"{cases} cases ingested ({counts}), {bad} left out", details=details)

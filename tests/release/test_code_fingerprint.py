@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from amfam_tf.files import digests
 from amfam_tf.release import code
 from amfam_tf.release.pipeline import STEPS
 
@@ -68,13 +69,13 @@ def test_what_a_step_only_takes_a_name_from_does_not_count():
 def test_a_figure_a_table_or_the_command_line_changes_no_step(step, monkeypatch):
     before = describe(step)
     assert before["libraries"].keys().isdisjoint({"matplotlib", "rich", "click", "Jinja2"})
-    real = code.sha256
+    real = digests.of_file
     root = code.source_of(code.PACKAGE).parent
 
     def changed(path: Path) -> str:
         return "new" if path.relative_to(root).as_posix().startswith(SHOWN) else real(path)
 
-    monkeypatch.setattr(code, "sha256", changed)
+    monkeypatch.setattr(digests, "of_file", changed)
     assert describe(step) == before
 
 
@@ -124,8 +125,8 @@ def test_the_fingerprint_changes_with_a_source_and_not_with_the_commit(monkeypat
     before = code.describe(modules)
     monkeypatch.setattr(code, "_commit", lambda: "another")
     assert code.identity(code.describe(modules)) == code.identity(before)
-    real = code.sha256
-    monkeypatch.setattr(code, "sha256", lambda path: "new" if path.name == "intervals.py" else real(path))
+    real = digests.of_file
+    monkeypatch.setattr(digests, "of_file", lambda path: "new" if path.name == "intervals.py" else real(path))
     assert code.describe(modules)["modules"] != before["modules"]
-    monkeypatch.setattr(code, "sha256", lambda path: "new" if path.name == "trainer.py" else real(path))
+    monkeypatch.setattr(digests, "of_file", lambda path: "new" if path.name == "trainer.py" else real(path))
     assert code.describe(modules)["modules"] == before["modules"]
