@@ -4,10 +4,7 @@ To save time the network is a toy, the figures of the report are not drawn, and 
 asked anyway.
 """
 
-import contextlib
 import json
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -18,7 +15,6 @@ from amfam_tf.evaluation import html_report, predictions
 from amfam_tf.export import export
 from amfam_tf.models import registry
 from amfam_tf.release import configuration, pipeline, served
-from amfam_tf.release.component import run_component
 from amfam_tf.release.served_predictions import predict_served
 from amfam_tf.tasks import TASKS
 
@@ -40,21 +36,14 @@ infra: {{canaries: 3}}
 pytestmark = pytest.mark.slow
 
 
-@contextlib.contextmanager
-def slow_parts_replaced():
-    """Replaces the network, the figures and the check after the export."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.METHODS, "toy", toy_method.TOY)
-        patch.setattr(html_report, "write_report", lambda *_: [])
-        patch.setattr(export, "verify", lambda _: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def released(tmp_path_factory, drawn):
     """The results of the steps, and the folder of the version."""
     folder = tmp_path_factory.mktemp("released")
-    with slow_parts_replaced():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.METHODS, "toy", toy_method.TOY)
+        patch.setattr(html_report, "write_report", lambda *_: [])
+        patch.setattr(export, "verify", lambda _: None)
         config = configuration.parse(CONFIG.format(folder=folder, source=drawn), "release.yaml")
         results = pipeline.run(config, print)
     return results, folder / "models" / "lesions" / "1"
@@ -70,25 +59,6 @@ def test_the_server_answers_samples_of_all_signatures_and_canaries_as_stored(rel
     assert len([of for of in asked if of.startswith("case ")]) == 3
     assert max(row["largest"] for row in content["answers"] if row["of"].startswith("case ")) < 1e-4
     assert content["wrong"] == []
-
-
-def test_the_real_server_is_asked_instead_if_that_is_wanted(released, tmp_path, monkeypatch):
-    """The binary is a stand-in that takes the real one's flags and becomes the embedded server."""
-    results, folder = released
-    program = tmp_path / "tensorflow_model_server"
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/flags\nexec {sys.executable} -m amfam_tf serve "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    config = json.loads((folder.parents[2] / "work" / "lineage.json").read_text())["configuration"]
-    config["infra"]["engine"] = "tensorflow-serving"
-    step = next(step for step in pipeline.STEPS if step.name == "InfraValidator")
-    inputs = {name: results[name].folder for name in step.inputs}
-    with slow_parts_replaced():
-        found = run_component(step, json.dumps(config), inputs, tmp_path / "again", print)["details"]
-    assert found["server"] == "TensorFlow Serving (tensorflow_model_server)"
-    assert found["answers"] == results["InfraValidator"].record["details"]["answers"] > 0
-    assert found["wrong"] == []
-    assert "--model_name=lesions" in (tmp_path / "flags").read_text().split()
 
 
 def test_the_version_holds_the_measured_run_and_its_lineage(released):
