@@ -16,10 +16,12 @@ from dying import Killed, die_at_write
 from PIL import Image
 from rich.console import Console
 from small import small_config
+from tiny_backbone import TINY_BACKBONE
 
 from amfam_tf import config as configuration
 from amfam_tf.errors import DataError, RunError, WeightsError
 from amfam_tf.files.writing import PARTIAL
+from amfam_tf.models import backbones
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.dry_run import dry_run
@@ -28,6 +30,7 @@ from amfam_tf.training.trainer import Trainer
 
 # Dropout and augmentation on: both draw random numbers that a resumed run must draw again.
 FAST = ("training.epochs=2", "training.batch_size=8", "model.classifier_dropout=0.3")
+NARROW = backbones.BACKBONES["resnet14_narrow"]
 
 
 def fast_config(*overrides, method="concat"):
@@ -36,6 +39,14 @@ def fast_config(*overrides, method="concat"):
 
 def quiet():
     return Console(quiet=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_backbone():
+    """What a run folder goes through does not depend on the depth of the backbone, which most of a fit's time does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +202,9 @@ ADVICE = (
 )
 
 
-def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_keeps_the_best_weights(drawn, tmp_path):
+def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_keeps_the_best_weights(drawn, tmp_path, monkeypatch):
+    # After how many steps the numbers are too large depends on the network.
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", NARROW)
     run = tmp_path / "run"
     config = fast_config(*EXPLODING, "optimizer.schedule=constant", "training.epochs=9", "data.sampling=shuffled")
     with pytest.raises(RunError) as caught:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 from run_comparison import assert_same_training
 from small import random_batch, small_config
-from tiny_backbone import tiny_backbone
+from tiny_backbone import TINY_BACKBONE
 from tiny_method import TINY
 
 from amfam_tf import models
@@ -127,7 +127,7 @@ def test_a_step_of_amfam_is_one_on_the_whole_batch(monkeypatch):
 
     On two devices the decoders are computed again for their gradient, which changes nothing, averages included.
     """
-    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", backbones.BackboneSpec("resnet", tiny_backbone))
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
     overrides = ("optimizer.clip_norm=0.1", "optimizer.exclude_norm_and_bias=true", "optimizer.weight_decay=0.1")
     single, mirrored = trainers(*overrides, method="amfam", of_mirrored=("training.recompute=true",))
     for cases, name in ((3, "train_step"), (1, "train_step"), (1, "test_step")):
