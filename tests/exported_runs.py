@@ -11,9 +11,9 @@ from small import make_weights_all_different, small_config
 
 from amfam_tf import config as configuration
 from amfam_tf import models
-from amfam_tf.evaluation import calibration
 from amfam_tf.files.digests import file_digest
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.runs import calibration
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.tasks import task_names
 
@@ -64,7 +64,7 @@ def write_run(
     if temperatures:
         digest = file_digest(folder.model_file)
         losses = dict.fromkeys(task_names(), {"before": 2.0, "after": 1.0})
-        calibration.write(run, calibration.Calibration(temperatures, 40, digest, losses))
+        calibration.write(folder.calibration_file, calibration.Calibration(temperatures, 40, digest, losses))
     metrics = run / "evaluation" / "test" / "metrics.json"
     metrics.parent.mkdir(parents=True)
     metrics.write_text(json.dumps(METRICS), encoding="utf-8")

@@ -151,21 +151,25 @@ def _open(out: Path, cases: int) -> dict[str, Any]:
 
 
 def _point_to_files(out: Path) -> None:
+    from amfam_tf.runs import folder
+
+    run = folder.RunFolder(out / "run")
+    evaluation = run.evaluation("test")
     files = {
-        "data/images": "the drawn pictures",
-        "run/config.yaml": "every value that decided the run",
-        "run/history.csv": "losses and accuracies per epoch",
-        "run/pictures": "inputs, attention maps and reconstructions while training",
-        "run/tensorboard": f"the same as curves: tensorboard --logdir {shlex.quote(str(out / 'run/tensorboard'))}",
-        "run/evaluation/test/report.html": "all results with figures, in one page",
-        "run/evaluation/test/metrics.json": "the table above, in full",
-        "run/evaluation/test/predictions.csv": "one row per case",
-        f"saved_models/{MODEL}": "the exported model, a folder per version, for TensorFlow Serving as well",
-        "serve.log": "what the server printed",
+        out / "data/images": "the drawn pictures",
+        run.config_file: "every value that decided the run",
+        run.history_file: "losses and accuracies per epoch",
+        run.pictures: "inputs, attention maps and reconstructions while training",
+        run.tensorboard: f"the same as curves: tensorboard --logdir {shlex.quote(str(run.tensorboard))}",
+        evaluation / folder.REPORT_FILE: "all results with figures, in one page",
+        evaluation / folder.METRICS_FILE: "the table above, in full",
+        evaluation / folder.PREDICTIONS_FILE: "one row per case",
+        out / "saved_models" / MODEL: "the exported model, a folder per version, for TensorFlow Serving as well",
+        out / "serve.log": "what the server printed",
     }
     terminal = console()
     terminal.print()
     terminal.print("Open", style="bold")
-    for name, text in files.items():
-        if (out / name).exists():
-            terminal.print(f"  {out / name}  {text}", markup=False, soft_wrap=True)
+    for path, text in files.items():
+        if path.exists():
+            terminal.print(f"  {path}  {text}", markup=False, soft_wrap=True)

@@ -73,7 +73,8 @@ def _track(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping
 def _print(evaluation: "Evaluation", comparison: Mapping[str, Any] | None, written: Iterable[Path]) -> None:
     from amfam_tf.cli.options import console
     from amfam_tf.evaluation import terminal_tables as tables
-    from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, against_file
+    from amfam_tf.evaluation.run import against_file
+    from amfam_tf.runs.folder import METRICS_FILE, PREDICTIONS_FILE
 
     terminal = console()
     report = evaluation.report

@@ -8,7 +8,6 @@ import click
 
 from amfam_tf.cli.options import configuration_options, console
 from amfam_tf.cli.paths import UserPath
-from amfam_tf.files.digests import file_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,17 +92,15 @@ def fit(
 
 def _calibrate(run: Path, data: Path, cases: "pd.DataFrame") -> list[str]:
     """Fits the temperatures on the validation split, unless the run has them; returns what to tell."""
-    from amfam_tf.evaluation import calibration
-    from amfam_tf.evaluation.calibration import CALIBRATION_FILE
-    from amfam_tf.evaluation.run import MODEL_FILE, calibrate_run
+    from amfam_tf.evaluation.run import calibrate_run
+    from amfam_tf.runs.finished import FinishedRun
 
-    # One of other weights is fitted anew.
-    if calibration.read(run, file_digest(run / MODEL_FILE)) is not None:
+    finished = FinishedRun.open(run)
+    if finished.calibration is not None:
         return []
     fitted, notes = calibrate_run(run, data, trained_on=cases)
-    done = (
-        [] if fitted is None else [f"temperatures fitted on {fitted.cases} validation cases: {run / CALIBRATION_FILE}"]
-    )
+    place = finished.folder.calibration_file
+    done = [] if fitted is None else [f"temperatures fitted on {fitted.cases} validation cases: {place}"]
     return [*done, *(f"note: {note}" for note in notes)]
 
 
@@ -128,8 +125,10 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
 
 def _describe(result, run: Path | None) -> str:
     """Returns how the fit ended; without a run folder if that is another worker's."""
+    from amfam_tf.runs.folder import RunFolder
+
     begin = "run already finished" if result.already_finished else "finished"
-    model = "the chief has the model" if run is None else f"model in {run / 'model.keras'}"
+    model = "the chief has the model" if run is None else f"model in {RunFolder(run).model_file}"
     return (
         f"{begin}: {result.epochs} epochs, best mean validation accuracy {result.best_accuracy:.4f} in epoch "
         f"{result.best_epoch + 1}; {model}"

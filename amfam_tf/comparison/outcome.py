@@ -12,7 +12,7 @@ from amfam_tf.comparison.grid import Cell, GridFolder
 from amfam_tf.comparison.results import AVERAGE, DIAGNOSIS_AUC, GroupResult, Tables, summarise
 from amfam_tf.config import Config
 from amfam_tf.evaluation import predictions, published, report
-from amfam_tf.evaluation.run import PREDICTIONS_FILE, folder_of
+from amfam_tf.runs.folder import PREDICTIONS_FILE
 from amfam_tf.tasks import task_names
 
 REFERENCE = "amfam"
@@ -105,7 +105,7 @@ def read_tables(folder: GridFolder, cells: Sequence[Cell], split: str, cases: pd
     """
     tables: dict[str, dict[int, pd.DataFrame]] = {}
     for cell in cells:
-        path = folder_of(folder.run_of(cell).path, split) / PREDICTIONS_FILE
+        path = folder.run_of(cell).evaluation(split) / PREDICTIONS_FILE
         tables.setdefault(cell.group, {})[cell.config.seed] = predictions.read(path, cases)
     return tables
 

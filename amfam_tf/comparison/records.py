@@ -7,10 +7,9 @@ from typing import Any
 from amfam_tf import config as configuration
 from amfam_tf.comparison.grid import Cell
 from amfam_tf.errors import ConfigError, RunError
-from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, folder_of
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
-from amfam_tf.runs.folder import RunFolder
+from amfam_tf.runs.folder import METRICS_FILE, PREDICTIONS_FILE, RunFolder
 
 RECORD_FILE = "cell.json"
 MEASUREMENT_FILE = "measurement.json"
@@ -18,7 +17,8 @@ MEASUREMENT_FILE = "measurement.json"
 
 def record_evaluation(run: Path, split: str, fingerprint: str) -> None:
     """Writes cell.json beside predictions.csv: of which model, data and predictions the evaluation is."""
-    json_file.write(folder_of(run, split) / RECORD_FILE, _evaluation_record(run, split, fingerprint))
+    folder = RunFolder(run)
+    json_file.write(folder.evaluation(split) / RECORD_FILE, _evaluation_record(folder, split, fingerprint))
 
 
 def evaluation_holds(run: RunFolder, cell: Cell, split: str, fingerprint: str) -> bool:
@@ -30,19 +30,19 @@ def evaluation_holds(run: RunFolder, cell: Cell, split: str, fingerprint: str) -
         split: that was evaluated.
         fingerprint: of the data.
     """
-    folder = folder_of(run.path, split)
+    folder = run.evaluation(split)
     files = (run.config_file, run.model_file, folder / PREDICTIONS_FILE, folder / METRICS_FILE, folder / RECORD_FILE)
     if not all(path.is_file() for path in files) or not _same_configuration(run, cell) or not _finished(run):
         return False
-    return _read(folder / RECORD_FILE) == _evaluation_record(run.path, split, fingerprint)
+    return _read(folder / RECORD_FILE) == _evaluation_record(run, split, fingerprint)
 
 
-def _evaluation_record(run: Path, split: str, fingerprint: str) -> dict[str, str]:
+def _evaluation_record(run: RunFolder, split: str, fingerprint: str) -> dict[str, str]:
     return {
         "split": split,
         "data_fingerprint": fingerprint,
-        "model_sha256": file_digest(run / "model.keras"),
-        "predictions_sha256": file_digest(folder_of(run, split) / PREDICTIONS_FILE),
+        "model_sha256": file_digest(run.model_file),
+        "predictions_sha256": file_digest(run.evaluation(split) / PREDICTIONS_FILE),
     }
 
 
@@ -63,13 +63,13 @@ def _finished(run: RunFolder) -> bool:
 
 def write_measurement(run: Path, content: Mapping[str, Any]) -> None:
     """Writes measurement.json, with the digest of the model that was measured."""
-    json_file.write(run / MEASUREMENT_FILE, {"model_sha256": file_digest(run / "model.keras"), **content})
+    json_file.write(run / MEASUREMENT_FILE, {"model_sha256": file_digest(RunFolder(run).model_file), **content})
 
 
 def read_measurement(run: Path) -> dict[str, Any] | None:
     """Returns what `write_measurement` wrote; None if there is none, or if it is of another model."""
     content = _read(run / MEASUREMENT_FILE)
-    if content is None or content.get("model_sha256") != file_digest(run / "model.keras"):
+    if content is None or content.get("model_sha256") != file_digest(RunFolder(run).model_file):
         return None
     return content
 

@@ -39,10 +39,10 @@ def measure(run: str) -> None:
     import tensorflow as tf
 
     from amfam_tf import environment
-    from amfam_tf.evaluation.run import load_network
+    from amfam_tf.runs.finished import FinishedRun
     from amfam_tf.training.run import count_parameters
 
-    network = load_network(Path(run))
+    network = FinishedRun.open(Path(run)).network
     served = network.inference_model()
     description = environment.describe()
     content = {

@@ -6,8 +6,6 @@ It changes no predicted class.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,53 +13,16 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from amfam_tf.errors import RunError
 from amfam_tf.evaluation import intervals, predictions
-from amfam_tf.files import json_file
-from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS, task_names
+from amfam_tf.runs.calibration import Calibration
+from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS
 
-CALIBRATION_FILE = "calibration.json"
-METHOD = "temperature scaling per task, fitted on the validation split by the mean negative log likelihood"
 BINS = 10
 FEWEST_CASES = 30
 """With fewer validation cases no temperature is fitted: it stays 1."""
 BOUNDS = (0.05, 20.0)
 SMALLEST = 1e-300
 """Stands for a probability of 0 where a logarithm is needed."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The temperatures of a run.
-
-    Attributes:
-        temperatures: for each task name, what its logits are divided by; greater than 0.
-        cases: validation cases that they were fitted on.
-        model_sha256: digest of the model file that they belong to.
-        data_fingerprint: of the data that it was trained and fitted on; None in files of older versions.
-        log_loss: for each task name, mean negative log likelihood "before" and "after" on those cases.
-        notes: what a reader has to know.
-    """
-
-    temperatures: Mapping[str, float]
-    cases: int
-    model_sha256: str
-    log_loss: Mapping[str, Mapping[str, float]]
-    notes: tuple[str, ...] = ()
-    data_fingerprint: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the content of calibration.json."""
-        return {
-            "method": METHOD,
-            "fitted_on": "validate",
-            "cases": self.cases,
-            "temperatures": dict(self.temperatures),
-            "log_loss": {name: dict(values) for name, values in self.log_loss.items()},
-            "model_sha256": self.model_sha256,
-            "data_fingerprint": self.data_fingerprint,
-            "notes": list(self.notes),
-        }
 
 
 def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -129,55 +90,6 @@ def _fit_task(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[float, str
     if BOUNDS[0] * 1.01 < temperature < BOUNDS[1] * 0.99:
         return temperature, None
     return temperature, f"the temperature is at the end of the range {BOUNDS[0]:g} to {BOUNDS[1]:g}"
-
-
-def write(run: Path, calibration: Calibration) -> None:
-    """Writes calibration.json into a run folder atomically."""
-    json_file.write(run / CALIBRATION_FILE, calibration.to_dict())
-
-
-def read(run: Path, model_sha256: str | None = None) -> Calibration | None:
-    """Returns the calibration of a run; None if it has none, or one of another model than `model_sha256`.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = run / CALIBRATION_FILE
-    if not path.is_file():
-        return None
-    try:
-        content = json_file.read(path)
-        temperatures = {name: float(content["temperatures"][name]) for name in task_names()}
-        calibration = Calibration(
-            temperatures,
-            content["cases"],
-            content["model_sha256"],
-            content["log_loss"],
-            tuple(content["notes"]),
-            content.get("data_fingerprint"),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: remove it, and `amfam-tf evaluate` fits it anew") from error
-    if not all(0 < value < np.inf for value in temperatures.values()):
-        raise RunError(f"{path} is damaged: a temperature is not greater than 0; remove the file to fit it anew")
-    if model_sha256 is not None and calibration.model_sha256 != model_sha256:
-        return None
-    return calibration
-
-
-def read_own(run: Path, model_sha256: str) -> Calibration | None:
-    """Returns the calibration of a run; None if it has none.
-
-    Raises:
-        RunError: the file is damaged, or the temperatures are of other weights.
-    """
-    found = read(run, model_sha256)
-    if found is None and (run / CALIBRATION_FILE).is_file():
-        raise RunError(
-            f"{run / CALIBRATION_FILE} belongs to other weights than those in {run}: "
-            f"amfam-tf evaluate {run} --data DATA fits it anew; or remove it, to go without temperatures"
-        )
-    return found
 
 
 def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:

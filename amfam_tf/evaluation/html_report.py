@@ -15,9 +15,10 @@ from amfam_tf.evaluation import html_tables, intervals, metrics
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures import gallery, write
 from amfam_tf.evaluation.figures.write import FigureFile
-from amfam_tf.evaluation.run import ENVIRONMENT_FILE, REPORT_FILE, Evaluation, load_network
-from amfam_tf.files import json_file
+from amfam_tf.evaluation.run import Evaluation
 from amfam_tf.files.writing import write_text
+from amfam_tf.runs.finished import FinishedRun
+from amfam_tf.runs.folder import REPORT_FILE, RunFolder
 from amfam_tf.tasks import DIAGNOSIS
 from amfam_tf.text import visible
 
@@ -62,12 +63,13 @@ def write_report(evaluation: Evaluation, comparison: Mapping[str, Any] | None = 
     Raises:
         RunError: a file cannot be written, or the model cannot be loaded.
     """
-    history = evaluation.run / write.HISTORY_FILE
+    run = FinishedRun.open(evaluation.run)
+    history = run.folder.history_file
     pictures = write.draw_all(
         evaluation.table,
         evaluation.report,
         evaluation.cases,
-        network=load_network(evaluation.run),
+        network=run.network,
         config=evaluation.config,
         history=pd.read_csv(history) if history.is_file() else None,
     )
@@ -134,7 +136,7 @@ def _content(
         "intervals": intervals.METHOD,
         "undefined": report["undefined"],
         "configuration": configuration.dump(evaluation.config),
-        "environment": environment_rows(evaluation.run),
+        "environment": environment_rows(RunFolder(evaluation.run)),
         "guidelines": GUIDELINES,
         "missing": missing,
     }
@@ -205,12 +207,9 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def environment_rows(run: Path) -> list[tuple[str, str]]:
-    """Returns what environment.json says about the training, name and value; nothing if it cannot be read."""
-    try:
-        content = json_file.read(run / ENVIRONMENT_FILE)
-    except (OSError, ValueError):
-        return []
+def environment_rows(run: RunFolder) -> list[tuple[str, str]]:
+    """Returns what environment.json says about the training, name and value; nothing if there is none."""
+    content = run.read_environment() if run.environment_file.is_file() else {}
     rows = []
     for name, value in content.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]

@@ -10,6 +10,7 @@ from typing import Any
 from amfam_tf.errors import RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
+from amfam_tf.runs.finished import FinishedRun
 
 MODEL = "model_sha256"
 DATA = "data_fingerprint"
@@ -35,36 +36,27 @@ def read_metrics(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def holds(metrics: Mapping[str, Any] | None, predictions: Path, model: Path, fingerprint: str) -> bool:
+def holds(metrics: Mapping[str, Any] | None, predictions: Path, model_sha256: str, fingerprint: str) -> bool:
     """Returns whether a predictions.csv is known to be of this model and these data.
 
     Args:
         metrics: content of the metrics.json beside it; None if there is none.
         predictions: the file.
-        model: file of the weights.
+        model_sha256: digest of the weights.
         fingerprint: of the data.
     """
     if metrics is None or not predictions.is_file():
         return False
-    expected = {MODEL: file_digest(model), DATA: fingerprint, PREDICTIONS: file_digest(predictions)}
+    expected = {MODEL: model_sha256, DATA: fingerprint, PREDICTIONS: file_digest(predictions)}
     return all(metrics.get(key) == value for key, value in expected.items())
 
 
-def state_of(run: Path) -> dict[str, Any]:
-    """Returns the content of a run's checkpoints/state.json; nothing if it has none that can be read."""
-    try:
-        content = json_file.read(run / "checkpoints" / "state.json")
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def training_notes(run: Path, model_sha256: str) -> list[str]:
+def training_notes(run: FinishedRun) -> list[str]:
     """Returns notes if a run's weights are not those that its training ended with, in one way or the other."""
-    state = state_of(run)
     notes = []
-    if state.get("diverged"):
-        notes.append(f"the training ended early ({state['diverged']}): these are its best weights before")
-    if state.get(MODEL) not in (None, model_sha256):
-        notes.append("model.keras is not the file that this run's fit wrote: history and curves are of other weights")
+    if run.state.diverged is not None:
+        notes.append(f"the training ended early ({run.state.diverged}): these are its best weights before")
+    if run.state.model_sha256 not in (None, run.model_sha256):
+        name = run.folder.model_file.name
+        notes.append(f"{name} is not the file that this run's fit wrote: history and curves are of other weights")
     return notes

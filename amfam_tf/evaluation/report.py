@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf.evaluation import calibration, clinical, intervals, metrics, paper, predictions, published, subgroups
+from amfam_tf.runs.calibration import METHOD
 from amfam_tf.tasks import TASKS, task_names
 
 
@@ -72,7 +73,7 @@ def _calibration(
     """Returns how well probabilities fit, of the table and of the one before temperature scaling."""
     content: dict[str, Any] = {"method": None, "temperatures": None}
     if uncalibrated is not None and temperatures is not None:
-        content = {"method": calibration.METHOD, "temperatures": dict(temperatures)}
+        content = {"method": METHOD, "temperatures": dict(temperatures)}
         content["before"] = calibration.table_calibration(uncalibrated)
     return content | calibration.table_calibration(table)
 

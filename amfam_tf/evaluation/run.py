@@ -7,22 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from amfam_tf import config as configuration
 from amfam_tf.config import Config
-from amfam_tf.errors import DataError, RunError
+from amfam_tf.errors import DataError
 from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report
-from amfam_tf.evaluation.calibration import Calibration
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
+from amfam_tf.runs import calibration as stored_calibration
+from amfam_tf.runs.calibration import Calibration
+from amfam_tf.runs.finished import FinishedRun
+from amfam_tf.runs.folder import ENVIRONMENT_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE, RunFolder
 from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
-
-MODEL_FILE = "model.keras"
-CONFIG_FILE = "config.yaml"
-ENVIRONMENT_FILE = "environment.json"
-PREDICTIONS_FILE = "predictions.csv"
-METRICS_FILE = "metrics.json"
-REPORT_FILE = "report.html"
-LONGEST_MESSAGE = 300
 
 Track = Callable[[Iterable[Mapping[str, Any]], int], Iterable[Mapping[str, Any]]]
 """Passes batches through and shows progress; the second argument is their number."""
@@ -57,7 +51,7 @@ class Evaluation:
     @property
     def folder(self) -> Path:
         """Returns the folder that holds the files."""
-        return folder_of(self.run, self.split, self.modalities)
+        return RunFolder(self.run).evaluation(self.split, self.modalities)
 
     @property
     def scope(self) -> str:
@@ -69,9 +63,7 @@ class Evaluation:
 class _Source:
     """A finished run and the data that it is evaluated on; `release` has the cases that the run would use."""
 
-    run: Path
-    data: Path
-    config: Config
+    run: FinishedRun
     release: pd.DataFrame
     published: dict[str, Any] | None
     track: Track | None
@@ -81,11 +73,6 @@ class _Source:
     def cases(self, split: str) -> pd.DataFrame:
         """Returns the rows of a split, possibly none."""
         return self.release[self.release["split"] == split].reset_index(drop=True)
-
-
-def folder_of(run: Path, split: str, modalities: tuple[str, ...] = MODALITIES) -> Path:
-    """Returns the folder of the evaluation of a split; one with a picture left out has a folder of its own."""
-    return run / "evaluation" / (split if _has_all(modalities) else "-".join((split, *modalities)))
 
 
 def _has_all(modalities: tuple[str, ...]) -> bool:
@@ -116,20 +103,20 @@ def evaluate_run(
         DataError: the release cannot be used, or the split has no cases.
     """
     source, notes = _open(run, data, split, track, modalities)
-    digest = file_digest(run / MODEL_FILE)
-    cases = source.cases(split)
-    model = load_inference_model(run, modalities)
-    raw = predict_cases(model, cases, source.config, track)
+    finished, cases = source.run, source.cases(split)
+    digest = finished.model_sha256
+    model = finished.inference_model(modalities)
+    raw = predict_cases(model, cases, finished.config, track)
     # The temperatures of a run are fitted with all its pictures.
     calibrate = calibrate and _has_all(modalities)
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
     table = raw if fitted is None else calibration.apply(raw, fitted.temperatures)
-    notes += [*provenance.training_notes(run, digest), *input_notes(source.config, modalities), *more]
+    notes += [*provenance.training_notes(finished), *input_notes(finished.config, modalities), *more]
     notes += absence_notes(table, split)
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
     content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
     evaluation = Evaluation(
-        run, split, cases, source.release, source.config, table, content, tuple(notes), modalities=modalities
+        run, split, cases, source.release, finished.config, table, content, tuple(notes), modalities=modalities
     )
     _write(evaluation)
     return evaluation
@@ -175,88 +162,21 @@ def _open(
 
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
-    config = read_config(run)
+    finished = FinishedRun.open(run)
     everything = read_cases(data)
     release = everything
-    if config.data.drop_shared_files:
+    if finished.config.data.drop_shared_files:
         release = everything[~everything["shared_file"]].reset_index(drop=True)
     if not (release["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
     fingerprint = data_fingerprint(release)
-    trained_on = _trained_on(run)
+    trained_on = finished.data_fingerprint
     same_data = None if trained_on is None else trained_on == fingerprint
     notes = fingerprint_notes(same_data)
-    published = report.published_part(config.method, everything, split)
+    published = report.published_part(finished.config.method, everything, split)
     if not _has_all(modalities):
         published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
-    return _Source(run, data, config, release, published, track, fingerprint, same_data), notes
-
-
-def read_config(run: Path) -> Config:
-    """Returns the configuration of a finished run.
-
-    Raises:
-        RunError: no run folder, or training has not finished.
-    """
-    if not (run / CONFIG_FILE).is_file():
-        raise RunError(f"{run} is no run folder: it has no {CONFIG_FILE}; `amfam-tf fit --run {run}` makes one")
-    if not (run / MODEL_FILE).is_file():
-        raise RunError(f"{run} has not finished training: it has no {MODEL_FILE}; the same `amfam-tf fit` resumes it")
-    return configuration.read(run / CONFIG_FILE)
-
-
-def load_inference_model(run: Path, modalities: tuple[str, ...] = MODALITIES) -> Any:
-    """Returns the classifier's part of a run's best model: these images in, logits per task out.
-
-    Raises:
-        RunError: the file cannot be loaded, holds weights that are no finite numbers, or the method cannot do without
-            an image that is left out.
-    """
-    network = load_network(run)
-    try:
-        plain = _has_all(modalities) and not hasattr(network, "inference_model")
-        model = network if plain else network.inference_model(modalities)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
-        given = " and ".join(modalities)
-        raise RunError(f"run {run} cannot be evaluated with the {given} picture alone: {reason}") from error
-    check_weights(model, run / MODEL_FILE)
-    return model
-
-
-def check_weights(model: Any, path: Path) -> None:
-    """Checks that the weights of a model that answers are finite numbers.
-
-    Args:
-        model: with the logits of each task among its outputs.
-        path: where they come from.
-
-    Raises:
-        RunError: names the weights, and the tasks whose answers depend on them.
-    """
-    from amfam_tf.models.finite import describe_broken_weights
-
-    broken = describe_broken_weights(model)
-    if broken is not None:
-        raise RunError(f"{path} cannot be used: {broken}")
-
-
-def load_network(run: Path) -> Any:
-    """Returns a run's best model with all its outputs.
-
-    Raises:
-        RunError: the file cannot be loaded.
-    """
-    import keras
-
-    import amfam_tf.models  # noqa: F401  (registers the classes that the file names)
-
-    path = run / MODEL_FILE
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
-        raise RunError(f"{path} cannot be loaded: {reason}") from error
+    return _Source(finished, release, published, track, fingerprint, same_data), notes
 
 
 def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None) -> pd.DataFrame:
@@ -293,13 +213,13 @@ def calibrate_run(
     if trained_on is None:
         source, notes = _open(run, data, "validate", track)
     else:
-        fingerprint = _trained_on(run) or data_fingerprint(trained_on)
-        source = _Source(run, data, read_config(run), trained_on, None, track, fingerprint, same_data=True)
-        notes = []
-    fitted = calibration.read(run, file_digest(run / MODEL_FILE))
+        finished = FinishedRun.open(run)
+        fingerprint = finished.data_fingerprint or data_fingerprint(trained_on)
+        source, notes = _Source(finished, trained_on, None, track, fingerprint, same_data=True), []
+    fitted = source.run.calibration
     if fitted is not None:
         return fitted, [*notes, *fitted.notes]
-    found, more = _calibration(source, load_inference_model(run), None, "validate")
+    found, more = _calibration(source, source.run.inference_model(), None, "validate")
     return found, [*notes, *more]
 
 
@@ -307,8 +227,8 @@ def _calibration(
     source: _Source, model: Any, raw: pd.DataFrame | None, split: str
 ) -> tuple[Calibration | None, list[str]]:
     """Returns the temperatures, read or fitted and written, and notes; `raw` are predictions of `split`, if any."""
-    digest = file_digest(source.run / MODEL_FILE)
-    fitted = calibration.read(source.run, digest)
+    run = source.run
+    fitted = run.calibration
     if fitted is None:
         cases = source.cases("validate")
         if not source.same_data:
@@ -317,21 +237,13 @@ def _calibration(
             return None, ["no temperature is applied: the data have no validation split to fit them on"]
         validation = raw if split == "validate" and raw is not None else None
         if validation is None:
-            validation = predict_cases(model, cases, source.config, source.track)
-        fitted = calibration.fit(validation, digest, source.fingerprint)
-        calibration.write(source.run, fitted)
+            validation = predict_cases(model, cases, run.config, source.track)
+        fitted = calibration.fit(validation, run.model_sha256, source.fingerprint)
+        stored_calibration.write(run.folder.calibration_file, fitted)
     notes = list(fitted.notes)
     if split == "validate":
         notes.append("the temperatures were fitted on this split: its calibration is better than on new cases")
     return fitted, notes
-
-
-def _trained_on(run: Path) -> str | None:
-    """Returns the fingerprint of the data that a run was trained on; None if it does not say."""
-    try:
-        return json_file.read(run / ENVIRONMENT_FILE)["data_fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def fingerprint_notes(same_data: bool | None) -> list[str]:
@@ -373,10 +285,10 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
         RunError: the other run cannot be used.
         DataError: its predictions are of other cases.
     """
-    read_config(other)
-    path = folder_of(other, evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
+    finished = FinishedRun.open(other)
+    path = finished.folder.evaluation(evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
     measured = provenance.read_metrics(path.with_name(METRICS_FILE))
-    if provenance.holds(measured, path, other / MODEL_FILE, evaluation.report[provenance.DATA]):
+    if provenance.holds(measured, path, finished.model_sha256, evaluation.report[provenance.DATA]):
         second = predictions.read(path, evaluation.cases)
     else:
         second = evaluate_run(other, data, evaluation.split, track, modalities=evaluation.modalities).table

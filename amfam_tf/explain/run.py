@@ -12,11 +12,10 @@ import pandas as pd
 from amfam_tf.data import pipeline
 from amfam_tf.data.cases import in_stored_order, read_cases
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration
-from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.evaluation.predict import probabilities_of
 from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
-from amfam_tf.files.digests import file_digest
+from amfam_tf.runs.finished import FinishedRun
+from amfam_tf.runs.network import check_weights
 from amfam_tf.tasks import MODALITIES, TASKS, Task
 
 
@@ -96,14 +95,13 @@ def explain_run(
         RunError: no run folder, not finished, or its network has no feature maps to look into.
         DataError: a picture cannot be read.
     """
-    config = evaluation_run.read_config(run)
-    network = evaluation_run.load_network(run)
-    if not hasattr(network, "explanation_model"):
+    finished = FinishedRun.open(run)
+    config = finished.config
+    if not hasattr(finished.network, "explanation_model"):
         raise RunError(f"{run}: the network of method {config.method} has no feature maps for Grad-CAM")
-    model = network.explanation_model()
-    evaluation_run.check_weights(model, run / evaluation_run.MODEL_FILE)
-    digest = file_digest(run / evaluation_run.MODEL_FILE)
-    fitted = calibration.read_own(run, digest)
+    model = finished.network.explanation_model()
+    check_weights(model, finished.folder.model_file)
+    digest, fitted = finished.model_sha256, finished.own_calibration
     temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
     found: list[CaseExplanation] = []
     stored = in_stored_order(cases)

@@ -9,7 +9,6 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 import amfam_tf
 from amfam_tf import config as configuration
-from amfam_tf.evaluation import calibration
 from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
@@ -127,7 +126,7 @@ def _describe_preprocessing(source: Source) -> dict[str, Any]:
 def _describe_calibration(source: Source) -> dict[str, Any]:
     if source.calibration is None:
         return {"applied": False, "temperatures": source.temperatures}
-    return {"applied": True, "method": calibration.METHOD, **source.calibration.to_dict()}
+    return {"applied": True, **source.calibration.to_dict()}
 
 
 def _describe_training(source: Source) -> dict[str, Any]:

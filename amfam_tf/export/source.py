@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from amfam_tf import models
 from amfam_tf.config import Config
 from amfam_tf.errors import ExportError, RunError
-from amfam_tf.evaluation import calibration, provenance
-from amfam_tf.evaluation.run import METRICS_FILE, check_weights, folder_of
+from amfam_tf.evaluation import provenance
 from amfam_tf.files.digests import file_digest
 from amfam_tf.models.lesion_model import LesionModel
-from amfam_tf.runs.folder import RunFolder, RunState
+from amfam_tf.runs import network as stored_network
+from amfam_tf.runs.calibration import Calibration
+from amfam_tf.runs.finished import FinishedRun, UnfinishedError
+from amfam_tf.runs.folder import METRICS_FILE, RunFolder, RunState
+from amfam_tf.runs.network import check_weights
 from amfam_tf.tasks import SPLITS, task_names
 
 
@@ -38,7 +39,7 @@ class Source:
     config: Config
     state: RunState
     environment: Mapping[str, Any]
-    calibration: calibration.Calibration | None
+    calibration: Calibration | None
     metrics: Mapping[str, Any]
     model_sha256: str | None = None
     notes: tuple[str, ...] = ()
@@ -61,43 +62,44 @@ def read_source(run: Path, allow_unfinished: bool = False) -> Source:
             of other weights.
     """
     folder = RunFolder(run)
-    config = models.resolve(folder.read_config())
-    state = folder.read_state()
-    finished = folder.model_file.is_file() and (state.diverged is None or allow_unfinished)
-    if finished:
-        path = folder.model_file
-        digest = file_digest(path)
-        network, scaling = _load_finished(path), calibration.read_own(run, digest)
-    elif allow_unfinished:
-        path = _best_weights(folder, state)
-        digest = file_digest(path)
-        network, scaling = _load_best(path, config), None
-    elif state.diverged is not None:
-        raise RunError(
-            f"run {run} has ended early ({state.diverged}): export its best weights so far with --allow-unfinished"
-        )
-    else:
-        raise RunError(
-            f"run {run} has not finished: run the same amfam-tf fit again, or export its best weights so far with "
-            "--allow-unfinished"
-        )
-    check_weights(network.inference_model(), path)
-    metrics, notes = _read_metrics(run, digest)
-    if finished:
-        notes += provenance.training_notes(run, digest)
+    if allow_unfinished and not folder.model_file.is_file():
+        return _read_unfinished(folder)
+    finished = _open_finished(run, allow_unfinished)
+    config, digest = models.resolve(finished.config), finished.model_sha256
+    if not isinstance(finished.network, LesionModel):
+        kind = type(finished.network).__name__
+        raise ExportError(f"{folder.model_file} holds no network of this package but a {kind}")
+    scaling = finished.own_calibration
+    check_weights(finished.network.inference_model(), folder.model_file)
+    metrics, notes = _read_metrics(folder, digest)
+    notes += provenance.training_notes(finished)
     return Source(
-        network, config, state, folder.read_environment(), scaling, metrics, model_sha256=digest, notes=tuple(notes)
+        finished.network, config, finished.state, finished.environment, scaling, metrics, digest, notes=tuple(notes)
     )
 
 
-def _load_finished(path: Path) -> LesionModel:
+def _open_finished(run: Path, allow_diverged: bool) -> FinishedRun:
     try:
-        network = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-    if not isinstance(network, LesionModel):
-        raise ExportError(f"{path} holds no network of this package but a {type(network).__name__}")
-    return network
+        finished = FinishedRun.open(run)
+    except UnfinishedError as error:
+        raise RunError(f"{error}, and --allow-unfinished exports its best weights so far") from error
+    if finished.state.diverged is not None and not allow_diverged:
+        raise RunError(
+            f"run {run} has ended early ({finished.state.diverged}): export its best weights so far with "
+            "--allow-unfinished"
+        )
+    return finished
+
+
+def _read_unfinished(folder: RunFolder) -> Source:
+    """Returns a run that goes on: with the best weights so far, and without temperatures."""
+    config, state = models.resolve(folder.read_config()), folder.read_state()
+    path = _best_weights(folder, state)
+    digest = file_digest(path)
+    network = _load_best(path, config)
+    check_weights(network.inference_model(), path)
+    metrics, notes = _read_metrics(folder, digest)
+    return Source(network, config, state, folder.read_environment(), None, metrics, digest, notes=tuple(notes))
 
 
 def _best_weights(folder: RunFolder, state: RunState) -> Path:
@@ -114,14 +116,12 @@ def _load_best(path: Path, config: Config) -> LesionModel:
     network = models.create(
         config.method, dataclasses.replace(config, model=dataclasses.replace(config.model, weights="none"))
     )
-    try:
+    with stored_network.naming(path):
         network.load_weights(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     return network
 
 
-def _read_metrics(run: Path, model_sha256: str) -> tuple[dict[str, Any], list[str]]:
+def _read_metrics(run: RunFolder, model_sha256: str) -> tuple[dict[str, Any], list[str]]:
     """Returns metrics.json of each evaluated split, and notes about those that do not say what they are of.
 
     Raises:
@@ -129,19 +129,20 @@ def _read_metrics(run: Path, model_sha256: str) -> tuple[dict[str, Any], list[st
     """
     found, notes = {}, []
     for split in SPLITS:
-        path = folder_of(run, split) / METRICS_FILE
+        path = run.evaluation(split) / METRICS_FILE
         content = provenance.read_metrics(path)
         if content is None:
             continue
         measured = content.get(provenance.MODEL)
         if measured is None:
             # Notes travel with the version: no folder of this machine in them.
-            place = path.relative_to(run).as_posix()
+            place = path.relative_to(run.path).as_posix()
             notes.append(f"{place} does not say which weights it was measured with: perhaps with others")
         elif measured != model_sha256:
+            again = f"amfam-tf evaluate {run.path} --data DATA --split {split}"
             raise RunError(
-                f"{path} was measured with other weights than those to export: run amfam-tf evaluate {run} --data DATA "
-                f"--split {split} again, or remove {path.parent}"
+                f"{path} was measured with other weights than those to export: run {again} again, or remove "
+                f"{path.parent}"
             )
         found[split] = content
     return found, notes

@@ -15,16 +15,15 @@ from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import StepOutcome, Work
+from amfam_tf.runs import folder
 
 BLESSING_FILE = "blessing.json"
 COUNTED = (
-    *(f"{RUN}/{name}" for name in ("config.yaml", "model.keras", "calibration.json")),
-    f"{RUN}/evaluation/*/metrics.json",
-    f"{RUN}/evaluation/*/predictions.csv",
+    *(f"{RUN}/{name}" for name in (folder.CONFIG_FILE, folder.MODEL_FILE, folder.CALIBRATION_FILE)),
+    *(f"{RUN}/{folder.EVALUATION}/*/{name}" for name in (folder.METRICS_FILE, folder.PREDICTIONS_FILE)),
 )
 RESUMABLE = False
-RUN_FILES = ("config.yaml", "environment.json", "model.keras", "history.csv")
-STATE_FILE = Path("checkpoints") / "state.json"
+RUN_FILES = (folder.CONFIG_FILE, folder.ENVIRONMENT_FILE, folder.MODEL_FILE, folder.HISTORY_FILE, folder.STATE_FILE)
 NOTHING_SERVED = "first release: nothing is served to compare with"
 
 
@@ -51,8 +50,8 @@ def run(work: Work) -> StepOutcome:
     """Evaluates, compares, decides."""
     rules = work.config.blessing
     against = _served(work.config, work.inputs["Trainer"])
-    folder = _copy_run(work.inputs["Trainer"] / RUN, work.out / RUN)
-    report, found = _measure(folder, work.inputs["ExampleGen"] / RECORDS, rules, against)
+    copy = _copy_run(work.inputs["Trainer"] / RUN, work.out / RUN)
+    report, found = _measure(copy, work.inputs["ExampleGen"] / RECORDS, rules, against)
     decision = blessing.judge(report, rules.thresholds, found)
     notes = _notes(work.records, against)
     _write(work.out / BLESSING_FILE, decision, against, notes)
@@ -65,22 +64,22 @@ def run(work: Work) -> StepOutcome:
     return StepOutcome(_sentence(decision, against, report), decision.blessed, details)
 
 
-def _copy_run(trained: Path, folder: Path) -> Path:
+def _copy_run(trained: Path, copy: Path) -> Path:
     """Copies what evaluation and export read of a run: Trainer's own result stays as it is."""
-    for name in (*RUN_FILES, STATE_FILE):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(trained / name, folder / name)
-    return folder
+    for name in RUN_FILES:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(trained / name, copy / name)
+    return copy
 
 
 def _measure(
-    folder: Path, records: Path, rules: BlessingPart, against: served.Served | None
+    run_folder: Path, records: Path, rules: BlessingPart, against: served.Served | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
     """Returns the content of metrics.json, and the tests for losses; writes evaluation/<split>/ with report.html."""
     from amfam_tf.evaluation import html_report
     from amfam_tf.evaluation.run import evaluate_run
 
-    evaluation = evaluate_run(folder, records, rules.split)
+    evaluation = evaluate_run(run_folder, records, rules.split)
     comparison, found = (None, None) if against is None else _compare(evaluation, against, rules)
     html_report.write_report(evaluation, comparison)
     return evaluation.report, found

@@ -155,14 +155,14 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
     from amfam_tf.client.client import Client, Pair
     from amfam_tf.data import records
     from amfam_tf.evaluation import predictions
-    from amfam_tf.evaluation.run import PREDICTIONS_FILE, folder_of
+    from amfam_tf.runs.folder import PREDICTIONS_FILE, RunFolder
 
     split = work.config.blessing.split
     cases = records.read_records(work.inputs["ExampleGen"] / RECORDS)
     cases = cases[cases["split"] == split].reset_index(drop=True)
     places = np.unique(np.linspace(0, len(cases) - 1, work.config.infra.canaries).round().astype(int))
     cases = cases.iloc[places].reset_index(drop=True)
-    folder = folder_of(work.inputs["Evaluator"] / RUN, split)
+    folder = RunFolder(work.inputs["Evaluator"] / RUN).evaluation(split)
     measured = predictions.read(folder / PREDICTIONS_FILE).set_index(predictions.CASE)
     pairs = (Pair(pair["clinical"], pair["dermoscopic"]) for pair in records.encoded_pairs(cases).as_numpy_iterator())
     rows = []

@@ -13,9 +13,10 @@ from amfam_tf.files import digests
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import StepOutcome, Work
+from amfam_tf.runs.folder import CONFIG_FILE, MODEL_FILE
 from amfam_tf.terminal import Terminal
 
-COUNTED = (f"{RUN}/config.yaml", f"{RUN}/model.keras")
+COUNTED = (f"{RUN}/{CONFIG_FILE}", f"{RUN}/{MODEL_FILE}")
 RESUMABLE = True
 BUILT_IN_WEIGHTS = ("none", "imagenet")
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from amfam_tf.errors import RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import remove_leftovers, write_text
+from amfam_tf.tasks import MODALITIES
 
+CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE = "config.yaml", "environment.json", "history.csv"
+MODEL_FILE, CALIBRATION_FILE = "model.keras", "calibration.json"
+STATE_FILE = "checkpoints/state.json"
+"""Below a run folder."""
+EVALUATION = "evaluation"
+"""The folder that has one for each evaluated split, and in it:"""
+PREDICTIONS_FILE, METRICS_FILE, REPORT_FILE = "predictions.csv", "metrics.json", "report.html"
 MAX_DIFFERENCES = 5
 
 
@@ -53,7 +61,11 @@ class RunState:
 
 
 class RunFolder:
-    """The files of one run, see docs and `amfam_tf.training.run`.
+    """The files of one run.
+
+    config.yaml, environment.json (versions, data fingerprint, seed), history.csv (one row per epoch), tensorboard/,
+    pictures/, checkpoints/ and, when training has ended, model.keras with the best weights; then calibration.json and
+    evaluation/<split>/.
 
     Args:
         path: the folder; created by `lock`.
@@ -61,14 +73,20 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self.config_file = self.path / "config.yaml"
-        self.environment_file = self.path / "environment.json"
-        self.history_file = self.path / "history.csv"
-        self.model_file = self.path / "model.keras"
+        self.config_file = self.path / CONFIG_FILE
+        self.environment_file = self.path / ENVIRONMENT_FILE
+        self.history_file = self.path / HISTORY_FILE
+        self.model_file = self.path / MODEL_FILE
+        self.calibration_file = self.path / CALIBRATION_FILE
         self.tensorboard = self.path / "tensorboard"
         self.pictures = self.path / "pictures"
-        self.checkpoints = self.path / "checkpoints"
-        self.state_file = self.checkpoints / "state.json"
+        self.state_file = self.path / STATE_FILE
+        self.checkpoints = self.state_file.parent
+
+    def evaluation(self, split: str, modalities: tuple[str, ...] = MODALITIES) -> Path:
+        """Returns the folder of the evaluation of a split; one with a picture left out has a folder of its own."""
+        complete = set(modalities) == set(MODALITIES)
+        return self.path / EVALUATION / (split if complete else "-".join((split, *modalities)))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -149,24 +167,52 @@ class RunFolder:
         Raises:
             RunError: there is no run in this folder.
         """
-        if not self.config_file.is_file():
-            raise RunError(f"{self.path} is no run folder: it has no {self.config_file.name}")
+        self.check_begun()
         return configuration.read(self.config_file)
+
+    def check_begun(self) -> None:
+        """Checks that a fit has claimed this folder.
+
+        Raises:
+            RunError: there is no run in it.
+        """
+        if not self.config_file.is_file():
+            raise RunError(
+                f"{self.path} is no run folder: it has no {CONFIG_FILE}; `amfam-tf fit --run {self.path}` makes one"
+            )
 
     def read_environment(self) -> dict[str, Any]:
         """Returns environment.json."""
         return _read_json(self.environment_file)
 
     def read_state(self) -> RunState:
-        """Returns what to resume from; a run without a complete epoch starts from the beginning."""
+        """Returns what to resume from; a run without a complete epoch starts from the beginning.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         if not self.state_file.exists():
             return RunState()
-        return RunState(**_read_json(self.state_file))
+        content = _read_json(self.state_file)
+        unknown = content.keys() - {entry.name for entry in fields(RunState)}
+        if unknown:
+            raise RunError(f"{self.state_file} is damaged or of a newer version: unknown key {min(unknown)!r}")
+        return RunState(**content)
 
     def write_state(self, state: RunState) -> None:
         """Makes `state` what a later process resumes from, then brings history.csv up to it."""
         write_text(self.state_file, json.dumps(asdict(state)), RunError)
         self.tidy(state)
+
+    def describe_divergence(self, state: RunState) -> str:
+        """Returns in one sentence why a training has ended, what is kept of it, and what to do."""
+        kept = "no epoch was complete"
+        if state.best_weights is not None:
+            kept = f"{self.model_file} has the weights of epoch {state.best_epoch + 1}, the best before"
+        return (
+            f"{state.diverged}: {kept}; the same would happen again: lower optimizer.learning_rate or set "
+            "optimizer.clip_norm, and name another run folder"
+        )
 
     def tidy(self, state: RunState) -> None:
         """Writes history.csv from the state and removes checkpoint files that the state does not name."""
@@ -180,8 +226,11 @@ class RunFolder:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json_file.read(path)
+        content = json_file.read(path)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:
         raise RunError(f"{path} is damaged: line {error.lineno}: {error.msg}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: it holds no object but {type(content).__name__}")
+    return content

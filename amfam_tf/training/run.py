@@ -1,8 +1,4 @@
-"""Fitting a method on a data set, into a run folder that any interruption leaves resumable.
-
-The folder holds config.yaml, environment.json (versions, data fingerprint, seed), history.csv (one row per epoch),
-tensorboard/, pictures/, checkpoints/ and, when finished, model.keras with the best weights.
-"""
+"""Fitting a method on a data set, into a run folder that any interruption leaves resumable."""
 
 import contextlib
 import dataclasses
@@ -143,7 +139,7 @@ def fit(
         if state.finished:
             return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, cases=cases)
         if state.diverged is not None:
-            raise RunError(describe_divergence(state, run))
+            raise RunError(session.folder.describe_divergence(state))
         splits = split_cases(cases, ("train", "validate"))
         pipeline.check_training_cases(splits["train"], session.config)
         check_replicas(distribution, session.config, *map(len, splits.values()))
@@ -158,7 +154,7 @@ def fit(
         with recorder.phase("writing the model"):
             result = _finish(session, trainer.network, state)
         if state.diverged is not None:
-            raise RunError(describe_divergence(state, run))
+            raise RunError(session.folder.describe_divergence(state))
         return dataclasses.replace(result, cases=cases)
 
 
@@ -282,17 +278,6 @@ def _noting_divergence(
             watcher.on_train_end()
 
 
-def describe_divergence(state: RunState, run: Path) -> str:
-    """Returns in one sentence why a training has ended, what is kept of it, and what to do."""
-    kept = "no epoch was complete"
-    if state.best_weights is not None:
-        kept = f"{RunFolder(run).model_file} has the weights of epoch {state.best_epoch + 1}, the best before"
-    return (
-        f"{state.diverged}: {kept}; the same would happen again: lower optimizer.learning_rate or set "
-        "optimizer.clip_norm, and name another run folder"
-    )
-
-
 def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: RunState) -> tuple:
     """Returns the batches for training and for validation, of this worker's replicas."""
     train, validate = splits["train"], splits["validate"]
@@ -385,18 +370,3 @@ def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
 def count_parameters(variables: list) -> int:
     """Returns the number of scalars in the variables."""
     return sum(tf.TensorShape(variable.shape).num_elements() for variable in variables)
-
-
-def require_finished(run: Path) -> RunFolder:
-    """Returns the folder of a run that has finished.
-
-    Raises:
-        RunError: no run folder, or not finished.
-    """
-    folder = RunFolder(run)
-    folder.read_config()
-    if not folder.model_file.is_file():
-        raise RunError(
-            f"run {run} has not finished: it has no {folder.model_file.name}; run the same amfam-tf fit again"
-        )
-    return folder

@@ -11,8 +11,7 @@ from amfam_tf import config as configuration
 from amfam_tf.comparison import records
 from amfam_tf.comparison.children import Job, Snapshot
 from amfam_tf.evaluation import predictions
-from amfam_tf.evaluation.run import METRICS_FILE, PREDICTIONS_FILE, folder_of
-from amfam_tf.runs.folder import RunFolder, RunState
+from amfam_tf.runs.folder import METRICS_FILE, PREDICTIONS_FILE, RunFolder, RunState
 from amfam_tf.tasks import TASKS
 
 
@@ -42,7 +41,7 @@ def write_cell(run: Path, config: Mapping, cases: pd.DataFrame, split: str, fing
 
 def write_evaluation(run: Path, cases: pd.DataFrame, split: str, fingerprint: str, seed: int) -> None:
     """Writes the evaluation of a cell."""
-    folder = folder_of(run, split)
+    folder = RunFolder(run).evaluation(split)
     predictions.write(drawn_table(cases, seed), folder / PREDICTIONS_FILE)
     (folder / METRICS_FILE).write_text("{}", encoding="utf-8")
     records.record_evaluation(run, split, fingerprint)

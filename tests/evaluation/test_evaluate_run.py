@@ -19,6 +19,7 @@ from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, predictions, run
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
+from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.tasks import TASKS
 
 
@@ -150,7 +151,7 @@ def test_predictions_of_a_former_model_are_made_again(evaluation, finished, rele
     assert json_file.plain(found | {"second": "changed"}) == json_file.plain(expected)
     content = json.loads((former / "evaluation/test/metrics.json").read_text(encoding="utf-8"))
     assert content["model_sha256"] == file_digest(changed / "model.keras")
-    assert calibration.read(former).model_sha256 == content["model_sha256"]
+    assert FinishedRun.open(former).calibration.model_sha256 == content["model_sha256"]
 
 
 @pytest.mark.parametrize("missing", ["model_sha256", "data_fingerprint", "predictions_sha256", None])
@@ -179,7 +180,7 @@ def test_weights_that_fit_has_not_written_are_said(finished, release, tmp_path):
 
 def test_weights_that_are_no_numbers_are_refused_by_task(finished, release, tmp_path, capsys):
     copy = shutil.copytree(finished, tmp_path / "run")
-    network = run.load_network(copy)
+    network = FinishedRun.open(copy).network
     network.get_layer("VS").bias.assign(np.array([0, np.nan, np.inf]))
     network.save(copy / "model.keras")
     assert command_line.main(["evaluate", str(copy), "--data", str(release)]) == 1
@@ -229,10 +230,11 @@ def larger(tmp_path_factory):
 def test_temperatures_come_from_the_validation_split_only(larger):
     release, finished = larger
     evaluation = run.evaluate_run(finished, release, "test")
-    fitted = calibration.read(finished)
+    opened = FinishedRun.open(finished)
+    fitted = opened.calibration
     cases = read_release(release)
     validation = cases[cases["split"] == "validate"].reset_index(drop=True)
-    raw = run.predict_cases(run.load_inference_model(finished), validation, run.read_config(finished))
+    raw = run.predict_cases(opened.inference_model(), validation, opened.config)
     assert fitted.temperatures == pytest.approx(calibration.fit(raw, "").temperatures)
     assert fitted.cases == 40
     assert not np.allclose(list(fitted.temperatures.values()), 1)

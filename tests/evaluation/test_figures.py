@@ -194,7 +194,7 @@ def test_files_are_replaced_whole_and_old_ones_go(tmp_path, table):
     assert png == figure_style.to_png(confusion.draw_confusion(table))
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_run.png").write_bytes(b"")
-    write.write_figures([write.Picture("confusion", "", "", "", png)], tmp_path)
+    write.write_figures([write.FigureFile("confusion", "", "", "", png)], tmp_path)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["confusion.png"]
 
 

@@ -14,7 +14,8 @@ from untrained_runs import write_run
 from amfam_tf import config as configuration
 from amfam_tf import models
 from amfam_tf.cli import main
-from amfam_tf.evaluation.run import evaluate_run, folder_of
+from amfam_tf.evaluation.run import evaluate_run
+from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import metadata_warning
 
 
@@ -57,7 +58,7 @@ def test_one_picture_has_a_folder_of_its_own_and_leaves_the_whole_evaluation_alo
     assert main.main(words) == 0
     printed = capsys.readouterr().out
     folder = run / "evaluation/test-clinical"
-    assert folder == folder_of(run, "test", ("clinical",)) != whole.folder == run / "evaluation/test"
+    assert folder == RunFolder(run).evaluation("test", ("clinical",)) != whole.folder == run / "evaluation/test"
     assert {"predictions.csv", "metrics.json", "report.html"} <= {item.name for item in folder.iterdir()}
     assert (whole.folder / "metrics.json").read_bytes() == content
     assert (run / "calibration.json").read_bytes() == calibration

@@ -14,7 +14,7 @@ from amfam_tf.evaluation import calibration
 from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.explain import panel
 from amfam_tf.explain.run import choose_cases, explain_run
-from amfam_tf.files.digests import file_digest
+from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, task_names
 
 
@@ -47,7 +47,7 @@ def test_one_panel_per_case_of_the_split(finished, drawn, tmp_path, capsys):
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert picture.width > 900
-            digest = file_digest(finished / evaluation_run.MODEL_FILE)
+            digest = FinishedRun.open(finished).model_sha256
             assert picture.text == {f"model_sha256 of {finished.name}": digest}
 
 
@@ -74,10 +74,10 @@ def test_cases_from_records_are_explained_in_the_order_asked_for(finished, drawn
 def test_what_is_explained_is_what_is_evaluated(finished, cases):
     temperatures = dict.fromkeys(task_names(), 2.5)
     content = {"temperatures": temperatures, "cases": 40, "log_loss": {}, "notes": []}
-    content["model_sha256"] = file_digest(finished / evaluation_run.MODEL_FILE)
+    content["model_sha256"] = FinishedRun.open(finished).model_sha256
     (finished / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
-    model, config = evaluation_run.load_inference_model(finished), evaluation_run.read_config(finished)
-    raw = evaluation_run.predict_cases(model, cases, config)
+    run = FinishedRun.open(finished)
+    raw = evaluation_run.predict_cases(run.inference_model(), cases, run.config)
     table = calibration.apply(raw, temperatures).set_index("case_num")
     for task in (DIAGNOSIS, TASK_BY_NAME["RS"]):
         for one in explain_run(finished, cases, task):

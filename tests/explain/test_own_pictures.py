@@ -8,9 +8,9 @@ from amfam_tf.cli import explain as verb
 from amfam_tf.cli import main
 from amfam_tf.data import pipeline
 from amfam_tf.evaluation import figure_style
-from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.explain import panel
 from amfam_tf.explain.run import CaseExplanation, choose_cases, explain_run
+from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.tasks import DIAGNOSIS, MODALITIES, TASK_BY_NAME
 
 SIDE = 6
@@ -31,7 +31,7 @@ def cases(drawn):
 def test_each_explanation_has_its_own_pictures_maps_and_label(finished, cases):
     found = explain_run(finished, cases, DIAGNOSIS)
     assert [one.case_num for one in found] == cases["case_num"].tolist()
-    config = evaluation_run.read_config(finished)
+    config = FinishedRun.open(finished).config
     assert config.training.batch_size == 2
     pictures = {
         int(batch["case_num"][row]): {name: batch[name][row].numpy() for name in MODALITIES}

@@ -196,7 +196,7 @@ def test_kill_9_leaves_no_version(version, tmp_path):
 
 def test_unfinished_run_needs_the_option_and_gives_its_best_weights(tmp_path, version):
     network = write_run(tmp_path / "run", finished=False)
-    with pytest.raises(RunError, match=r"has not finished: .* --allow-unfinished"):
+    with pytest.raises(RunError, match=r"has not finished training: .* --allow-unfinished"):
         export_run(tmp_path / "run", tmp_path / "models")
     assert not (tmp_path / "models").exists()
     exported = export_run(tmp_path / "run", tmp_path / "models", allow_unfinished=True, precision="bfloat16")
@@ -426,7 +426,10 @@ def test_wrong_usage_is_status_2(words, tmp_path, monkeypatch, capsys):
 
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
     assert command_line.main(["export", str(tmp_path), "--to", str(tmp_path / "models")]) == 1
-    assert capsys.readouterr().err == f"error: {tmp_path} is no run folder: it has no config.yaml\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path} is no run folder: it has no config.yaml; `amfam-tf fit --run {tmp_path}` makes one\n"
+    )
 
 
 def test_the_command_line_prints_sizes(version, capsys, monkeypatch):

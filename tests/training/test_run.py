@@ -25,7 +25,7 @@ from amfam_tf.models import backbones
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.dry_run import dry_run
-from amfam_tf.training.run import fit, read_cases, require_finished, split_cases
+from amfam_tf.training.run import fit, read_cases, split_cases
 from amfam_tf.training.trainer import Trainer
 
 # Dropout and augmentation on: both draw random numbers that a resumed run must draw again.
@@ -171,14 +171,6 @@ def test_what_cannot_be_built_does_not_claim_the_folder(drawn, tmp_path):
         fit(drawn, tmp_path / "run", fast_config("model.weights=missing.weights.h5"), quiet())
     assert not (tmp_path / "run/config.yaml").exists()
     assert not (tmp_path / "run/environment.json").exists()
-
-
-def test_an_unfinished_run_has_no_model(tmp_path):
-    with pytest.raises(RunError, match="is no run folder: it has no config.yaml"):
-        require_finished(tmp_path)
-    (tmp_path / "config.yaml").write_text("seed: 1\n")
-    with pytest.raises(RunError, match=r"has not finished: it has no model\.keras"):
-        require_finished(tmp_path)
 
 
 def test_patience_ends_a_run_and_a_resumed_one_stays_ended(drawn, tmp_path):

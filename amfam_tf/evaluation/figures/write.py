@@ -22,7 +22,6 @@ from amfam_tf.files.writing import write_bytes
 from amfam_tf.tasks import DIAGNOSIS
 
 FOLDER = "figures"
-HISTORY_FILE = "history.csv"
 
 
 @dataclass(frozen=True)
