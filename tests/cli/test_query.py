@@ -349,3 +349,9 @@ def test_wrong_usage_is_status_2(words, tmp_path, monkeypatch, capsys):
     (tmp_path / "pairs.csv").write_text("clinical,dermoscopic\nA.jpg,A.jpg\n")
     assert query(*words) == 2
     assert "Usage: amfam-tf query" in capsys.readouterr().err
+
+
+def test_scripts_find_the_list_of_pairs_under_its_former_name():
+    from amfam_tf.serving import pairs
+
+    assert pairs.find_pairs is find_pairs
