@@ -18,9 +18,9 @@ SMALL_FOR_ANY = (
 SMALL = (*SMALL_FOR_ANY, "model.decoder_channels=[8, 8, 8]", "model.discriminator_units=16")
 
 
-def small_config(*overrides: str, method: str = "amfam") -> Config:
+def small_config(*overrides: str, method: str = "amfam", sizes: tuple[str, ...] = SMALL) -> Config:
     """Returns preset tiny, shrunk further, with overrides."""
-    return configuration.load("tiny", (*SMALL, f"method={method}", *overrides))
+    return configuration.load("tiny", (*sizes, f"method={method}", *overrides))
 
 
 def random_batch(cases: int, seed: int = 0, image_size: int = IMAGE_SIZE) -> dict[str, np.ndarray]:

@@ -91,7 +91,7 @@ def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version
     facts |= {ERRORS: counts.errors, "research_only": RESEARCH_ONLY}
     described = schema().with_metadata({name: str(value) for name, value in facts.items()})
     table = arrow.Table.from_pydict(_columns(ordered, model, version), described)
-    with writing(Path(path), DataError) as partial, partial.open("wb") as file:
+    with writing(Path(path), DataError, parents=False) as partial, partial.open("wb") as file:
         arrow.parquet.write_table(table, file, compression=COMPRESSION)
     return counts
 

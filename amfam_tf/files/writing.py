@@ -37,15 +37,16 @@ def write_bytes(path: Path, content: bytes, refusal: type[UserError] | None = No
 
 
 @contextlib.contextmanager
-def writing(path: Path, refusal: type[UserError] | None = None) -> Iterator[Path]:
+def writing(path: Path, refusal: type[UserError] | None = None, parents: bool = True) -> Iterator[Path]:
     """Gives a path to write a file to that becomes `path` when the body ends; an error leaves what was there.
 
     It ends as `path` does, for libraries that go by a suffix, and is another one for everybody who writes `path` at the
-    same time. Makes the folder. A link is replaced, not followed.
+    same time. A link is replaced, not followed.
 
     Args:
         path: of the file.
         refusal: what to raise instead of an OSError.
+        parents: make the folder; False where one that is gone is to stay so.
 
     Raises:
         UserError: a `refusal`, "cannot write PATH: REASON".
@@ -53,8 +54,9 @@ def writing(path: Path, refusal: type[UserError] | None = None) -> Iterator[Path
     """
     partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name[-LETTERS:]}")
     try:
-        with contextlib.suppress(FileExistsError):  # be it a folder or not: who opens the file says it better
-            path.parent.mkdir(parents=True)
+        if parents:
+            with contextlib.suppress(FileExistsError):  # be it a folder or not: who opens the file says it better
+                path.parent.mkdir(parents=True)
         yield partial
         _flush(partial)
         partial.replace(path)

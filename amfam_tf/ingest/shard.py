@@ -82,8 +82,8 @@ def write_shard(task: IngestTask) -> Written:
     try:
         with (
             # Engines repeat work and do it twice at a time: each attempt has files of its own, with the same bytes.
-            writing(Path(task.shard)) as shard,
-            writing(Path(task.findings)) as findings,
+            writing(Path(task.shard), parents=False) as shard,
+            writing(Path(task.findings), parents=False) as findings,
             shard_writer(shard) as writer,
             findings.open("w", encoding="utf-8") as file,
         ):

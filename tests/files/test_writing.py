@@ -205,3 +205,13 @@ def test_a_folder_that_another_process_makes_or_has_made_is_refused(tmp_path):
         (folder / "ours").touch()
         out.mkdir()
     assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_that_is_gone_stays_so_where_that_is_asked(tmp_path):
+    path = tmp_path / "gone" / "a.txt"
+    with (
+        pytest.raises(DataError, match=f"^cannot write {path}: No such file or directory$"),
+        writing.writing(path, DataError, parents=False) as partial,
+    ):
+        partial.write_text("a")
+    assert list(tmp_path.iterdir()) == []

@@ -112,7 +112,7 @@ def test_a_worker_says_a_users_error_in_one_last_line(tmp_path, capsys):
     command = worker.command("measure", run=str(tmp_path / "nothing"))
     assert worker.main([command[-1]]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("error: ") and "model.keras cannot be loaded" in last
+    assert last.startswith("error: ") and "nothing is no run folder" in last
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def reference(drawn, tmp_path_factory):
 
 
 def fit_alone(data: Path, run: Path) -> None:
-    fit(data, run, small_config(*TWENTY_STEPS, method="tiny"), Console(quiet=True))
+    fit(data, run, small_config(*TWENTY_STEPS, method="tiny", sizes=SMALL_FOR_ANY), Console(quiet=True))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 from run_comparison import assert_same_training
-from small import random_batch, small_config
+from small import SMALL_FOR_ANY, random_batch, small_config
 from tiny_backbone import TINY_BACKBONE
 from tiny_method import TINY
 
@@ -115,7 +115,7 @@ def fit_six_cases(trainer):
 def test_a_fit_of_twenty_steps_ends_as_on_one_device(tmp_path):
     """The reference is of the process that started this one; that what takes the time is recorded changes nothing."""
     data, reference, overrides = json.loads(os.environ["REPLICAS_FIT"])
-    config, recorder = small_config(*overrides, method="tiny"), Recorder()
+    config, recorder = small_config(*overrides, method="tiny", sizes=SMALL_FOR_ANY), Recorder()
     fit(Path(data), tmp_path / "run", config, Console(quiet=True), recorder, MIRRORED)
     assert_same_training(tmp_path / "run", Path(reference))
     phases = {row.name for row in recorder.rows()}
