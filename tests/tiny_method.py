@@ -20,6 +20,8 @@ class TinyModel(LesionModel):
     """G: convolution and batch norm, shared by both pictures; B, C: one layer each, the logits of all tasks, of the
     clinical picture and of both. First B and G are trained, then C."""
 
+    OWN_KEYS = frozenset({"model.embedding_dropout"})
+
     def __init__(self, config: ModelConfig, image_size: int, name: str = "tiny", **kwargs):
         norm = BatchNormalization(momentum=0.9, name="norm")
         backbone = keras.Sequential(
@@ -60,4 +62,5 @@ TINY = Method(
     "this test",
     TinyModel,
     {"model": {"adversarial": False, "reconstruction": False, "attention": "none"}},
+    stages=len(STAGES),
 )

@@ -27,6 +27,8 @@ class EmbeddingNet(LesionModel):
     Source: Yap, Yolland and Tschandl 2018, "Multimodal skin lesion classification using deep learning".
     """
 
+    OWN_KEYS = frozenset({"model.embedding_units", "model.embedding_dropout"})
+
     def __init__(self, config: ModelConfig, image_size: int, name: str = "embeddingnet", **kwargs):
         # Layers.
         backbones = create_image_networks(config, image_size)

@@ -39,6 +39,8 @@ class InceptionCombined(LesionModel):
     Source: Kawahara et al. 2018.
     """
 
+    OWN_KEYS = frozenset({"model.fuse_predictions"})
+
     def __init__(self, config: ModelConfig, image_size: int, name: str = "inception_combined", **kwargs):
         # Layers.
         backbones = create_image_networks(config, image_size)

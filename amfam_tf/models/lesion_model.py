@@ -66,6 +66,9 @@ class LesionModel(keras.Model):
         stages: of the training, in order.
     """
 
+    OWN_KEYS: frozenset[str] = frozenset()
+    """Keys of the configuration that this network reads and most others do not, see `amfam_tf.models.reads`."""
+
     def __init__(
         self,
         *,

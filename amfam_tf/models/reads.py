@@ -9,8 +9,6 @@ from amfam_tf import config as configuration
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
-from amfam_tf.models.embeddingnet import EmbeddingNet
-from amfam_tf.models.inception_combined import InceptionCombined
 from amfam_tf.models.registry import METHODS, resolve
 
 DISCRIMINATOR = frozenset(
@@ -25,15 +23,11 @@ DECODERS = frozenset(
 ATTENTION = frozenset({"model.attention_activations", "model.stop_attention_gradient"})
 PARTS = frozenset({"model.modalities", "model.adversarial", "model.reconstruction", "model.attention"})
 """What switches the parts."""
-OF_NETWORKS = {
-    EmbeddingNet: frozenset({"model.embedding_units", "model.embedding_dropout", "training.pretraining_epochs"}),
-    InceptionCombined: frozenset({"model.fuse_predictions"}),
-}
 PARTICULAR = frozenset(
     {
         *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS),
-        *("model.batch_statistics", "data.cases_per_label"),
-        *frozenset().union(*OF_NETWORKS.values()),
+        *("model.batch_statistics", "data.cases_per_label", "training.pretraining_epochs"),
+        *frozenset().union(*(method.network.OWN_KEYS for method in METHODS.values())),
     }
 )
 """The keys that not every method reads; all others are read by each."""
@@ -47,11 +41,13 @@ def read_keys(config: Config) -> frozenset[str]:
     Args:
         config: resolved, see `registry.resolve`.
     """
-    network, model = METHODS[config.method].network, config.model
-    found = set(OF_NETWORKS.get(network, ()))
+    method, model = METHODS[config.method], config.model
+    found = set(method.network.OWN_KEYS)
+    if method.stages > 1:
+        found.add("training.pretraining_epochs")
     if config.data.sampling == "balanced":
         found.add("data.cases_per_label")
-    if network is AMFAM:
+    if method.network is AMFAM:
         found |= PARTS
         if len(model.modalities) > 1:
             found.add("model.batch_statistics")

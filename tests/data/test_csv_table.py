@@ -98,8 +98,8 @@ REFUSED = {
     "NUL": ("clinical,dermoscopic\na,b\0\n", "line 2 holds a NUL byte"),
     "UTF-16 without a mark": ("clinical,dermoscopic\na,b\n".encode("utf-16-le"), "UTF-16 without a mark"),
     "two encodings": (
-        "clinical,dermoscopic\n\u00e4,b\n".encode() + b"\xe4,b\n",
-        "line 2 is UTF-8 and line 3 is not: save it in one encoding",
+        "clinical,dermoscopic\n\u00e4,b\n\u00f6,b\n".encode() + b"\xe4,b\n\xf6,b\n",
+        "line 2 is UTF-8 and line 4 is not: save it in one encoding",
     ),
     "neither": (b"clinical,dermoscopic\n\x81,b\n", "it is not cp1252 throughout"),
     "broken UTF-16": ("clinical,dermoscopic\na,b\n".encode("utf-16") + b"\x00\xd8", "it is not UTF-16 throughout"),
@@ -182,3 +182,12 @@ def test_only_a_row_at_a_time_is_in_memory():
     tracemalloc.stop()
     assert count == 20_000
     assert peak < 1_000_000
+
+
+def test_lines_are_counted_with_the_one_that_names_the_separator():
+    found = table('sep=;\nclinical;dermoscopic\na;"b\nc"\n')
+    assert list(found.rows()) == [{"clinical": "a", "dermoscopic": "b\nc"}]
+    assert [note for note in found.notes() if "line breaks" in note] == [
+        "1 field holds line breaks (row 0, column 'dermoscopic', lines 3 to 4): if a quote is missing or too many "
+        "there, rows are missing"
+    ]
