@@ -111,7 +111,7 @@ def _life(log: Log, number: int) -> dict[str, Any] | None:
         "megabytes_warm": round(warm[0].megabytes),
         "megabytes_at_the_end": round(warm[-1].megabytes),
         "megabytes_between_swaps": [round(megabytes) for _, megabytes in floors],
-        "megabytes_a_minute": _slope(own, floors),
+        "megabytes_a_minute": _slope(own, floors, any(own[0].at <= begin <= own[-1].at for begin, _ in log.swaps)),
         "descriptors_more": warm[-1].descriptors - warm[0].descriptors,
         "threads_more": warm[-1].threads - warm[0].threads,
     }
@@ -128,13 +128,13 @@ def _floors(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> list
     return found
 
 
-def _slope(own: Sequence[Sample], floors: Sequence[tuple[float, float]]) -> float | None:
+def _slope(own: Sequence[Sample], floors: Sequence[tuple[float, float]], swaps: bool) -> float | None:
     """Returns the growth of a process once it is warm, MB a minute; None if it was warm for too short a time.
 
     During a swap there are two versions, and for a while after it garbage: with swaps, the lowest memory between two.
     """
     points = list(floors[WARM_SWAPS - 1 :])
-    if not floors:
+    if not swaps:
         points = [(sample.at, sample.megabytes) for sample in own if sample.at >= own[0].at + WARM_SECONDS]
     if len(points) < FEWEST_POINTS or points[-1][0] - points[0][0] < SHORTEST_SLOPE_SECONDS:
         return None

@@ -171,6 +171,13 @@ def test_growth_is_not_judged_before_the_swaps_have_warmed_the_process():
     assert short["megabytes_a_minute"] is None
 
 
+def test_a_process_that_ends_in_its_first_swap_is_not_judged():
+    log = swapped(3.0, 2)
+    log.swaps = [(70.0, 1e6)]
+    (life,) = report.summarise(log)["lives"]
+    assert (life["megabytes_between_swaps"], life["megabytes_a_minute"]) == ([], None)
+
+
 def test_a_client_that_ends_is_a_problem():
     log = Log()
 
