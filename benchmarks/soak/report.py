@@ -104,14 +104,15 @@ def _life(log: Log, number: int) -> dict[str, Any] | None:
     warm = [sample for sample in own if sample.at >= own[0].at + WARM_SECONDS]
     if not warm:
         return None
-    floors = _floors(own, log.swaps)
+    swaps = [span for span in log.swaps if own[0].at <= span[0] <= own[-1].at]
+    floors = _floors(own, swaps)
     return {
         "life": number,
         "minutes": round((own[-1].at - own[0].at) / 60, 2),
         "megabytes_warm": round(warm[0].megabytes),
         "megabytes_at_the_end": round(warm[-1].megabytes),
         "megabytes_between_swaps": [round(megabytes) for _, megabytes in floors],
-        "megabytes_a_minute": _slope(own, floors, any(own[0].at <= begin <= own[-1].at for begin, _ in log.swaps)),
+        "megabytes_a_minute": _slope(floors if swaps else None, warm),
         "descriptors_more": warm[-1].descriptors - warm[0].descriptors,
         "threads_more": warm[-1].threads - warm[0].threads,
     }
@@ -119,23 +120,23 @@ def _life(log: Log, number: int) -> dict[str, Any] | None:
 
 def _floors(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Returns time and lowest memory of each interval between two swaps, in which there is one version."""
-    within = [span for span in swaps if own[0].at <= span[0] <= own[-1].at]
     found = []
-    for (_, begin), (end, _) in itertools.pairwise([*within, (own[-1].at, own[-1].at)]):
+    for (_, begin), (end, _) in itertools.pairwise([*swaps, (own[-1].at, own[-1].at)]):
         quiet = [sample for sample in own if begin <= sample.at <= end]
         if quiet:
             found.append(min(((s.at, s.megabytes) for s in quiet), key=lambda pair: pair[1]))
     return found
 
 
-def _slope(own: Sequence[Sample], floors: Sequence[tuple[float, float]], swaps: bool) -> float | None:
+def _slope(floors: Sequence[tuple[float, float]] | None, warm: Sequence[Sample]) -> float | None:
     """Returns the growth of a process once it is warm, MB a minute; None if it was warm for too short a time.
 
-    During a swap there are two versions, and for a while after it garbage: with swaps, the lowest memory between two.
+    Args:
+        floors: times and lowest memory between swaps: during one there are two versions, and for a while after it
+            garbage; None without any swap.
+        warm: samples after the first minute, which count then.
     """
-    points = list(floors[WARM_SWAPS - 1 :])
-    if not swaps:
-        points = [(sample.at, sample.megabytes) for sample in own if sample.at >= own[0].at + WARM_SECONDS]
+    points = [(sample.at, sample.megabytes) for sample in warm] if floors is None else floors[WARM_SWAPS - 1 :]
     if len(points) < FEWEST_POINTS or points[-1][0] - points[0][0] < SHORTEST_SLOPE_SECONDS:
         return None
     times, megabytes = zip(*points, strict=True)
