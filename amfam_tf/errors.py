@@ -31,3 +31,8 @@ class QueryError(UserError):
 
 class EngineError(UserError):
     """An engine that runs a pipeline is not installed or has failed; the message says which step and why."""
+
+
+def one_line(error: Exception) -> str:
+    """Returns the message of an error in one line, its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -13,7 +13,7 @@ from typing import Any
 
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.data import names
-from amfam_tf.errors import DataError
+from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import regular_files
 
 URL_MARK = "://"
@@ -212,11 +212,6 @@ def list_files(folder: str) -> list[str]:
         return [found.path for match in filesystems().match([pattern]) for found in match.metadata_list]
     except Exception as error:  # as above
         raise DataError(f"{folder}: cannot be listed: {_reason(error)}") from error
-
-
-def one_line(error: Exception) -> str:
-    """Returns the message of an error in one line, its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _reason(error: Exception, scheme: str = "") -> str:

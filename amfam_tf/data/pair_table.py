@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from amfam_tf.data.csv_table import CsvTable, TableError
-from amfam_tf.errors import DataError
+from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import regular_files
 
 
@@ -64,7 +64,7 @@ class PairTable:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+            reason = error.strerror or one_line(error)
             raise DataError(f"{self.path}: cannot be read: {reason}") from error
         except TableError as error:
             raise DataError(f"{self.path}: {error}") from error

@@ -14,7 +14,7 @@ import numpy as np
 
 from amfam_tf.beam import urls
 from amfam_tf.data.shards import shard_names
-from amfam_tf.errors import DataError
+from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import storage
 from amfam_tf.files.writing import writing
 from amfam_tf.ingest.case_table import Case
@@ -94,7 +94,7 @@ def write_shard(task: IngestTask) -> Written:
     except OSError as error:
         raise DataError(f"cannot write {task.shard}: {error.strerror}") from error
     except tf.errors.OpError as error:
-        raise DataError(f"cannot write {task.shard}: {storage.reason(error) or urls.one_line(error)}") from error
+        raise DataError(f"cannot write {task.shard}: {storage.reason(error) or one_line(error)}") from error
     return Written(written, bad)
 
 
