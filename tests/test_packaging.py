@@ -95,6 +95,12 @@ def test_python_versions_are_stated_once_and_the_same():
     assert re.findall(r"Python :: (3\.\d+)", classifiers) == list(PINNED_PYTHONS)
 
 
+def test_supported_systems_are_those_that_it_was_tried_on():
+    systems = re.findall(r"Operating System :: (.+)", setup()["metadata"]["classifiers"])
+    assert systems == ["POSIX :: Linux"]
+    assert "Needs Linux, python3" in (ROOT / "README.md").read_text()
+
+
 def test_pre_commit_uses_the_pinned_ruff():
     pinned = next(str(line.specifier) for line in constraints() if line.name == "ruff")
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
