@@ -65,6 +65,12 @@ def length_of(item: Any) -> Range | None:
     return item.metadata.get(_LENGTH)
 
 
+def require(condition: bool, message: str) -> None:
+    """Raises ConfigError with a message unless a condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
 def check(section: Any, name: str) -> None:
     """Checks every number of a dataclass against its range.
 

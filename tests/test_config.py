@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import amfam_tf
 from amfam_tf import config
 from amfam_tf.config import Config, ConfigError
 
@@ -267,7 +268,7 @@ def test_defaults_are_the_paper():
 
 @pytest.mark.parametrize("preset", config.preset_names())
 def test_preset_loads_and_says_only_known_keys(preset):
-    text = (Path(config.__file__).parent / "presets" / f"{preset}.yaml").read_text()
+    text = (Path(amfam_tf.__file__).parent / "presets" / f"{preset}.yaml").read_text()
     stated = keys(yaml.safe_load(text))
     resolved = keys(config.to_dict(config.load(preset)))
     assert stated.items() <= resolved.items()
@@ -353,3 +354,27 @@ def test_missing_file(tmp_path):
 def test_configuration_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1
+
+
+ASKED = [
+    ({"model": {"decoder_scales": [4, 4, 2]}, "optimizer": {"epsilon": 0.1}}, (), None, ["model.decoder_scales"]),
+    ({"method": "hccnn"}, ["model.upsampling=nearest", "seed=1"], None, ["method", "model.upsampling"]),
+    ({"loss": {"adversarial": 0.1}}, ["method=concat"], None, ["method"]),
+    ({"loss": {"adversarial": 0.1}}, ["loss.reconstruction=0"], "concat", ["loss.reconstruction", "method"]),
+]
+
+
+@pytest.mark.parametrize(("content", "overrides", "method", "expected"), ASKED)
+def test_what_a_file_asks_of_its_own_method_and_what_is_overridden(content, overrides, method, expected, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    assert config.asked_keys(str(file), overrides, method) == expected
+    assert config.asked_keys("tiny", ["loss.adversarial=1"]) == ["loss.adversarial"]
+
+
+def test_of_a_file_that_names_every_section_only_what_no_preset_has_is_asked(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(config.dump(config.load("tiny", ["model.decoder_channels=[128, 128, 64]"])))
+    assert config.asked_keys(str(file)) == []
+    file.write_text(config.dump(config.load("tiny", ["model.decoder_channels=[8, 8, 8]"], {"method": "hccnn"})))
+    assert config.asked_keys(file) == ["method", "model.decoder_channels"]

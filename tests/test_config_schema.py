@@ -16,6 +16,7 @@ import yaml
 
 from amfam_tf import config, strict_yaml
 from amfam_tf.config import Config
+from amfam_tf.config.loading import merge
 from amfam_tf.errors import ConfigError
 from amfam_tf.ranges import Range, length_of, range_of
 from amfam_tf.release import configuration as release
@@ -152,7 +153,7 @@ def flow(value: Any) -> str:
 
 def from_release(key: str, value: Any, tmp_path: Path) -> ReleaseConfig:
     file = tmp_path / "release.yaml"
-    file.write_text(strict_yaml.dump(config._merge(SMALLEST_RELEASE, nested(key, value))), encoding="utf-8")
+    file.write_text(strict_yaml.dump(merge(SMALLEST_RELEASE, nested(key, value))), encoding="utf-8")
     return release.read(file)
 
 

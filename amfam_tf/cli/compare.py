@@ -64,7 +64,8 @@ def compare(
     grid.refuse_overrides(overrides, options)
     config = configuration.load(preset, overrides)
     names = grid.method_names(methods)
-    models.refuse_unread([dataclasses.replace(config, method=name) for name in names], overrides)
+    asked = configuration.overridden_keys(overrides)
+    models.refuse_unread([dataclasses.replace(config, method=name) for name in names], asked)
     terminal = console(stderr=True)
     outcome, written = run_comparison(
         data, out, config, names, seeds, split=split, console=terminal, at_once=jobs, metadata=metadata

@@ -26,7 +26,13 @@ def show(preset: str, overrides: tuple[str, ...]) -> None:
 
     The output is itself a configuration file: save it and pass it to --preset.
     """
-    click.echo(configuration.dump(configuration.load(preset, overrides)), nl=False)
+    chosen = configuration.load(preset, overrides)
+    asked = configuration.asked_keys(preset, overrides)
+    if asked:
+        from amfam_tf import models
+
+        models.refuse_unread([chosen], asked)
+    click.echo(configuration.dump(chosen), nl=False)
 
 
 @config.command(short_help="Check a configuration file.")
@@ -34,10 +40,10 @@ def show(preset: str, overrides: tuple[str, ...]) -> None:
 def validate(file: Path) -> None:
     """Check keys, values and method of a configuration file, and list what differs from the defaults."""
     checked = configuration.read(file)
-    from amfam_tf.models import registry
+    from amfam_tf import models
 
     try:
-        registry.resolve(checked)
+        models.refuse_unread([checked], configuration.asked_keys(file))
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
     changes = configuration.differences(configuration.Config(), checked)

@@ -70,7 +70,7 @@ def fit(
         from amfam_tf.training import distribution
         from amfam_tf.training import run as training
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
-    models.refuse_unread([chosen], overrides)
+    models.refuse_unread([chosen], configuration.asked_keys(preset, overrides, method))
     terminal = console()
     if dry_run:
         from amfam_tf.training.dry_run import dry_run as try_one_batch

@@ -129,19 +129,13 @@ def sweep_cells(
     """
     refuse_repeated(seeds, "seed")
     points: list[Point] = []
-    wanted: list[Config] = []
     configs: list[Config] = []
-    for combination in itertools.product(*(axis.values for axis in axes)):
-        changes = [f"{axis.key}={json.dumps(value)}" for axis, value in zip(axes, combination, strict=True)]
-        asked = configuration.load(preset, [*overrides, *changes], {"method": method})
+    for changes, asked in _asked(preset, overrides, axes, method):
         config = models.resolve(dataclasses.replace(asked, seed=0))
-        _refuse_what_the_method_sets(asked, config, axes)
         if config in configs:
             raise ConfigError(f"--grid names {', '.join(changes)} twice")
-        wanted.append(asked)
         configs.append(config)
         points.append(_point(config, axes))
-    models.refuse_unread(wanted, [*overrides, *(f"{axis.key}=" for axis in axes)])
     cells = [
         Cell(f"{_folder_name(point)}-seed{seed}", point.name, dataclasses.replace(config, seed=seed))
         for seed in seeds
@@ -150,10 +144,20 @@ def sweep_cells(
     return points, cells
 
 
-def _refuse_what_the_method_sets(asked: Config, config: Config, axes: Sequence[Axis]) -> None:
-    for axis in axes:
-        if configuration.value_at(asked, axis.key) != configuration.value_at(config, axis.key):
-            raise ConfigError(f"method {config.method} sets {axis.key} itself: it cannot be swept")
+def _asked(
+    preset: str, overrides: Sequence[str], axes: Sequence[Axis], method: str
+) -> list[tuple[tuple[str, ...], Config]]:
+    """Returns the overrides of each point with its configuration, not resolved; every value is of use somewhere."""
+    values = [[f"{axis.key}={json.dumps(value)}" for value in axis.values] for axis in axes]
+    found = [
+        (changes, configuration.load(preset, [*overrides, *changes], {"method": method}))
+        for changes in itertools.product(*values)
+    ]
+    for axis, texts in zip(axes, values, strict=True):
+        for text in texts:
+            models.refuse_unread([asked for changes, asked in found if text in changes], [axis.key])
+    models.refuse_unread([asked for _, asked in found], configuration.overridden_keys(overrides))
+    return found
 
 
 def _point(config: Config, axes: Sequence[Axis]) -> Point:

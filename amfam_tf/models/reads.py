@@ -1,6 +1,7 @@
 """Which values of the configuration a method reads: one that it would drop in silence is refused.
 
-A preset may name any, since it serves all methods; what is asked for beside it has to have a meaning.
+A preset may name any, since it serves all methods; what is asked of a method has to have a meaning, see
+`amfam_tf.config.asked_keys`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,22 +61,22 @@ def read_keys(config: Config) -> frozenset[str]:
     return frozenset(found)
 
 
-def refuse_unread(configs: Sequence[Config], overrides: Iterable[str]) -> None:
-    """Refuses overrides that change nothing in any of the configurations.
+def refuse_unread(configs: Sequence[Config], keys: Iterable[str]) -> None:
+    """Refuses keys whose values change nothing in any of the configurations.
 
     Args:
-        configs: with the overrides, each with its method; not resolved.
-        overrides: strings such as "model.decoder_scales=[2, 2]".
+        configs: with these values, each with its method; not resolved.
+        keys: with dots, e.g. "model.decoder_scales".
 
     Raises:
         ConfigError: a method sets the key itself to another value, or has no part that reads it; see also
             `registry.resolve`.
     """
     resolved = [resolve(config) for config in configs]
-    for key in configuration.overridden_keys(overrides):
+    for key in keys:
         reasons = [_why_unread(asked, used, key) for asked, used in zip(configs, resolved, strict=True)]
         if reasons and all(reasons):
-            others = " (nor would the others)" if len(reasons) > 1 else ""
+            others = " (nor would the others)" if len({config.method for config in configs}) > 1 else ""
             raise ConfigError(f"{key} would be of no use: {reasons[0]}{others}: leave it out")
 
 

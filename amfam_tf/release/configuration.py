@@ -4,8 +4,6 @@ Paths are as seen from the working directory, as on the command line. Unknown ke
 ConfigError before any data is read.
 """
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +12,8 @@ from amfam_tf import config as training_configuration
 from amfam_tf import strict_yaml
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
-from amfam_tf.ranges import bounded, check
+from amfam_tf.ranges import bounded, check, require
 from amfam_tf.release.metric_places import metric_places, no_such_metric
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
 
 
 def _expand_homes(part: Any, *names: str) -> None:
@@ -50,7 +43,7 @@ class DataPart:
 
     def __post_init__(self) -> None:
         _expand_homes(self, "source", "images")
-        _require(self.source != "", "data.source is missing: name a release or a CSV of pairs")
+        require(self.source != "", "data.source is missing: name a release or a CSV of pairs")
         check(self, "data")
 
 
@@ -97,6 +90,10 @@ class TrainingPart:
         changes = None if self.method is None else {"method": self.method}
         return training_configuration.load(self.preset, self.overrides, changes)
 
+    def asked_keys(self) -> list[str]:
+        """Returns the keys that the method has to read, see `amfam_tf.config.asked_keys`."""
+        return training_configuration.asked_keys(self.preset, self.overrides, self.method)
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -111,8 +108,8 @@ class Threshold:
     at_least: float | None = bounded(None, -1, 1)
 
     def __post_init__(self) -> None:
-        _require(self.metric != "", "blessing.thresholds: each needs a metric, e.g. average.accuracy")
-        _require(self.at_least is not None, f"blessing.thresholds: {self.metric} needs at_least, a number to reach")
+        require(self.metric != "", "blessing.thresholds: each needs a metric, e.g. average.accuracy")
+        require(self.at_least is not None, f"blessing.thresholds: {self.metric} needs at_least, a number to reach")
         check(self, "blessing.thresholds")
         # Now and not after the training.
         if self.metric not in metric_places():
@@ -141,7 +138,7 @@ class BlessingPart:
     )
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             len(self.thresholds) > 0,
             "blessing.thresholds is missing: a release needs at least one, e.g. "
             "[{metric: average.accuracy, at_least: 0.6}]",
@@ -201,8 +198,8 @@ class ReleaseConfig:
 
     def __post_init__(self) -> None:
         _expand_homes(self, "model", "work")
-        _require(self.model != "", "model is missing: name the folder of its versions, e.g. saved_models/amfam")
-        _require(self.work != "", "work is missing: name a folder for what the steps write")
+        require(self.model != "", "model is missing: name the folder of its versions, e.g. saved_models/amfam")
+        require(self.work != "", "work is missing: name a folder for what the steps write")
         # Now and not after the ingest.
         self.training.resolve()
 
@@ -225,12 +222,3 @@ def parse(text: str, name: str) -> ReleaseConfig:
         return training_configuration.structure(tree, ReleaseConfig, "")
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
-
-
-def to_dict(part: Any) -> Any:
-    """Returns a part of the configuration as plain dicts, lists and scalars."""
-    if dataclasses.is_dataclass(part):
-        return {item.name: to_dict(getattr(part, item.name)) for item in dataclasses.fields(part)}
-    if isinstance(part, Mapping):
-        return {key: to_dict(value) for key, value in part.items()}
-    return [to_dict(item) for item in part] if isinstance(part, tuple) else part

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from amfam_tf.release import infra_validator, local_runner, record, served
+from amfam_tf.release import infra_validator, local_runner, record, served, trainer
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError, Step
 
@@ -16,9 +16,11 @@ def plan(steps: Sequence[Step], config: ReleaseConfig) -> Iterator[str]:
 
     Raises:
         ReleaseError: a folder cannot be written.
+        ConfigError: the training names values that its method does not read.
         RealServerError: the real server is wanted and not there.
         UserError: something that a step reads cannot be read.
     """
+    trainer.refuse_unread(config)
     infra_validator.describe_server(config)
     base, work = Path(config.model), Path(config.work)
     for folder in (base, work):

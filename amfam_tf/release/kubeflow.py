@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from amfam_tf.config import to_dict
 from amfam_tf.files import storage
-from amfam_tf.release import configuration
+from amfam_tf.release import trainer as training
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError
 
@@ -120,7 +121,7 @@ def define(image: str, config: ReleaseConfig, volumes: Mapping[str, str] = Mappi
     """
     tasks = {function.__name__: _task_maker(function, image, volumes) for function in COMPONENTS}
     # One line: kfp repeats the default in a comment of the file.
-    default = json.dumps(configuration.to_dict(config))
+    default = json.dumps(to_dict(config))
 
     @dsl.pipeline(
         name=NAME, description="Data to a served version of a lesion model. A research tool, no medical device."
@@ -156,7 +157,9 @@ def compile_pipeline(out: Path, image: str, config: ReleaseConfig, volumes: Mapp
     """Writes the pipeline as the YAML that Kubeflow takes; see `define` for the arguments.
 
     Raises:
+        ConfigError: the training names values that its method does not read.
         StorageError: the file cannot be written.
     """
+    training.refuse_unread(config)
     with storage.one_line(out):
         compiler.Compiler().compile(define(image, config, volumes), str(out))

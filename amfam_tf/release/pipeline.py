@@ -10,7 +10,7 @@ runs when all its inputs have accepted. `amfam_tf.release.local_runner` runs the
 from collections.abc import Mapping
 from pathlib import Path
 
-from amfam_tf.release import infra_validator, local_runner
+from amfam_tf.release import infra_validator, local_runner, trainer
 from amfam_tf.release.component import run_component
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError, Say, Step
@@ -47,6 +47,7 @@ STEPS: tuple[Step, ...] = (
 
 def run(config: ReleaseConfig, say: Say = print) -> dict[str, Result]:
     """Releases on this machine; see `local_runner.release` for what is reused and what is raised."""
+    trainer.refuse_unread(config)
     infra_validator.describe_server(config)  # a server that is not there is told now, and not after the training
     return local_runner.release(STEPS, config, say)
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.config import to_dict
 from amfam_tf.files import digests, json_file
-from amfam_tf.release import code, configuration
+from amfam_tf.release import code
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError, Say, Step, StepOutcome, Work
 
@@ -37,7 +38,7 @@ def identify(step: Step, config: ReleaseConfig, inputs: Mapping[str, Path]) -> R
         "step": step.name,
         "inputs": {name: _reference(read(folder)) for name, folder in inputs.items()},
         "outside": dict(module.outside(config, inputs)),
-        "configuration": configuration.to_dict(module.configuration(config)),
+        "configuration": to_dict(module.configuration(config)),
     }
     description = code.describe((step.module, *step.also), step.shows)
     deciding = known | {

@@ -21,6 +21,19 @@ RESUMABLE = True
 BUILT_IN_WEIGHTS = ("none", "imagenet")
 
 
+def refuse_unread(config: ReleaseConfig) -> None:
+    """Refuses a training that names values which its method does not read, as `amfam-tf fit` does.
+
+    Raises:
+        ConfigError: see `amfam_tf.models.refuse_unread`.
+    """
+    asked = config.training.asked_keys()
+    if asked:
+        from amfam_tf import models
+
+        models.refuse_unread([config.training.resolve()], asked)
+
+
 def configuration(config: ReleaseConfig) -> dict[str, Any]:
     """Returns the configuration of the run, complete: what a preset says today decides, not its name."""
     return training_configuration.to_dict(config.training.resolve())
@@ -35,7 +48,8 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
 
 
 def run(work: Work) -> StepOutcome:
-    """Fits."""
+    """Fits the configured method on the records of ExampleGen."""
+    refuse_unread(work.config)
     config = work.config.training.resolve()
     epochs, accuracy = _fit(work.inputs["ExampleGen"] / RECORDS, work.out / RUN, config)
     return StepOutcome(

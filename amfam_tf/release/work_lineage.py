@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.config import to_dict
 from amfam_tf.files import json_file
-from amfam_tf.release import configuration, lineage, record
+from amfam_tf.release import lineage, record
 from amfam_tf.release.configuration import ReleaseConfig
 
 LINEAGE_FILE = "lineage.json"
@@ -38,7 +39,7 @@ class WorkLineage:
         self._path = path
         self._content: dict[str, Any] = {
             "format": record.FORMAT,
-            "configuration": configuration.to_dict(config),
+            "configuration": to_dict(config),
             "began": lineage.now(),
         }
         self._steps: list[dict[str, Any]] = []

@@ -66,7 +66,17 @@ def test_what_is_no_axis(text):
         (["loss.adversarial=0", "loss.adversarial=1"], {}, "--grid loss.adversarial is named twice"),
         (["loss.adversarial=0"], {"overrides": ["loss.adversarial=1"]}, "by --grid and by --set: leave one out"),
         (["data.drop_shared_files=true,false"], {}, "it changes which cases are measured"),
-        (["model.attention=linear,none"], {"method": "concat"}, "method concat sets model.attention itself"),
+        (
+            ["model.attention=linear,none"],
+            {"method": "concat"},
+            "model.attention would be of no use: method concat sets it to none itself: leave it out",
+        ),
+        (["model.adversarial=false,true"], {"method": "concat"}, "model.adversarial would be of no use: method concat"),
+        (
+            ["model.decoder_scales=[4,4,2],[2,2,2]"],
+            {"method": "hccnn"},
+            "hccnn as configured does not read it: leave",
+        ),
         (["loss.adversarial=0,1"], {"method": "no-such"}, "unknown method 'no-such'"),
         (["loss.adversarial=0,1"], {"seeds": (1, 1)}, "seed 1 is named twice"),
         ([f"{key}=1" for key in (LAMBDA, GAMMA, "training.epochs", "training.batch_size")], {}, "1 to 3 axes"),

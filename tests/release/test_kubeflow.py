@@ -48,6 +48,17 @@ def test_the_definition_has_the_steps_their_order_and_the_configuration(compiled
         assert [(mount["constant"], mount["mountPath"]) for mount in mounts] == [("archive", "/data")]
 
 
+def test_a_value_that_the_method_does_not_read_is_refused_before_anything_is_written(tmp_path, capsys):
+    text = stand_ins.config_text(tmp_path, tmp_path).replace("seed=0", "model.embedding_units=[8]")
+    (tmp_path / "release.yaml").write_text(text)
+    out = tmp_path / "pipeline.yaml"
+    assert main(["release", "--config", str(tmp_path / "release.yaml"), "--kubeflow", str(out), "--image", IMAGE]) == 1
+    assert capsys.readouterr().err == (
+        "error: model.embedding_units would be of no use: method amfam as configured does not read it: leave it out\n"
+    )
+    assert not out.exists()
+
+
 def test_each_component_runs_the_step_of_its_name_with_all_of_its_inputs():
     from amfam_tf.release import kubeflow
 

@@ -8,10 +8,11 @@ import yaml
 from prediction_tables import random_table
 
 from amfam_tf import config as training_configuration
+from amfam_tf.config import to_dict
 from amfam_tf.errors import ConfigError
 from amfam_tf.evaluation import subgroups
 from amfam_tf.evaluation.report import build_report
-from amfam_tf.release import configuration
+from amfam_tf.release import configuration, dry_run, pipeline
 from amfam_tf.release.configuration import BlessingPart, Threshold
 from amfam_tf.release.metric_places import metric_places
 
@@ -38,7 +39,7 @@ def keys(tree: dict, prefix: str = "") -> set[str]:
 
 def test_the_example_has_every_key_and_the_document_explains_each():
     example = configuration.read(EXAMPLE)
-    complete = keys(configuration.to_dict(example))
+    complete = keys(to_dict(example))
     assert keys(yaml.safe_load(EXAMPLE.read_text())) == complete
     document = (ROOT / "docs" / "release.md").read_text()
     assert set(re.findall(r"^\| `([a-z_.]+)` \| ", document, re.MULTILINE)) == complete
@@ -46,12 +47,12 @@ def test_the_example_has_every_key_and_the_document_explains_each():
 
 def test_what_is_written_is_what_is_read():
     example = configuration.read(EXAMPLE)
-    assert configuration.parse(yaml.safe_dump(configuration.to_dict(example)), "again") == example
+    assert configuration.parse(yaml.safe_dump(to_dict(example)), "again") == example
 
 
 def test_the_shortest_configuration_takes_the_defaults_of_the_example_but_for_the_number_of_cases():
-    example = configuration.to_dict(configuration.read(EXAMPLE))
-    shortest = configuration.to_dict(parse())
+    example = to_dict(configuration.read(EXAMPLE))
+    shortest = to_dict(parse())
     for section in ("training", "infra", "push"):
         assert shortest[section] == example[section]
     assert BlessingPart(thresholds=(Threshold("average.accuracy", 0),)).subgroups == subgroups.VARIABLES
@@ -66,6 +67,20 @@ def test_a_threshold_can_be_on_every_metric_of_a_report_that_has_an_interval_and
                 yield from places(value, f"{prefix}{key}.")
 
     assert sorted(places(build_report(random_table(60, seed=1), "test"))) == sorted(metric_places())
+
+
+def test_a_value_that_the_method_does_not_read_is_refused_before_any_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = parse(training={"method": "hccnn", "overrides": ["model.decoder_scales=[4, 2, 2]"]})
+    for release in (pipeline.run, lambda config: list(dry_run.plan(pipeline.STEPS, config))):
+        with pytest.raises(ConfigError) as caught:
+            release(config)
+        assert str(caught.value) == (
+            "model.decoder_scales would be of no use: method hccnn as configured does not read it: leave it out"
+        )
+    with pytest.raises(ConfigError, match="^unknown method 'amfan'"):
+        pipeline.run(parse(training={"method": "amfan"}))
+    assert not any(tmp_path.iterdir())
 
 
 def test_training_is_resolved_as_fit_does():

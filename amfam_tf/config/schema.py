@@ -1,24 +1,13 @@
-"""The configuration: one frozen dataclass tree, presets as YAML, overrides as `section.key=value`.
+"""What can be chosen: one frozen dataclass tree, each value with its default, its range and what it has to fit.
 
-Every point that the paper leaves open is a field here with its default; docs/method.md lists them with reasons.
-Unknown keys and impossible values raise ConfigError before any data is read.
+Every point that the paper leaves open is a field here; docs/method.md lists them with reasons.
 """
 
-import dataclasses
-import importlib.resources
-import json
-import math
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
-from amfam_tf import strict_yaml
-from amfam_tf.errors import ConfigError
-from amfam_tf.ranges import Range, bounded, check
-from amfam_tf.strict_yaml import shown
+from amfam_tf.config.home import without_home
+from amfam_tf.ranges import Range, bounded, check, require
 
 PAPER_IMAGE_SIZE = 299
 ACTIVATIONS = ("elu", "gelu", "leaky_relu", "linear", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh")
@@ -32,23 +21,6 @@ MOST_UNITS = 65_536
 MOST_EPOCHS = 1_000_000
 LAYERS = Range(1, 16)
 """How many layers a list of sizes may describe."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def without_home(path: str) -> str:
-    """Returns a path with the user's home folder for a leading ~; a name that only begins so (~$list.csv) stays.
-
-    Raises:
-        ConfigError: the home folder is not known.
-    """
-    expanded = os.path.expanduser(path)  # noqa: PTH111  (a URL and an empty text stay as they are)
-    known = expanded != path or not (path == "~" or path.startswith("~/"))
-    _require(known, f"{path}: the home folder is not known (HOME is not set): write the path out")
-    return expanded
 
 
 @dataclass(frozen=True)
@@ -83,7 +55,7 @@ class DataConfig:
         if self.cache_directory is not None:
             object.__setattr__(self, "cache_directory", without_home(self.cache_directory))
         check(self, "data")
-        _require(
+        require(
             self.cache != "file" or self.cache_directory is not None,
             "data.cache=file needs data.cache_directory, the folder to keep the decoded images in",
         )
@@ -182,33 +154,31 @@ class ModelConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", without_home(self.weights))
         check(self, "model")
-        _require(len(self.modalities) > 0, "model.modalities must name at least one modality")
-        _require(
+        require(len(self.modalities) > 0, "model.modalities must name at least one modality")
+        require(
             len(set(self.modalities)) == len(self.modalities),
             f"model.modalities names a modality twice. Received: {list(self.modalities)}",
         )
-        _require(
+        require(
             not self.adversarial or len(self.modalities) == 2,
             "model.adversarial needs both modalities: set model.adversarial=false or name both in model.modalities",
         )
-        _require(
+        require(
             self.attention == "none" or self.reconstruction,
             "model.attention weights the reconstruction: set model.reconstruction=true or model.attention=none",
         )
-        _require(
+        require(
             len(self.decoder_scales) == len(self.decoder_channels),
             "model.decoder_scales and model.decoder_channels must have the same length. "
             f"Received: {list(self.decoder_scales)} and {list(self.decoder_channels)}",
         )
-        _require(
+        require(
             len(set(self.metadata)) == len(self.metadata),
             f"model.metadata names a column twice. Received: {list(self.metadata)}",
         )
         for activation in (*self.attention_activations, self.classifier_activation):
             known = ", ".join(ACTIVATIONS)
-            _require(
-                activation in ACTIVATIONS, f"model: an activation must be one of {known}. Received: {activation!r}"
-            )
+            require(activation in ACTIVATIONS, f"model: an activation must be one of {known}. Received: {activation!r}")
 
 
 @dataclass(frozen=True)
@@ -288,7 +258,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check(self, "training")
-        _require(
+        require(
             self.pretraining_epochs is None or self.pretraining_epochs < self.epochs,
             f"training.pretraining_epochs must be less than training.epochs, or null. "
             f"Received: {self.pretraining_epochs} of {self.epochs}",
@@ -317,211 +287,8 @@ class Config:
         check(self, "")
 
 
-def preset_names() -> tuple[str, ...]:
-    """Returns the names of the presets that come with the package."""
-    folder = importlib.resources.files("amfam_tf") / "presets"
-    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
-
-
-def load(preset: str = "paper", overrides: Iterable[str] = (), changes: Mapping[str, Any] | None = None) -> Config:
-    """Returns the configuration of a preset with `changes` and then `section.key=value` overrides applied.
-
-    Args:
-        preset: a name from `preset_names()`, or the path of a YAML file.
-        overrides: strings such as "training.epochs=3"; the value is read as YAML.
-        changes: nested mapping of the same shape as the YAML; applied before `overrides`.
-
-    Raises:
-        ConfigError: unknown preset, key or impossible value.
-    """
-    tree = _merge(_read_preset(preset), changes or {})
-    for override in overrides:
-        tree = _merge(tree, _parse_override(override))
-    return from_dict(tree)
-
-
-def from_dict(tree: Mapping[str, Any]) -> Config:
-    """Returns the configuration of a nested mapping; absent keys take their defaults.
-
-    Raises:
-        ConfigError: unknown key or impossible value; names the dotted key.
-    """
-    return structure(dict(tree), Config, "")
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """Returns the configuration as plain dicts, lists and scalars, complete, in the order of definition."""
-    return _tuples_to_lists(dataclasses.asdict(config))
-
-
-def dump(config: Config) -> str:
-    """Returns the configuration as YAML, complete, in the order of definition."""
-    return strict_yaml.dump(to_dict(config))
-
-
-def read(path: Path) -> Config:
-    """Returns the configuration of a YAML file.
-
-    Raises:
-        ConfigError: the file cannot be read or has unknown keys or impossible values; names the file.
-    """
-    return from_dict(_read_yaml(read_text(path), str(path)))
-
-
-def read_text(path: Path) -> str:
-    """Returns the text of a configuration file.
-
-    Raises:
-        ConfigError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"cannot read {path}: it is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def differences(old: Config, new: Config) -> list[str]:
-    """Returns one line "key: old -> new" for each value that differs."""
-    old_flat, new_flat = _flatten(to_dict(old)), _flatten(to_dict(new))
-    return [f"{key}: {old_flat[key]} -> {new_flat[key]}" for key in old_flat if old_flat[key] != new_flat[key]]
-
-
-def overridden_keys(overrides: Iterable[str]) -> list[str]:
-    """Returns the dotted keys that overrides give a value, in order.
-
-    Raises:
-        ConfigError: an override is not of the form section.key=value.
-    """
-    return [key for override in overrides for key in _flatten(_parse_override(override))]
-
-
-def value_at(config: Config, key: str) -> Any:
-    """Returns the value of a dotted key that exists, as YAML has it."""
-    value: Any = to_dict(config)
-    for part in key.split("."):
-        value = value[part]
-    return value
-
-
-def as_text(value: Any) -> str:
-    """Returns a value of the configuration as an override would take it."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _read_preset(preset: str) -> dict[str, Any]:
-    if preset in preset_names():
-        resource = importlib.resources.files("amfam_tf") / "presets" / f"{preset}.yaml"
-        return _read_yaml(resource.read_text(encoding="utf-8"), f"preset {preset}")
-    path = Path(without_home(preset))
-    if path.suffix in {".yaml", ".yml"} and path.is_file():
-        return _read_yaml(read_text(path), str(path))
-    raise ConfigError(f"unknown preset {preset!r}: it is none of {', '.join(preset_names())} and no YAML file")
-
-
-def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    tree = strict_yaml.parse(text, source)
-    if tree is None:
-        return {}
-    _require(isinstance(tree, dict), f"{source} must be a mapping of sections. Received: {type(tree).__name__}")
-    return tree
-
-
-def _parse_override(override: str) -> dict[str, Any]:
-    key, separator, text = override.partition("=")
-    _require(bool(separator) and bool(key), f"override {shown(override)} is not of the form section.key=value")
-    value = strict_yaml.parse(text, f"override {shown(override)}: the value")
-    for part in reversed(key.strip().split(".")):
-        value = {part: value}
-    return value
-
-
-def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in change.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _tuples_to_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples_to_lists(item) for key, item in value.items()}
-    return [_tuples_to_lists(item) for item in value] if isinstance(value, tuple) else value
-
-
-def structure(value: Any, kind: Any, key: str) -> Any:
-    """Returns `value` as `kind`, strictly: no silent conversion but int to float."""
-    if dataclasses.is_dataclass(kind):
-        return _structure_section(value, kind, key)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        inner = next(argument for argument in arguments if argument is not type(None))
-        return None if value is None else structure(value, inner, key)
-    if origin is Literal:
-        allowed = ", ".join(map(str, arguments))
-        fits = isinstance(value, str) and value in arguments
-        _require(fits, f"{key} must be one of {allowed}. Received: {shown(value)}")
-        return value
-    if origin is tuple:
-        return _structure_tuple(value, arguments, key)
-    return _structure_scalar(value, kind, key)
-
-
-def _structure_section(value: Any, kind: Any, key: str) -> Any:
-    _require(isinstance(value, Mapping), f"{key} is a section: set one of its keys, e.g. {key}.KEY=value")
-    hints = get_type_hints(kind)
-    names = [item.name for item in dataclasses.fields(kind)]
-    prefix = f"{key}." if key else ""
-    for name in value:
-        known = ", ".join(names)
-        _require(name in names, f"unknown configuration key {prefix}{_word(name)}; known here: {known}")
-    return kind(**{name: structure(item, hints[name], f"{prefix}{name}") for name, item in value.items()})
-
-
-def _structure_tuple(value: Any, arguments: tuple[Any, ...], key: str) -> tuple[Any, ...]:
-    _require(isinstance(value, list | tuple), f"{key} must be a list. Received: {shown(value)}")
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(structure(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
-    _require(len(value) == len(arguments), f"{key} must have {len(arguments)} values. Received: {shown(value)}")
-    pairs = zip(value, arguments, strict=True)
-    return tuple(structure(item, kind, f"{key}[{index}]") for index, (item, kind) in enumerate(pairs))
-
-
-def _structure_scalar(value: Any, kind: type, key: str) -> Any:
-    if kind is float:
-        return _structure_float(value, key)
-    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    _require(fits, f"{key} must be {_KINDS[kind]}. Received: {shown(value)}")
-    if kind is str:
-        _require(value.isprintable(), f"{key} must not hold control characters. Received: {shown(value)}")
-    return value
-
-
-_KINDS = {bool: "true or false", int: "a whole number in decimal digits", str: "text (in quotes if it looks like else)"}
-
-
-def _structure_float(value: Any, key: str) -> float:
-    try:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        number = math.inf
-    _require(math.isfinite(number), f"{key} must be a finite number. Received: {shown(value)}")
-    return number
-
-
-def _word(key: Any) -> str:
-    return key if isinstance(key, str) and key.isprintable() and len(key) < 80 else shown(key)
+OF_METHODS = frozenset({f"model.{item.name}" for item in fields(ModelConfig)}) | {
+    *("method", "data.sampling", "data.cases_per_label"),
+    *("loss.adversarial", "loss.reconstruction", "loss.class_weights", "training.pretraining_epochs"),
+}
+"""What a method may set itself or not read; each method reads all other keys as they are."""
