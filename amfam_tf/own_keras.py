@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from amfam_tf.errors import ConfigError
+from amfam_tf.errors import ConfigError, one_line
 
 BACKEND = "tensorflow"
 SETTINGS: Mapping[str, Any] = MappingProxyType(
@@ -136,7 +136,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
             except (ValueError, AttributeError, TypeError) as error:
                 if not settings_file().is_file():
                     raise
-                reason = " ".join(str(error).split())[:300]
+                reason = one_line(error)[:300]
                 raise ConfigError(f"{settings_file()}: Keras cannot use it: {reason}; mend or remove it") from error
             _say([*overridden, *_backend_of_file(), *_settle_keras(module)])
 

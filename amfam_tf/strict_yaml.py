@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from amfam_tf.errors import ConfigError
+from amfam_tf.errors import ConfigError, one_line
 
 _TAG = "tag:yaml.org,2002:"
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -38,7 +38,7 @@ def parse(text: str, source: str) -> Any:
     except RecursionError as error:
         raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
+        raise ConfigError(f"{source} is not valid YAML: {one_line(error)[:300]}") from error
 
 
 def dump(tree: Any) -> str:

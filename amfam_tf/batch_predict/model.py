@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from amfam_tf.data.images import reason
-from amfam_tf.errors import DataError, ExportError
+from amfam_tf.errors import DataError, ExportError, one_line
 from amfam_tf.export import signature_names, version_files
 from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files import digests
@@ -81,7 +81,7 @@ class LoadedVersion:
             self._prepare = self._model.batching[signature_names.SERVING_DEFAULT].before
             check_weights(Path(path))
         except (tf.errors.OpError, OSError, ValueError, AttributeError, KeyError) as error:
-            text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
+            text = reason(error) if isinstance(error, tf.errors.OpError) else one_line(error)
             raise ExportError(f"{path} cannot be loaded: {text[:300]}") from error
 
     def prepare(self, contents: Mapping[str, bytes]) -> dict[str, np.ndarray]:

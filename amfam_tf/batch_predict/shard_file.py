@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.batch_predict.pair import PredictedPair
-from amfam_tf.errors import DataError, EngineError
+from amfam_tf.errors import DataError, EngineError, one_line
 from amfam_tf.evaluation.predictions import CASE, probability_columns
 from amfam_tf.files.writing import writing
 from amfam_tf.tasks import TASKS
@@ -107,8 +107,8 @@ def read_counts(path: Path) -> Counts:
         facts = arrow.parquet.read_metadata(path).metadata
         return Counts(int(facts[PAIRS.encode()]), int(facts[ERRORS.encode()]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} is damaged: remove it and run the same command again ({reason})") from error
+        again = "remove it and run the same command again"
+        raise DataError(f"{path} is damaged: {again} ({one_line(error)[:200]})") from error
 
 
 def first_error(path: Path) -> str:

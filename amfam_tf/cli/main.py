@@ -17,7 +17,7 @@ from amfam_tf import __version__
 from amfam_tf.cli.output import accept_all_letters, echo
 from amfam_tf.cli.quiet import quiet_tensorflow
 from amfam_tf.cli.signals import Interruption, interruptible
-from amfam_tf.errors import UserError
+from amfam_tf.errors import UserError, one_line
 from amfam_tf.fast_kernels import prefer_fast_kernels
 from amfam_tf.files import storage
 from amfam_tf.text import visible
@@ -207,10 +207,10 @@ def _run(words: list[str] | None, interruption: Interruption) -> int:
 
 
 def _describe(error: Exception) -> str:
-    message = " ".join(str(error).split())
+    message, kind = one_line(error), type(error).__name__
     if len(message) > LONGEST_MESSAGE:
         message = message[:LONGEST_MESSAGE] + "..."
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return kind if message == kind else f"{kind}: {message}"
 
 
 def _fail(line: str, status: int) -> int:

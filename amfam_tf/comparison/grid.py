@@ -14,7 +14,7 @@ from typing import Any
 from amfam_tf import config as configuration
 from amfam_tf import models, strict_yaml
 from amfam_tf.config import Config
-from amfam_tf.errors import ConfigError, RunError
+from amfam_tf.errors import ConfigError, RunError, one_line
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import write_text
 from amfam_tf.runs.folder import RunFolder
@@ -128,7 +128,7 @@ class GridFolder:
         try:
             return Purpose.from_dict(tree)
         except (KeyError, TypeError) as error:
-            raise RunError(f"{self.grid_file} is damaged: {' '.join(str(error).split())}") from error
+            raise RunError(f"{self.grid_file} is damaged: {one_line(error)}") from error
         except ConfigError as error:
             raise RunError(f"{self.grid_file}: {error}") from error
 

@@ -8,6 +8,7 @@ import re
 import simplejpeg
 
 from amfam_tf.data.images import JPEG_START
+from amfam_tf.errors import one_line
 
 INKS = ("CMYK", "YCCK")
 # What libjpeg says of damage in the middle of the pixels.
@@ -36,7 +37,7 @@ def find_warning(content: bytes) -> str:
         # Grey is the cheapest: all codes are read, and no colour is computed.
         simplejpeg.decode_jpeg(content, colorspace="CMYK" if inks else "GRAY", strict=True)
     except ValueError as error:
-        return " ".join(str(error).split())
+        return one_line(error)
     return ""
 
 

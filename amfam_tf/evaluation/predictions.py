@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
-from amfam_tf.errors import DataError
+from amfam_tf.errors import DataError, one_line
 from amfam_tf.files.writing import write_text
 from amfam_tf.tasks import TASKS, Task, task_names
 
@@ -122,7 +122,7 @@ def _read_strings(path: Path) -> pd.DataFrame:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path} cannot be read as CSV: {one_line(error)}") from error
     if not isinstance(raw.index, pd.RangeIndex):
         raise DataError(f"{path}: rows have more fields than the header has names")
     missing = [column for column in columns() if column not in raw]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from amfam_tf.data.images import reason
-from amfam_tf.errors import ExportError
+from amfam_tf.errors import ExportError, one_line
 from amfam_tf.export import metadata, samples, signatures, version_files
 from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files.plain_path import plain_path
@@ -41,7 +41,7 @@ def verify(folder: Path) -> dict[str, Any]:
         _check_signatures(folder, content)
         _check_answers(folder, content["precision"], model.signatures)
     except (tf.errors.OpError, OSError, ValueError, DecodeError) as error:
-        text = reason(error) if isinstance(error, tf.errors.OpError) else " ".join(str(error).split())
+        text = reason(error) if isinstance(error, tf.errors.OpError) else one_line(error)
         raise ExportError(f"{folder} is damaged: {text[:300]}") from error
     return content
 

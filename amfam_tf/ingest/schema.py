@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.data.shards import CASE_ID
-from amfam_tf.errors import DataError
+from amfam_tf.errors import DataError, one_line
 from amfam_tf.ingest.metadata_protos import schema_protos
 from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
 
@@ -57,7 +57,7 @@ def read_schema(path: str | Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, text_format.ParseError) as error:
-        raise DataError(f"{path}: is no schema in text format: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path}: is no schema in text format: {one_line(error)}") from error
 
 
 def _add(schema: Any, name: str, kind: int, comment: str) -> Any:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from amfam_tf.errors import one_line
 from amfam_tf.files import storage
 from amfam_tf.files.locks import locked_file
 from amfam_tf.files.writing import PARTIAL, put_in_place, remove, remove_leftovers
@@ -46,7 +47,7 @@ def release(steps: Sequence[Step], config: ReleaseConfig, say: Say) -> dict[str,
         except Exception as error:
             status = "refused" if isinstance(error, RefusedError) else "failed"
             with contextlib.suppress(OSError):  # on a full disk; the error itself is what the user has to see
-                lineage.close(status, " ".join(str(error).split()))
+                lineage.close(status, one_line(error))
             raise
         lineage.close("finished", results[steps[-1].name].record["decision"])
     return results

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.errors import ExportError
+from amfam_tf.errors import ExportError, one_line
 from amfam_tf.export import version_files
 from amfam_tf.files import digests, json_file, publish
 
@@ -67,7 +67,7 @@ def read_lineage(folder: Path) -> dict[str, Any] | None:
     try:
         return json_file.read(path)
     except (OSError, ValueError) as error:
-        raise ExportError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+        raise ExportError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def latest(base: Path) -> Served | None:

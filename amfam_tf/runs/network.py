@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 import amfam_tf.models  # noqa: F401  (registers the classes that the file names)
-from amfam_tf.errors import RunError
+from amfam_tf.errors import RunError, one_line
 from amfam_tf.models.finite import describe_broken_weights
 
 LONGEST_REASON = 300
@@ -39,7 +39,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def shortened(error: Exception) -> str:
     """Returns the begin of a message as one line."""
-    return " ".join(str(error).split())[:LONGEST_REASON]
+    return one_line(error)[:LONGEST_REASON]
 
 
 def check_weights(model: keras.Model, path: Path) -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from amfam_tf.errors import ConfigError
+from amfam_tf.errors import ConfigError, one_line
 from amfam_tf.server.admission import Admission
 from amfam_tf.server.batching import read_batching_options
 from amfam_tf.server.http_server import RestServer
@@ -86,7 +86,7 @@ class Server:
             self._manager.start(self._config, give_up=self._stop_requested.is_set)
         except ServingError as error:
             self.hangs = not self._manager.stop()
-            raise ServerError(f"Failed to start server. {' '.join(error.message.split())}") from error
+            raise ServerError(f"Failed to start server. {one_line(error)}") from error
         if self._stop_requested.is_set():
             return
         try:

@@ -5,7 +5,7 @@ import re
 import grpc
 import tensorflow as tf
 
-from amfam_tf.errors import UserError
+from amfam_tf.errors import UserError, one_line
 
 LONGEST_MESSAGE = 1024
 TRUNCATED = "...TRUNCATED"
@@ -91,7 +91,7 @@ def from_exception(error: BaseException) -> ServingError:
         return invalid_argument(_without_notes(error.object.decode(errors="replace")))
     if isinstance(error, MemoryError):
         return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, "not enough memory for this request")
-    message = " ".join(str(error).split())
+    message = one_line(error)
     if isinstance(error, OSError):
         return not_found(message)
     return ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {message}")
