@@ -1,7 +1,7 @@
 """Pairs per second of batch prediction and of the direct batched call, in turns (A B A B ...), and their ratio.
 
     python -m benchmarks.batch_predict                   preset paper, random weights, drawn pictures
-    python -m benchmarks.batch_predict --version saved_models/amfam --data RELEASE
+    python -m benchmarks.batch_predict --version saved_models/amfam --data DATA
     python -m benchmarks.batch_predict --small           smallest sizes; seconds
 
 Both sides read the same picture files with the version loaded before: the direct side gives their bytes to the
@@ -39,10 +39,10 @@ TOLERANCE = 1e-5
 
 @click.command()
 @click.option("--version", type=FOLDER, help="An exported version, or the folder of a model.")
-@click.option("--data", type=FOLDER, help="A release whose pictures to ask about.")
+@click.option("--data", type=FOLDER, help="A data set whose pictures to ask about.")
 @click.option("--small", is_flag=True, help="Smallest sizes: to try the command, not to measure.")
 @click.option(
-    "--pairs", default=96, show_default=True, help="Pairs of one turn; the release is repeated if it has fewer."
+    "--pairs", default=96, show_default=True, help="Pairs of one turn; the data set is repeated if it has fewer."
 )
 @click.option("--batch-size", default=pipeline.BATCH_SIZE, show_default=True)
 @click.option("--workers", default=1, show_default=True)
@@ -66,14 +66,14 @@ def main(
 
 
 def make_version(folder: Path, overrides: tuple[str, ...]) -> tuple[Path, Path]:
-    """Returns an exported version with random weights and a drawn release."""
+    """Returns an exported version with random weights and a drawn data set."""
     maker, run, data = Inference(), folder / "run", folder / "release"
     maker.make_run(str(run), list(overrides), str(data), DRAWN)
     return Path(maker.export(str(run), str(folder / "models" / "amfam"), "float32", None)), data
 
 
 def write_table(data: Path, path: Path, pairs: int) -> Path:
-    """Writes a CSV of so many pairs of a release's pictures, repeated as often as it takes."""
+    """Writes a CSV of so many pairs of a data set's pictures, repeated as often as it takes."""
     cases = read_release(data)
     places = itertools.cycle(cases[list(MODALITIES)].itertuples(index=False))
     with path.open("w", newline="", encoding="utf-8") as file:

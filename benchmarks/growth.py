@@ -3,7 +3,7 @@
     python -m benchmarks.growth --folder FOLDER [--sizes 1000,10000,100000] [--plot docs/images/growth.png]
 
 Each part runs in a process of its own, timed without its imports; memory is the most that it ever held (VmHWM), the
-imports included. The releases are made of drawn cases, repeated: every picture is a file of its own with bytes of its
+imports included. The data sets are made of drawn cases, repeated: every picture is a file of its own with bytes of its
 own, every case has its own number. `evaluate` measures drawn predictions of all cases, because what the network takes
 per case does not depend on their number. A folder of a size is removed when its parts are done.
 """
@@ -29,11 +29,11 @@ SIZES = (1000, 10_000, 100_000)
 INDEX_FILES = {"train": "train_indexes.csv", "validate": "valid_indexes.csv", "test": "test_indexes.csv"}
 
 
-def make_release(drawn: Path, out: Path, cases: int) -> None:
-    """Writes a release of `cases` cases that repeats a drawn one.
+def make_data_set(drawn: Path, out: Path, cases: int) -> None:
+    """Writes a data set of `cases` cases that repeats a drawn one.
 
     Args:
-        drawn: a release.
+        drawn: a data set.
         out: new folder.
         cases: a multiple of the drawn ones.
     """
@@ -89,10 +89,10 @@ def draw_predictions(cases: Any, seed: int = 0) -> Any:
 
 
 def _check(data: Path, _: Path) -> Callable[[], object]:
-    from amfam_tf.data.check import check_release
+    from amfam_tf.data.check import check_data_set
 
     def run() -> None:
-        report = check_release(data)
+        report = check_data_set(data)
         if not report.ok:
             raise ValueError(f"{data}: {report.problems[0]}")
 
@@ -229,11 +229,11 @@ def run_all(folder: Path, sizes: Sequence[int], parts: Sequence[str]) -> dict[in
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = folder / "drawn"
-    synthetic.write_release(drawn, DRAWN_CASES, seed=0, size=PICTURE_SIZE)
+    synthetic.write_data_set(drawn, DRAWN_CASES, seed=0, size=PICTURE_SIZE)
     results: dict[int, dict[str, dict[str, float]]] = {}
     for size in sizes:
         data, scratch = folder / f"release-{size}", folder / f"scratch-{size}"
-        make_release(drawn, data, size)
+        make_data_set(drawn, data, size)
         scratch.mkdir()
         results[size] = {}
         for part in parts:
@@ -248,7 +248,7 @@ def run_all(folder: Path, sizes: Sequence[int], parts: Sequence[str]) -> dict[in
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the benchmark, or with --part one part of it in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="for the releases, some GB at 100,000 cases")
+    parser.add_argument("--folder", type=Path, required=True, help="for the data sets, some GB at 100,000 cases")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help=f"multiples of {DRAWN_CASES}, ascending")
     parser.add_argument("--parts", default=";".join(PARTS), help="with semicolons between them; report needs evaluate")
     parser.add_argument("--plot", type=Path, help="PNG file to draw")

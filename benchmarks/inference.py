@@ -1,7 +1,7 @@
 """An exported model against PyTorch (eager) and ONNX Runtime: one pair and batches of 8, float32 and bfloat16.
 
     python -m benchmarks.inference                             preset paper, random weights and drawn pictures
-    python -m benchmarks.inference --run RUN --data RELEASE    a fitted run
+    python -m benchmarks.inference --run RUN --data DATA    a fitted run
     python -m benchmarks.inference --small                     smallest sizes; seconds
 
 Needs the extra onnx. Each side is a process of its own; they take turns. Answers are compared first: float32 must agree
@@ -36,7 +36,7 @@ BATCHES = (1, 8)
 
 @click.command()
 @click.option("--run", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A finished AMFAM run.")
-@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A release to ask about.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A data set to ask about.")
 @click.option("--small", is_flag=True, help="Smallest sizes: to try the command, not to measure.")
 @click.option("--cases", default=16, show_default=True, help="Cases whose answers are compared.")
 @click.option("--turns", "count", default=5, show_default=True)

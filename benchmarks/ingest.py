@@ -6,7 +6,7 @@ The pairs are drawn once and repeated: every picture is a file of its own with b
 process of its own and timed as a user waits for it, the start of Python, TensorFlow and the workers included;
 "per further pair" compares a size with the one before it, and so is without the start. Memory is the most that the
 process that was started held, and the most that any worker beside it held (VmHWM); with one worker there is none
-beside it. The records are removed when they are measured, and so is the release of a size.
+beside it. The records are removed when they are measured, and so is the data set of a size.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def is_worker(pid: int) -> bool:
 
 
 def measure_here(data: Path, out: Path, workers: int) -> dict[str, float]:
-    """Ingests a release and returns records, and the peak memory of this process and of the largest worker, GiB."""
+    """Ingests a data set and returns records, and the peak memory of this process and of the largest worker, GiB."""
     from amfam_tf.ingest.pipeline import run
 
     done, peaks = threading.Event(), {0: 0.0}
@@ -94,11 +94,11 @@ def run_all(folder: Path, sizes: Sequence[int], workers: Sequence[int], pixels: 
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = folder / "drawn"
-    synthetic.write_release(drawn, growth.DRAWN_CASES, seed=0, size=pixels)
+    synthetic.write_data_set(drawn, growth.DRAWN_CASES, seed=0, size=pixels)
     results: dict[Any, Result] = {}
     for size in sizes:
         data = folder / f"release-{size}"
-        growth.make_release(drawn, data, size)
+        growth.make_data_set(drawn, data, size)
         for count in workers:
             out = folder / f"records-{size}-{count}"
             results[size, count] = measure(data, out, count)
@@ -128,7 +128,7 @@ def rows_of(results: Mapping[Any, Result], sizes: Sequence[int], workers: Sequen
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the benchmark, or with --measure one ingest in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="for the releases and records, some GB at 50,000 pairs")
+    parser.add_argument("--folder", type=Path, help="for the data sets and records, some GB at 50,000 pairs")
     parser.add_argument(
         "--sizes", default=",".join(map(str, SIZES)), help=f"multiples of {growth.DRAWN_CASES}, ascending"
     )

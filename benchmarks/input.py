@@ -1,7 +1,7 @@
 """Training input of preset paper against PyTorch's DataLoader with Pillow and 2 workers, images per second in turns.
 
     python -m benchmarks.input                     on 64 drawn cases, about 2 minutes
-    python -m benchmarks.input --data RELEASE      on a release
+    python -m benchmarks.input --data DATA      on a data set
     python -m benchmarks.input --fit-steps 5       also the share of real training steps that wait for a batch
 
 Same operations on both sides: decode, turn upright, resize to 299 x 299 (bilinear, antialiased), pad, crop, rotate,
@@ -40,12 +40,12 @@ def main(data: Path | None, cases: int, count: int, seconds: float, fit_steps: i
         measure(data or draw(Path(folder) / "release", cases), list(overrides), count, seconds, fit_steps, Path(folder))
 
 
-def draw(release: Path, cases: int) -> Path:
-    """Writes a small release and returns it."""
+def draw(data: Path, cases: int) -> Path:
+    """Writes a small data set and returns it."""
     from amfam_tf.data import synthetic
 
-    synthetic.write_release(release, cases=cases, seed=0, size=DRAWN_SIZE, workers=2)
-    return release
+    synthetic.write_data_set(data, cases=cases, seed=0, size=DRAWN_SIZE, workers=2)
+    return data
 
 
 def measure(data: Path, overrides: list[str], count: int, seconds: float, fit_steps: int, folder: Path) -> None:

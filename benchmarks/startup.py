@@ -2,7 +2,7 @@
 
     python -m benchmarks.startup --data DATA [--turns 5] [--fits 1]
 
-DATA is a release, e.g. what `amfam-tf synth DATA` draws. `fit` runs one epoch of preset tiny with --profile, which says
+DATA is a data set, as `amfam-tf synth DATA` draws one. `fit` runs one epoch of preset tiny with --profile, which says
 when the first step was done; its run is exported and served, and `query` asks that server about one pair. Processor
 seconds are those of the process until then, user and system; on a busy machine they are what can be compared.
 """
@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> Taken:
 
 
 def first_pair(data: Path) -> tuple[str, str]:
-    """Returns the pictures of the first case of a release."""
+    """Returns the pictures of the first case of a data set."""
     from amfam_tf.data.derm7pt import read_release
 
     case = read_release(data).iloc[0]

@@ -29,7 +29,7 @@ class Inference:
     def make_run(self, run: str, overrides: list[str], data: str, cases: int) -> None:
         """Draws cases and writes a finished run of preset paper with random weights and their batch statistics."""
         run, data = Path(run), Path(data)
-        synthetic.write_release(data, cases=cases, seed=0, size=SIZE, workers=2)
+        synthetic.write_data_set(data, cases=cases, seed=0, size=SIZE, workers=2)
         frame = derm7pt.read_release(data)
         config = models.resolve(configuration.load("paper", ["model.weights=none", *overrides]))
         # Momentum 0: one batch sets the statistics that inference uses.
@@ -64,7 +64,7 @@ class Inference:
         }
 
     def write_pictures(self, run: str, data: str, cases: int, to: str) -> int:
-        """Writes the first pictures of a release as a run's network sees them; returns their number."""
+        """Writes the first pictures of a data set as a run's network sees them; returns their number."""
         config = read_source(Path(run), False).config
         frame = derm7pt.read_release(Path(data)).head(cases)
         batches = list(pipeline.evaluation_dataset(frame, config))

@@ -20,7 +20,7 @@ class Input:
     """Batches without end, and how fast they come."""
 
     def start(self, data: str, overrides: list[str], cached: bool) -> None:
-        """Reads the release and takes one epoch."""
+        """Reads the data set and takes one epoch."""
         self.cases = derm7pt.read_release(Path(data))
         overrides = [*overrides, f"data.cache={'memory' if cached else 'none'}", "model.weights=none"]
         self.config = configuration.load("paper", [*overrides, f"training.epochs={EPOCHS_WITHOUT_END}"])

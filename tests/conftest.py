@@ -31,7 +31,7 @@ def drawn(tmp_path_factory):
     from amfam_tf.data import synthetic
 
     root = tmp_path_factory.mktemp("drawn") / "release"
-    synthetic.write_release(root, cases=40, seed=1, size=(96, 72), workers=1)
+    synthetic.write_data_set(root, cases=40, seed=1, size=(96, 72), workers=1)
     return root
 
 

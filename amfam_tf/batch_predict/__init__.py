@@ -2,7 +2,7 @@
 
 | file | what it knows |
 | --- | --- |
-| source | what the pairs come from: a CSV of pairs, a release, records |
+| source | what the pairs come from: a CSV of pairs, a data set, records |
 | plan | how they are split into shards, and the manifest that says so |
 | folder | the folder of results: new or the same one again, one process at a time |
 | model | an exported version, loaded once in a process |

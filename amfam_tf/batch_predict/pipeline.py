@@ -37,7 +37,7 @@ def run(
     """Predicts all pairs of a source into a folder of Parquet files, or those that an earlier call has left.
 
     Args:
-        source: path or URL of a CSV of pairs, or folder of a release or of records.
+        source: path or URL of a CSV of pairs, or folder of a data set or of records.
         version: folder of an exported version, or of a model: its latest version.
         out: folder of the results; new, or that of the same call before.
         images: folder or URL that the paths of a CSV start from; by default the folder that it is in.

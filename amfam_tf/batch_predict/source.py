@@ -1,4 +1,4 @@
-"""What the pairs of a batch prediction come from: a CSV of pairs, a release, or records; labels are not looked at.
+"""What the pairs of a batch prediction come from: a CSV of pairs, a data set, or records; labels are not looked at.
 
 A CSV of pairs has the columns case_num (whole number, each once), clinical and dermoscopic (path relative to the images
 folder, absolute, or a URL); it may have others. A row without a path, or whose file is missing, is an error of that row
@@ -15,14 +15,14 @@ import numpy as np
 
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.beam import urls
-from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_release, scan_release, to_integer
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_data_set, scan_data_set, to_integer
 from amfam_tf.data.pair_table import PairTable
 from amfam_tf.data.shards import find_shards, has_shards
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES
 
 COLUMNS = ("case_num", *MODALITIES)
-WHAT_IT_CAN_BE = "a CSV of pairs, a release (images/ and meta/) or a folder of records"
+WHAT_IT_CAN_BE = "a CSV of pairs, a data set (images/ and meta/) or a folder of records"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PairSource:
         notes: what is worth knowing about the table, a sentence each.
     """
 
-    kind: Literal["pairs", "release", "records"]
+    kind: Literal["pairs", "data_set", "records"]
     path: str
     pairs: int | None
     rows: Callable[[], Iterator[PairRow]]
@@ -63,8 +63,8 @@ def open_source(source: str, images: str | None = None) -> PairSource:
         raise DataError(f"{source} is no CSV of pairs: a folder of images goes with such a file only")
     if has_shards(path):
         return PairSource("records", str(path.absolute()), None, lambda: iter(()), tuple(find_shards(path.absolute())))
-    if (find_release(path) / META_FILE).is_file():
-        return _pairs_of_release(path)
+    if (find_data_set(path) / META_FILE).is_file():
+        return _pairs_of_data_set(path)
     problem = "is none of these" if path.exists() else "does not exist"
     raise DataError(f"{source} {problem}: {WHAT_IT_CAN_BE}")
 
@@ -111,8 +111,8 @@ def _row(raw: dict[str, str], images: str) -> PairRow:
     return PairRow(to_integer(raw["case_num"]), **places, error=error)
 
 
-def _pairs_of_release(root: Path) -> PairSource:
-    frame, findings = scan_release(root.absolute())
+def _pairs_of_data_set(root: Path) -> PairSource:
+    frame, findings = scan_data_set(root.absolute())
     reasons: dict[int, str] = {}
     for problem in (finding for finding in findings if finding.severity == "problem"):
         if problem.file in (META_FILE, IMAGES) and (problem.row is None or problem.kind == "duplicate_case"):
@@ -129,7 +129,7 @@ def _pairs_of_release(root: Path) -> PairSource:
             yield PairRow(int(number), *places, error=reasons.get(row))
 
     notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
-    return PairSource("release", str(root), len(frame), rows, notes=notes)
+    return PairSource("data_set", str(root), len(frame), rows, notes=notes)
 
 
 _PATH_COLUMNS = tuple(PATH_COLUMNS.values())

@@ -61,7 +61,7 @@ def batch_predict(
 ) -> None:
     """Predict all pairs of SOURCE with an exported version, into Parquet files.
 
-    SOURCE is a CSV with the columns case_num, clinical and dermoscopic, a release, or a folder of records. A picture
+    SOURCE is a CSV with the columns case_num, clinical and dermoscopic, a data set, or a folder of records. A picture
     that cannot be used costs its own row, whose column error says why. The same command again does what is missing.
     Words after -- go to Apache Beam, e.g. -- --runner=FlinkRunner.
     """

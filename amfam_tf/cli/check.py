@@ -1,4 +1,4 @@
-"""amfam-tf check: counts per task, class and split, and every problem of a release."""
+"""amfam-tf check: counts per task, class and split, and every problem of a data set."""
 
 import json
 from pathlib import Path
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(data: Path, min_side: int, as_json: bool) -> None:
-    """Check a release in DATA: count its cases and list every problem.
+    """Check a data set in DATA: count its cases and list every problem.
 
     DATA is the folder that holds images/ and meta/. Exit status 1 if there is any problem.
     """
     from amfam_tf.cli.options import console, working
-    from amfam_tf.data.check import check_release
+    from amfam_tf.data.check import check_data_set
 
     with working(f"Reading every picture of {data}"):
-        report = check_release(data, min_side)
+        report = check_data_set(data, min_side)
     if as_json:
         echo_json(json.dumps(report.to_dict(), indent=2))
     else:
@@ -52,7 +52,7 @@ def _print_report(report: "CheckReport", console: "Console") -> None:
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
-    title = f"{report.cases} cases of {report.release}"
+    title = f"{report.cases} cases of {report.data_set}"
     console.print(counts_table(title, report.cases, report.splits, report.counts.to_dict("records")))
     line(f"cases whose clinical picture is the dermoscopic file: {report.shared_files}")
     for modality, share in report.black_corners.items():

@@ -1,4 +1,4 @@
-"""`amfam-tf ingest`: a release or a CSV of pairs to a folder of records, on Apache Beam."""
+"""`amfam-tf ingest`: a data set or a CSV of pairs to a folder of records, on Apache Beam."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_SIZES = 5
 
 
-@click.command(short_help="Turn a release or a CSV of pairs into records, with schema, statistics and anomalies.")
+@click.command(short_help="Turn a data set or a CSV of pairs into records, with schema, statistics and anomalies.")
 @click.argument("source", type=Place())
 @click.argument("out", type=Place())
 @click.option("--images", type=Place(), metavar="DIR", help="Folder or URL that the pictures' paths start from.")
@@ -43,7 +43,7 @@ def ingest(
     workers: int | None,
     beam_options: tuple[str, ...],
 ) -> None:
-    """Turn a release or a CSV of pairs (SOURCE) into a new folder of records (OUT), which takes its place as --data.
+    """Turn a data set or a CSV of pairs (SOURCE) into a new folder of records (OUT), which takes its place as --data.
 
     SOURCE and the pictures may be here or in an object store (gs://, s3://, ...). Beside the records are their schema,
     statistics, anomalies, and the rows that became no record, each with the reason. The number of workers changes no

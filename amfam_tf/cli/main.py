@@ -27,12 +27,12 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "demo": ("amfam_tf.cli.demo", "Draw data, check, fit, evaluate, export, serve and query in one go."),
         "synth": (
             "amfam_tf.cli.synth",
-            "Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.",
+            "Draw a labelled data set in the layout of Derm7pt into the new folder OUT.",
         ),
-        "check": ("amfam_tf.cli.check", "Check a release in DATA: count its cases and list every problem."),
+        "check": ("amfam_tf.cli.check", "Check a data set in DATA: count its cases and list every problem."),
         "ingest": (
             "amfam_tf.cli.ingest",
-            "Turn a release or a CSV of pairs into records, with schema, statistics and anomalies.",
+            "Turn a data set or a CSV of pairs into records, with schema, statistics and anomalies.",
         ),
         "methods": (
             "amfam_tf.cli.methods",

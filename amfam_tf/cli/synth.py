@@ -1,4 +1,4 @@
-"""`amfam-tf synth`: draw a labelled data set in the release layout."""
+"""`amfam-tf synth`: draw a labelled data set in the layout of Derm7pt."""
 
 import click
 
@@ -42,13 +42,15 @@ class PictureSize(click.ParamType):
     "--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="Equal seeds give equal files."
 )
 @click.option("--size", type=PictureSize(), default="512x384", show_default=True, help="Size of each picture.")
-@click.option("--traps/--no-traps", default=False, show_default=True, help="Include the real release's irregularities.")
+@click.option(
+    "--traps/--no-traps", default=False, show_default=True, help="Include the real data set's irregularities."
+)
 @click.option("--workers", type=click.IntRange(1, MOST_PROCESSES), help="Processes.  [default: 2, or 1 for few cases]")
 @click.option(
     "--contact-sheet", type=UserPath(), metavar="FILE", help="Also write a picture of some cases, with labels."
 )
 def synth(out, cases, seed, size, traps, workers, contact_sheet):
-    """Draw a labelled data set in the layout of the Derm7pt release into the new folder OUT.
+    """Draw a labelled data set in the layout of Derm7pt into the new folder OUT.
 
     Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and the seven criteria of the
     checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
@@ -68,7 +70,7 @@ def synth(out, cases, seed, size, traps, workers, contact_sheet):
         bar.update(task, completed=done)
 
     try:
-        synthetic.write_release(out, cases, seed, size, traps, workers, progress=show)
+        synthetic.write_data_set(out, cases, seed, size, traps, workers, progress=show)
     finally:
         if bar.live.is_started:
             bar.stop()

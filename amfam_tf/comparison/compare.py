@@ -33,7 +33,7 @@ def compare(
     """Fits and evaluates what is missing; returns the outcome and the files written.
 
     Args:
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         out: the folder, new or begun with the same data and configuration.
         config: what all runs have in common; its method and seed do not matter.
         methods: names of the registry.
@@ -49,10 +49,10 @@ def compare(
         RunError: the folder is for something else, or every run failed.
     """
     cells = comparison_cells(config, methods, seeds, metadata)
-    release = read_cases(data)
-    if not (release["split"] == split).any():
+    everything = read_cases(data)
+    if not (everything["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
-    config, fingerprint, folder = common_part(config, method=REFERENCE), data_fingerprint(release), GridFolder(out)
+    config, fingerprint, folder = common_part(config, method=REFERENCE), data_fingerprint(everything), GridFolder(out)
     with folder.lock():
         folder.claim(Purpose(KIND, fingerprint, config))
         failed = fill.fill(folder, cells, data, split, fingerprint, console, at_once)
@@ -61,7 +61,7 @@ def compare(
             name, error = next(iter(failed.items()))
             raise RunError(f"every run failed; the first one, {name}: {error}")
         failed |= fill.measure(folder, done, console)
-        outcome = collect(folder, done, failed, release, split, config, fingerprint)
+        outcome = collect(folder, done, failed, everything, split, config, fingerprint)
         return outcome, write(outcome, out)
 
 

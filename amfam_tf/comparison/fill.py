@@ -38,7 +38,7 @@ def fill(
     Args:
         folder: of the grid, locked.
         cells: all of it.
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         split: to evaluate.
         fingerprint: of the data.
         console: for the progress.

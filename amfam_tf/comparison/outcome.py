@@ -114,7 +114,7 @@ def collect(
     folder: GridFolder,
     done: Sequence[Cell],
     failed: Mapping[str, str],
-    release: pd.DataFrame,
+    everything: pd.DataFrame,
     split: str,
     config: Config,
     fingerprint: str,
@@ -125,17 +125,17 @@ def collect(
         folder: of the grid.
         done: the evaluated cells, at least one.
         failed: the errors of the others.
-        release: all cases of the data, those with a shared file included.
+        everything: all cases of the data, those with a shared file included.
         split: that was evaluated.
         config: what all cells have in common.
         fingerprint: of the data.
     """
-    cases = release[(release["split"] == split) & ~(release["shared_file"] & config.data.drop_shared_files)]
+    cases = everything[(everything["split"] == split) & ~(everything["shared_file"] & config.data.drop_shared_files)]
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in done:
         groups.setdefault(tuple(cell.config.model.metadata), []).append(cell)
-    sections = [_section(folder, groups[key], key, release, split, cases) for key in sorted(groups)]
-    about = report.published_part(REFERENCE, release, split)
+    sections = [_section(folder, groups[key], key, everything, split, cases) for key in sorted(groups)]
+    about = report.published_part(REFERENCE, everything, split)
     return Outcome(split, len(cases), sections, dict(failed), about["note"], about["comparable"], config, fingerprint)
 
 
@@ -143,14 +143,14 @@ def _section(
     folder: GridFolder,
     cells: Sequence[Cell],
     metadata: tuple[str, ...],
-    release: pd.DataFrame,
+    everything: pd.DataFrame,
     split: str,
     cases: pd.DataFrame,
 ) -> Section:
     results = summarise(read_tables(folder, cells, split, cases), REFERENCE)
     of_group = {result.name: [cell for cell in cells if cell.group == result.name] for result in results}
     # The published values are of methods that see images alone.
-    found = {} if metadata else {name: published_metrics(name, release, split) for name in of_group}
+    found = {} if metadata else {name: published_metrics(name, everything, split) for name in of_group}
     return Section(
         metadata,
         results,
@@ -159,11 +159,11 @@ def _section(
     )
 
 
-def published_metrics(method: str, release: pd.DataFrame, split: str) -> dict[str, float] | None:
+def published_metrics(method: str, everything: pd.DataFrame, split: str) -> dict[str, float] | None:
     """Returns the corrected published values of a method by our names of the metrics; None if the paper has none."""
     if method not in published.METHOD_ROWS:
         return None
-    values = report.published_part(method, release, split)
+    values = report.published_part(method, everything, split)
     found = {name: values["accuracy"][name] for name in (*task_names(), AVERAGE)}
     if "paper_diagnosis" in values:
         found[DIAGNOSIS_AUC] = values["paper_diagnosis"]["auc"]

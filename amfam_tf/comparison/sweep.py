@@ -189,7 +189,7 @@ def sweep(
     """Fits what is missing and returns what the validation split says; no case of the test split is predicted.
 
     Args:
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         out: the folder, new or begun with the same data, configuration and axes.
         preset: of all runs.
         overrides: of all runs.
@@ -207,11 +207,11 @@ def sweep(
     check_axes(axes, overrides)
     points, cells = sweep_cells(preset, overrides, axes, seeds, method)
     common = common_part(configuration.load(preset, overrides, {"method": method}))
-    release = read_cases(data)
-    cases = release[release["split"] == SPLIT]
+    everything = read_cases(data)
+    cases = everything[everything["split"] == SPLIT]
     if cases.empty:
         raise DataError(f"{data} has no cases in the split {SPLIT}")
-    fingerprint, folder, keys = data_fingerprint(release), GridFolder(out), tuple(axis.key for axis in axes)
+    fingerprint, folder, keys = data_fingerprint(everything), GridFolder(out), tuple(axis.key for axis in axes)
     with folder.lock():
         folder.claim(Purpose(KIND, fingerprint, common, keys))
         failed = fill.fill(folder, cells, data, SPLIT, fingerprint, console, at_once)

@@ -1,4 +1,4 @@
-"""Cases from wherever they are stored: a release in the Derm7pt layout, or a folder of records made of one.
+"""Cases from wherever they are stored: a data set in the Derm7pt layout, or a folder of records made of one.
 
 Everything that takes `--data` reads through here, so that it takes both. The same cases have the same fingerprint in
 both.
@@ -21,7 +21,7 @@ def read_cases(data: str | Path, drop_shared_files: bool = False) -> pd.DataFram
     """Returns the cases of a data set, one row each.
 
     Args:
-        data: a release, or a folder of records.
+        data: a data set, or a folder of records.
         drop_shared_files: leave out the cases whose clinical picture is the dermoscopic one.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Checks a release before any training: every problem of its tables, paths and pictures, and counts as in Table 1.
+"""Checks a data set before any training: every problem of its tables, paths and pictures, and counts as in Table 1.
 
-Tables and paths are judged by the reader itself (`amfam_tf.data.derm7pt.scan_release`), pictures by training's decoder
+Tables and paths are judged by the reader itself (`amfam_tf.data.derm7pt.scan_data_set`), pictures by training's decoder
 (`amfam_tf.data.picture_file`); this file adds what only all of them together can tell. Source of the counts' layout:
 Wang et al. 2022, Table 1.
 """
@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from amfam_tf.data import identities
-from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_release, scan_release, worker_count
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_data_set, scan_data_set, worker_count
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
@@ -35,7 +35,7 @@ class CheckReport:
     """All that a check found.
 
     Attributes:
-        release: the folder that holds images/ and meta/.
+        data_set: the folder that holds images/ and meta/.
         cases: rows of meta.csv.
         splits: cases of each split.
         counts: columns task, class, train, validate, test, total; `total` also has the cases that are in no split.
@@ -48,7 +48,7 @@ class CheckReport:
         black_corners: for each modality, the share of its pictures with four black corners, in [0, 1].
     """
 
-    release: Path
+    data_set: Path
     cases: int
     splits: Mapping[str, int]
     counts: pd.DataFrame
@@ -68,7 +68,7 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as plain values, ready for JSON."""
         return {
-            "release": str(self.release),
+            "release": str(self.data_set),
             "ok": self.ok,
             "cases": self.cases,
             "splits": dict(self.splits),
@@ -106,16 +106,16 @@ class PictureFile:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckReport:
-    """Checks everything about a release and never stops at a problem.
+def check_data_set(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckReport:
+    """Checks everything about a data set and never stops at a problem.
 
     Args:
         root: as for `read_release`.
         min_side: fewest pixels that the shorter side of a picture may have.
     """
-    release = find_release(root)
-    frame, findings = scan_release(release)
-    images = (release / IMAGES).resolve()
+    data_set = find_data_set(root)
+    frame, findings = scan_data_set(data_set)
+    images = (data_set / IMAGES).resolve()
     uses = _uses(frame)
     with ThreadPoolExecutor(max_workers=worker_count()) as pool:  # TensorFlow and hashlib release the GIL
         inspected = pool.map(lambda path: inspect_picture(Path(path), min_side), uses)
@@ -129,7 +129,7 @@ def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckRe
     readable = [picture for picture in pictures.values() if picture.size]
     sizes = Counter(f"{picture.size[0]} x {picture.size[1]}" for picture in readable)
     return CheckReport(
-        release=release,
+        data_set=data_set,
         cases=len(frame),
         splits={split: int((frame["split"] == split).sum()) for split in SPLITS},
         counts=class_counts(frame),
@@ -144,7 +144,7 @@ def check_release(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckRe
 
 
 def _name(picture: Path, images: Path) -> str:
-    """Returns what to call a picture: its path in the release, or all of it if a link leads out of that."""
+    """Returns what to call a picture: its path in the data set, or all of it if a link leads out of that."""
     for folder, start in ((images, f"{IMAGES}/"), (images.parent, "")):
         if picture.is_relative_to(folder):
             return f"{start}{picture.relative_to(folder).as_posix()}"

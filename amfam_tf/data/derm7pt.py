@@ -1,6 +1,6 @@
-"""Reads a release in the Derm7pt layout: one row per case, or every problem that is in the way.
+"""Reads a data set in the Derm7pt layout: one row per case, or every problem that is in the way.
 
-Source: Kawahara et al. 2018. One code path, `scan_release`, yields the table and all problems: `read_release` raises
+Source: Kawahara et al. 2018. One code path, `scan_data_set`, yields the table and all problems: `read_release` raises
 if there are any, `amfam_tf.data.check` lists them. Rows are counted from 0, as the index files do.
 """
 
@@ -31,7 +31,7 @@ INDEX_FILES = {
 INDEX_COLUMN = "indexes"
 PATH_COLUMNS = {"clinical": "clinic", "dermoscopic": "derm"}
 SCORE = "seven_point_score"
-LAYOUT_HINT = f"a release is a folder that holds {IMAGES}/ and {META_FILE}"
+LAYOUT_HINT = f"a data set is a folder that holds {IMAGES}/ and {META_FILE}"
 META_COLUMNS = (
     "case_num",
     *(task.column for task in TASKS),
@@ -48,10 +48,10 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that a release has wrong, or that is worth knowing.
+    """One thing that a data set has wrong, or that is worth knowing.
 
     Attributes:
-        file: path relative to the release, e.g. "meta/meta.csv".
+        file: path relative to the data set, e.g. "meta/meta.csv".
         row: 0-based row of meta.csv (for an index file: of that file); None if it is about the file as a whole.
         kind: short name of the sort of problem, e.g. "unknown_label".
         message: what is wrong, with the value.
@@ -71,7 +71,7 @@ class Problem:
 
 
 def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFrame:
-    """Reads a release: one row per case, in the order of meta.csv.
+    """Reads a data set: one row per case, in the order of meta.csv.
 
     Args:
         root: folder that holds images/ and meta/, or the folder around its release_v0/.
@@ -87,7 +87,7 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
     Raises:
         DataError: the first problem, and how many there are.
     """
-    frame, findings = scan_release(root)
+    frame, findings = scan_data_set(root)
     problems = [finding for finding in findings if finding.severity == "problem"]
     if problems:
         total = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -97,7 +97,7 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
     return frame
 
 
-def scan_release(
+def scan_data_set(
     root: str | Path, resolve: Callable[[str], str | Path] | None = None
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Returns the table of `read_release` and all problems and notes of tables and paths; opens no picture.
@@ -109,13 +109,13 @@ def scan_release(
         resolve: gives the place of a picture by its path in meta.csv, or raises a PathError; by default the pictures
             are in images/.
     """
-    release = find_release(root)
+    data_set = find_data_set(root)
     problems: list[Problem] = []
-    meta = _read_table(release, META_FILE, META_COLUMNS, problems, _MORE)
+    meta = _read_table(data_set, META_FILE, META_COLUMNS, problems, _MORE)
     frame = pd.DataFrame({"case_num": _case_numbers(meta, problems)})
-    for modality, paths in _resolve_paths(meta, release / IMAGES, resolve, problems).items():
+    for modality, paths in _resolve_paths(meta, data_set / IMAGES, resolve, problems).items():
         frame[modality] = paths
-    frame["split"] = _read_splits(release, len(meta), problems)
+    frame["split"] = _read_splits(data_set, len(meta), problems)
     for task in TASKS:
         frame[task.name] = _encode_column(meta, task, problems)
     for column, allowed in METADATA.items():
@@ -127,7 +127,7 @@ def scan_release(
     return frame, problems
 
 
-def find_release(root: str | Path) -> Path:
+def find_data_set(root: str | Path) -> Path:
     """Returns `root`, or its release_v0 folder if only that one holds meta/."""
     root = Path(root)
     inner = root / "release_v0"
@@ -135,7 +135,7 @@ def find_release(root: str | Path) -> Path:
 
 
 def _read_table(
-    release: Path, file: str, columns: Sequence[str], problems: list[Problem], optional: Iterable[str] = ()
+    data_set: Path, file: str, columns: Sequence[str], problems: list[Problem], optional: Iterable[str] = ()
 ) -> pd.DataFrame:
     """Returns `columns` of a CSV file as raw strings, and `optional` ones if it has them.
 
@@ -143,9 +143,9 @@ def _read_table(
     """
     nothing = pd.DataFrame(columns=list(columns), dtype=object)
     try:
-        # Letters that are not UTF-8 occur in the notes of the real release, and do not matter there.
+        # Letters that are not UTF-8 occur in the notes of Derm7pt, and do not matter there.
         table = CsvTable(
-            lambda: regular_files.open_binary(release / file, regular_files.MAX_TABLE_BYTES), columns, mixed=True
+            lambda: regular_files.open_binary(data_set / file, regular_files.MAX_TABLE_BYTES), columns, mixed=True
         )
         rows = list(table.rows())
     except FileNotFoundError:
@@ -238,12 +238,12 @@ def _scores(meta: pd.DataFrame, frame: pd.DataFrame, problems: list[Problem]) ->
     return pd.Series(stored, dtype="int64")
 
 
-def _read_splits(release: Path, cases: int, problems: list[Problem]) -> pd.Series:
+def _read_splits(data_set: Path, cases: int, problems: list[Problem]) -> pd.Series:
     """Returns the split of each row of meta.csv from the three index files, which have to share out all rows."""
     found: list[Problem] = []
     splits: dict[int, str] = {}
     for split, file in INDEX_FILES.items():
-        table = _read_table(release, file, (INDEX_COLUMN,), found)
+        table = _read_table(data_set, file, (INDEX_COLUMN,), found)
         rows = _index_rows(table, file, cases, found)
         for place, row in rows.items():
             if row in splits:
@@ -282,7 +282,7 @@ def _index_rows(table: pd.DataFrame, file: str, cases: int, problems: list[Probl
 
 
 class PathError(DataError):
-    """A path of meta.csv that names no file of the release; `kind` is that of the problem."""
+    """A path of meta.csv that names no file of the data set; `kind` is that of the problem."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ from pathlib import Path
 from amfam_tf.errors import DataError
 
 LINKS_TO = "AMFAM_LINKS_TO"
-"""Environment variable: folders, separated as in PATH, that links of a release may lead to."""
+"""Environment variable: folders, separated as in PATH, that links of a data set may lead to."""
 STORES = (".git/annex/objects", ".dvc/cache")
 """Where git-annex (and DataLad) and DVC keep the content of links, below the top of a data set."""
 _POINTERS = (
@@ -102,12 +102,12 @@ def _missing_target(target: str) -> str:
     return f"is a link whose content is not here: {command}"
 
 
-def allowed_targets(release: Path) -> list[Path]:
-    """Returns the folders that links in a release may lead to, without links themselves.
+def allowed_targets(data_set: Path) -> list[Path]:
+    """Returns the folders that links in a data set may lead to, without links themselves.
 
-    These are the release; the stores of git-annex and DVC of a repository that it is part of; what the user allows.
+    These are the data set; the stores of git-annex and DVC of a repository that it is part of; what the user allows.
     """
-    release = release.resolve()
-    stores = [above / store for above in (release, *release.parents) for store in STORES]
+    data_set = data_set.resolve()
+    stores = [above / store for above in (data_set, *data_set.parents) for store in STORES]
     told = [Path(folder).expanduser() for folder in os.environ.get(LINKS_TO, "").split(os.pathsep) if folder]
-    return [release, *(folder.resolve() for folder in (*stores, *told) if folder.is_dir())]
+    return [data_set, *(folder.resolve() for folder in (*stores, *told) if folder.is_dir())]

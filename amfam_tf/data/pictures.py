@@ -87,7 +87,7 @@ def references(cases: pd.DataFrame) -> tf.data.Dataset:
 
 
 def _refuse_other_files(cases: pd.DataFrame) -> None:
-    """Checks the files of a release: TensorFlow opens by itself whatever a path leads to, and waits there for ever."""
+    """Checks the files of a data set: TensorFlow opens by itself whatever a path leads to, and waits there for ever."""
     for case_num, *files in cases[["case_num", *MODALITIES]].itertuples(index=False):
         for name, file in zip(MODALITIES, files, strict=True):
             try:

@@ -141,22 +141,22 @@ def rows() -> list[PublishedRow]:
     ]
 
 
-def difference_from_derm7pt(release: pd.DataFrame) -> str | None:
-    """Returns what shows that a release is not Derm7pt, the data of the published numbers; None if nothing does.
+def difference_from_derm7pt(cases: pd.DataFrame) -> str | None:
+    """Returns what shows that a data set is not Derm7pt, the data of the published numbers; None if nothing does.
 
     Args:
         release: all cases of `read_release`, those with a shared file included.
     """
-    from amfam_tf.data.synthetic.release import DRAWN_PREFIX, SHARED_ROWS
+    from amfam_tf.data.synthetic.data_set import DRAWN_PREFIX, SHARED_ROWS
 
-    if release["case_id"].str.startswith(DRAWN_PREFIX).any():
+    if cases["case_id"].str.startswith(DRAWN_PREFIX).any():
         return "its cases are drawn by a program"
     counts = read("table1_class_counts").set_index(["task", "class"])
     for task in TASKS:
         for split in SPLITS:
-            found = np.bincount(release.loc[release["split"] == split, task.name], minlength=len(task.classes))
+            found = np.bincount(cases.loc[cases["split"] == split, task.name], minlength=len(task.classes))
             if tuple(found) != tuple(counts.loc[task.name].loc[list(task.classes), split]):
                 return f"its class counts are not those of Table 1 ({task.name}, {split})"
-    if tuple(np.flatnonzero(release["shared_file"])) != SHARED_ROWS:
+    if tuple(np.flatnonzero(cases["shared_file"])) != SHARED_ROWS:
         return "its class counts are those of Table 1, but not its nine cases with one file for both pictures"
     return None

@@ -78,19 +78,19 @@ def _calibration(
     return content | calibration.table_calibration(table)
 
 
-def published_part(method: str, release: pd.DataFrame, split: str) -> dict[str, Any] | None:
+def published_part(method: str, cases: pd.DataFrame, split: str) -> dict[str, Any] | None:
     """Returns the corrected published values of a method and whether ours may be set against them.
 
     Args:
         method: name of the method; for one that the paper does not have, AMFAM's values are returned.
-        release: all cases of the data, those with a shared file included.
+        cases: all cases of the data, those with a shared file included.
         split: name of the split.
 
     Returns:
         What `paper.published_values` returns, with `comparable` and `note`.
     """
     values = paper.published_values(method) or paper.published_values("amfam")
-    difference = published.difference_from_derm7pt(release)
+    difference = published.difference_from_derm7pt(cases)
     if difference is not None:
         note = f"published for Derm7pt; these are other data ({difference}): not comparable"
     elif split != "test":

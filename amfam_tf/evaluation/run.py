@@ -29,7 +29,7 @@ class Evaluation:
     Attributes:
         run: the run folder.
         split: name of the split.
-        cases: rows of the release in the order of `table`.
+        cases: rows of the data set in the order of `table`.
         release: all cases that the run would use.
         config: of the run.
         table: the predictions table.
@@ -93,14 +93,14 @@ def evaluate_run(
 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         split: train, validate or test.
         calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
         modalities: the pictures to give to the model; without one, the temperatures do not apply.
 
     Raises:
         RunError: no run folder, training has not finished, or the method cannot do without a picture.
-        DataError: the release cannot be used, or the split has no cases.
+        DataError: the data set cannot be used, or the split has no cases.
     """
     source, notes = _open(run, data, split, track, modalities)
     finished, cases = source.run, source.cases(split)
@@ -199,14 +199,14 @@ def calibrate_run(
 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         track: shows progress.
         trained_on: the cases in `data` that the run is known to be trained on, all splits; they are then neither read
             nor compared with the run again.
 
     Raises:
         RunError: no run folder, or training has not finished.
-        DataError: the release cannot be used, or has no validation split.
+        DataError: the data set cannot be used, or has no validation split.
     """
     from amfam_tf.data.cases import data_fingerprint
 

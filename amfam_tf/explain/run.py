@@ -52,24 +52,24 @@ class CaseExplanation:
 
 
 def choose_cases(data: Path, split: str, numbers: Sequence[int], first: int) -> pd.DataFrame:
-    """Returns rows of the release.
+    """Returns rows of the data set.
 
     Args:
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         split: name of the split.
         numbers: case numbers in that split, in the order wanted; none for the first ones of the split.
         first: how many of those.
 
     Raises:
-        DataError: the release cannot be used, the split has no cases or not this one.
+        DataError: the data set cannot be used, the split has no cases or not this one.
     """
-    release = read_cases(data)
-    cases = release[release["split"] == split].reset_index(drop=True)
+    everything = read_cases(data)
+    cases = everything[everything["split"] == split].reset_index(drop=True)
     if cases.empty:
         raise DataError(f"{data} has no cases in the split {split}")
     if not numbers:
         return cases.head(first)
-    split_of = dict(zip(release["case_num"], release["split"], strict=True))
+    split_of = dict(zip(everything["case_num"], everything["split"], strict=True))
     for number in numbers:
         if number not in split_of:
             raise DataError(f"{data} has no case {number}")

@@ -1,4 +1,4 @@
-"""A release or a CSV of pairs to a folder of records on Apache Beam; the work itself is in the files beside.
+"""A data set or a CSV of pairs to a folder of records on Apache Beam; the work itself is in the files beside.
 
 The engine hands out shards, not pictures: a worker reads, checks and writes the pairs of a shard one after the other.
 So no picture is ever shuffled or collected, and the number of workers can change no byte.
@@ -31,7 +31,7 @@ def run(
     """Ingests a source into a new folder of records.
 
     Args:
-        source: folder or URL of a release, or path or URL of a CSV of pairs.
+        source: folder or URL of a data set, or path or URL of a CSV of pairs.
         out: folder to make; it appears when it is complete.
         images: folder or URL that the pictures' paths start from.
         shards: number of files.

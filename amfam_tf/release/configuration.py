@@ -28,7 +28,7 @@ class DataPart:
     """What ExampleGen ingests, see `amfam_tf.ingest.pipeline`.
 
     Attributes:
-        source: folder or URL of a release, or a CSV of pairs.
+        source: folder or URL of a data set, or a CSV of pairs.
         images: folder or URL that the pictures' paths start from; null for the source's own.
         shards: number of files of records.
         max_bad_share: share of the rows, in [0, 1], that may become no record.
@@ -43,7 +43,7 @@ class DataPart:
 
     def __post_init__(self) -> None:
         _expand_homes(self, "source", "images")
-        require(self.source != "", "data.source is missing: name a release or a CSV of pairs")
+        require(self.source != "", "data.source is missing: name a data set or a CSV of pairs")
         check(self, "data")
 
 

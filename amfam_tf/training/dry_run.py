@@ -32,7 +32,7 @@ def dry_run(data: Path, config: Config, console: Console) -> None:
     """Builds everything, runs one batch forward and backward, and prints what it saw; trains and writes nothing.
 
     Args:
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         config: the run's configuration.
         console: where to print.
     """

@@ -117,7 +117,7 @@ def fit(
     """Fits a method, or goes on with a run that was interrupted.
 
     Args:
-        data: a release in the Derm7pt layout.
+        data: a data set in the Derm7pt layout, or a folder of records.
         run: the run folder; new, or one that this function began with the same configuration and data.
         config: the run's configuration.
         console: for the progress display.

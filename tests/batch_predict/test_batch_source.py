@@ -1,4 +1,4 @@
-"""What batch prediction can be given: a CSV of pairs, a release, records; and what it refuses before it begins."""
+"""What batch prediction can be given: a CSV of pairs, a data set, records; and what it refuses before it begins."""
 
 import re
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_table_whose_cases_cannot_be_told_is_refused(text, message, tmp_path):
 
 def test_what_is_no_source_is_refused_in_one_line(tmp_path, drawn):
     with pytest.raises(
-        DataError, match=f"{tmp_path} is none of these: a CSV of pairs, a release .* or a folder of rec"
+        DataError, match=f"{tmp_path} is none of these: a CSV of pairs, a data set .* or a folder of rec"
     ):
         open_source(str(tmp_path))
     with pytest.raises(DataError, match=f"{tmp_path}/absent does not exist: "):
@@ -95,7 +95,7 @@ def test_a_release_gives_its_cases_and_what_is_wrong_with_labels_does_not_matter
     root = broken(tmp_path, [Fault(change, ())])
     found = open_source(str(root))
     rows = list(found.rows())
-    assert (found.kind, found.pairs, [row.case_num for row in rows]) == ("release", 12, list(range(1, 13)))
+    assert (found.kind, found.pairs, [row.case_num for row in rows]) == ("data_set", 12, list(range(1, 13)))
     assert [number for number, row in enumerate(rows) if row.error] == [3]
     assert rows[3].error.startswith("meta/meta.csv row 3: column 'clinic': value 'NEL/absent.jpg' names no file")
     assert all(Path(row.clinical).is_file() and Path(row.dermoscopic).is_file() for row in rows if not row.error)

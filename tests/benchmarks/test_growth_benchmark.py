@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from amfam_tf.data import synthetic
-from amfam_tf.data.check import check_release
+from amfam_tf.data.check import check_data_set
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import predictions
 from benchmarks import growth
@@ -13,13 +13,13 @@ from benchmarks import growth
 @pytest.fixture(scope="module")
 def repeated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("growth")
-    synthetic.write_release(folder / "drawn", cases=10, seed=0, size=(96, 72), workers=1)
-    growth.make_release(folder / "drawn", folder / "repeated", 30)
+    synthetic.write_data_set(folder / "drawn", cases=10, seed=0, size=(96, 72), workers=1)
+    growth.make_data_set(folder / "drawn", folder / "repeated", 30)
     return folder
 
 
 def test_repeated_release_has_no_problem_and_every_case_once(repeated):
-    report = check_release(repeated / "repeated")
+    report = check_data_set(repeated / "repeated")
     assert report.ok
     assert report.cases == 30
     drawn, cases = (read_release(repeated / name) for name in ("drawn", "repeated"))
@@ -34,7 +34,7 @@ def test_repeated_release_has_no_problem_and_every_case_once(repeated):
 
 def test_number_of_cases_must_be_a_multiple(repeated):
     with pytest.raises(ValueError, match="multiple of 10. Received: 25"):
-        growth.make_release(repeated / "drawn", repeated / "other", 25)
+        growth.make_data_set(repeated / "drawn", repeated / "other", 25)
 
 
 def test_a_part_measures_itself(repeated, tmp_path):

@@ -12,7 +12,7 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.cli.options import Seeds
 from amfam_tf.cli.synth import PictureSize
 from amfam_tf.config import LARGEST_SEED
-from amfam_tf.data.synthetic.release import LIMITS
+from amfam_tf.data.synthetic.data_set import LIMITS
 
 WITH_RANGES_OF_ITS_OWN = {"serve"}
 """`ServerOptions` checks these together."""

@@ -30,7 +30,7 @@ def acting(text: str) -> set[str]:
 
 @pytest.fixture
 def hostile(tmp_path):
-    """A release of which one row names a picture that is not there, hostile, and of which all else is sound."""
+    """A data set of which one row names a picture that is not there, hostile, and of which all else is sound."""
     release = TinyRelease()
     release.meta.loc[3, "clinic"] = f"NEL/{HOSTILE}\nproblem: forged.jpg"
     release.meta.loc[4, "clinic"] = "NEL/\u00e4\u0151.jpg"

@@ -13,7 +13,7 @@ CASES, SHARED = 6, 3
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """The same cases as a release and as records, one with a shared file."""
+    """The same cases as a data set and as records, one with a shared file."""
     folder = tmp_path_factory.mktemp("cases")
     release = TinyRelease(CASES)
     release.meta.loc[SHARED, "clinic"] = release.meta.loc[SHARED, "derm"]

@@ -14,10 +14,10 @@ from PIL import Image
 from releases import META, TABLE_FAULTS, TinyRelease, broken, missing_expectations, picture_names
 
 from amfam_tf.cli.check import check
-from amfam_tf.data.check import DEFAULT_MIN_SIDE, CheckReport, check_release, inspect_picture
+from amfam_tf.data.check import DEFAULT_MIN_SIDE, CheckReport, check_data_set, inspect_picture
 from amfam_tf.data.derm7pt import Problem, read_release
 from amfam_tf.data.picture_file import PictureFile, judge
-from amfam_tf.data.synthetic import write_release
+from amfam_tf.data.synthetic import write_data_set
 from amfam_tf.errors import DataError
 from amfam_tf.ingest.picture import inspect_picture as ingest_picture
 from amfam_tf.tasks import SPLITS, TASKS
@@ -25,7 +25,7 @@ from amfam_tf.tasks import SPLITS, TASKS
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A release without any fault or trap."""
+    """A data set without any fault or trap."""
     return TinyRelease().write(tmp_path / "release")
 
 
@@ -52,7 +52,7 @@ def places(findings: list[Problem]) -> list[tuple[str, int | None, str]]:
 
 
 def test_a_sound_release_has_no_problem_and_no_note(root: Path) -> None:
-    report = check_release(root)
+    report = check_data_set(root)
     assert report.ok
     assert (report.problems, report.notes) == ([], [])
     assert (report.cases, dict(report.splits)) == (12, {"train": 6, "validate": 3, "test": 3})
@@ -60,7 +60,7 @@ def test_a_sound_release_has_no_problem_and_no_note(root: Path) -> None:
 
 
 def test_counts_are_those_of_each_task_class_and_split(root: Path) -> None:
-    counts, frame = check_release(root).counts, read_release(root)
+    counts, frame = check_data_set(root).counts, read_release(root)
     assert list(counts) == ["task", "class", "train", "validate", "test", "total"]
     assert [tuple(pair) for pair in counts[["task", "class"]].to_numpy()] == [
         (task.name, name) for task in TASKS for name in task.classes
@@ -107,7 +107,7 @@ PICTURE_FAULTS: list[tuple[int, int, str, str]] = [
 
 def test_each_picture_fault_is_found_and_nothing_else(root: Path) -> None:
     damage_pictures(root)
-    report = check_release(root)
+    report = check_data_set(root)
     for row, place, kind, words in PICTURE_FAULTS:
         file = f"images/{picture_names(row)[place]}"
         found = [
@@ -123,7 +123,7 @@ def test_each_picture_fault_is_found_and_nothing_else(root: Path) -> None:
 def test_faults_of_tables_paths_and_pictures_are_listed_together(tmp_path: Path) -> None:
     root = broken(tmp_path, TABLE_FAULTS.values())
     picture(root, 0).write_bytes(picture(root, 0).read_bytes()[:-2])
-    report = check_release(root)
+    report = check_data_set(root)
     assert missing_expectations(report.problems, TABLE_FAULTS.values()) == []
     expected = sum(len(fault.expected) for fault in TABLE_FAULTS.values())
     assert len(report.problems) == expected + 1
@@ -154,7 +154,7 @@ def test_what_is_not_rgb_is_counted_and_taken(root: Path) -> None:
         [("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "BMP")]
     ):
         picture(root, row).write_bytes(encoded(mode, (80, 64 + row), file_format))
-    report = check_release(root)
+    report = check_data_set(root)
     assert (report.problems, report.notes) == ([], [])
     assert report.modes == {"greyscale": 3, "CMYK": 1, "alpha": 1, "palette": 1, "greyscale with alpha": 1}
     result = run(root)
@@ -169,7 +169,7 @@ def test_colour_profiles_are_counted_by_name_and_by_what_becomes_of_them(root: P
     for row, profile in enumerate([made, made, b"damaged"]):
         image = Image.fromarray(profiled_pictures.colourful(64 + row, 80))
         image.save(picture(root, row), icc_profile=profile)
-    report = check_release(root)
+    report = check_data_set(root)
     assert (report.problems, report.notes) == ([], [])
     assert report.profiles == {
         "Adobe RGB [31m (made): converted to sRGB": 2,
@@ -183,7 +183,7 @@ def test_colour_profiles_are_counted_by_name_and_by_what_becomes_of_them(root: P
 def test_a_remark_of_the_strict_decoder_is_a_note(root: Path) -> None:
     data = picture(root, 4).read_bytes()
     picture(root, 4).write_bytes(data[:-2] + bytes(30) + data[-2:])
-    report = check_release(root)
+    report = check_data_set(root)
     assert report.ok
     assert places(report.notes) == [(f"images/{picture_names(4)[0]}", 4, "unusual_image")]
     assert "27 extraneous bytes before marker 0xd9" in report.notes[0].message
@@ -212,8 +212,8 @@ def test_the_size_of_a_turned_picture_is_that_which_training_sees(tmp_path: Path
 
 
 def test_the_smallest_side_is_a_parameter(root: Path) -> None:
-    assert check_release(root, min_side=64).ok
-    problems = check_release(root, min_side=65).problems
+    assert check_data_set(root, min_side=64).ok
+    problems = check_data_set(root, min_side=65).problems
     assert [problem.kind for problem in problems] == ["too_small"] * 24
 
 
@@ -221,7 +221,7 @@ def test_shared_files_are_counted_notes(tmp_path: Path) -> None:
     release = TinyRelease()
     for row in (5, 8):
         release.meta.loc[row, "clinic"] = release.meta.loc[row, "derm"]
-    report = check_release(release.write(tmp_path / "release"))
+    report = check_data_set(release.write(tmp_path / "release"))
     assert report.ok
     assert report.shared_files == 2
     assert places(report.notes) == [(META, 5, "shared_file"), (META, 8, "shared_file")]
@@ -232,7 +232,7 @@ def test_shared_files_are_counted_notes(tmp_path: Path) -> None:
 
 def test_equal_bytes_within_a_row_are_a_note(root: Path) -> None:
     picture(root, 1).write_bytes(picture(root, 1, 1).read_bytes())
-    report = check_release(root)
+    report = check_data_set(root)
     assert report.ok
     assert places(report.notes) == [(f"images/{picture_names(1)[1]}", 1, "shared_bytes")]
 
@@ -240,7 +240,7 @@ def test_equal_bytes_within_a_row_are_a_note(root: Path) -> None:
 def test_one_file_in_two_splits_is_leakage(tmp_path: Path) -> None:
     release = TinyRelease()
     release.meta.loc[10, "derm"] = release.meta.loc[1, "derm"]
-    report = check_release(release.write(tmp_path / "release"))
+    report = check_data_set(release.write(tmp_path / "release"))
     assert places(report.problems) == [(f"images/{picture_names(1)[1]}", 10, "leakage")]
 
 
@@ -252,13 +252,13 @@ def test_black_corners_are_a_share_of_each_modality(root: Path) -> None:
         framed[32, 40] = row
         Image.fromarray(framed).save(picture(root, row, 1), "PNG")
     Image.fromarray(half_framed).save(picture(root, 0), "PNG")
-    report = check_release(root)
+    report = check_data_set(root)
     assert report.ok
     assert report.black_corners == {"clinical": 0.0, "dermoscopic": 0.25}
 
 
 def test_a_folder_that_is_no_release_has_one_problem_for_each_file(tmp_path: Path) -> None:
-    report = check_release(tmp_path)
+    report = check_data_set(tmp_path)
     assert [problem.file for problem in report.problems] == [
         META,
         "images",
@@ -271,8 +271,8 @@ def test_a_folder_that_is_no_release_has_one_problem_for_each_file(tmp_path: Pat
 
 def test_a_drawn_release_with_traps_has_notes_and_no_problem(tmp_path: Path) -> None:
     root = tmp_path / "drawn"
-    write_release(root, cases=20, seed=3, size=(96, 72), traps=True)
-    report = check_release(root)
+    write_data_set(root, cases=20, seed=3, size=(96, 72), traps=True)
+    report = check_data_set(root)
     assert report.problems == []
     assert report.cases == 20
     assert report.shared_files == len(report.notes) >= 1
@@ -298,7 +298,7 @@ def test_the_command_prints_each_problem_in_one_line_and_ends_with_1(tmp_path: P
     root = broken(tmp_path, TABLE_FAULTS.values())
     result = run(root)
     assert result.exit_code == 1
-    report = check_release(root)
+    report = check_data_set(root)
     lines = [line.strip() for line in result.output.splitlines()]
     assert [str(problem) for problem in report.problems if str(problem) not in lines] == []
     assert f"{len(report.problems)} problems" in lines
@@ -317,7 +317,7 @@ def test_json_holds_the_whole_report(tmp_path: Path) -> None:
     root = broken(tmp_path, TABLE_FAULTS.values())
     result = run(root, "--json")
     assert result.exit_code == 1
-    report: CheckReport = check_release(root)
+    report: CheckReport = check_data_set(root)
     assert json.loads(result.stdout) == report.to_dict()
     assert json.loads(result.stdout)["ok"] is False
     assert json.loads(result.stdout)["problems"][0]["severity"] == "problem"

@@ -1,4 +1,4 @@
-"""Laws of the reader: what it returns, the traps of the real release, every fault named, the fingerprint."""
+"""Laws of the reader: what it returns, the traps of Derm7pt, every fault named, the fingerprint."""
 
 import shutil
 from pathlib import Path
@@ -8,14 +8,14 @@ import pytest
 from releases import META, TABLE_FAULTS, Fault, TinyRelease, broken, missing_expectations, picture_names, set_value
 
 from amfam_tf.data.cases import data_fingerprint
-from amfam_tf.data.derm7pt import INDEX_FILES, META_COLUMNS, read_release, scan_release
+from amfam_tf.data.derm7pt import INDEX_FILES, META_COLUMNS, read_release, scan_data_set
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import METADATA, TASKS, seven_point_score, task_names
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A release without any fault or trap."""
+    """A data set without any fault or trap."""
     return TinyRelease().write(tmp_path / "release")
 
 
@@ -72,7 +72,7 @@ def test_letters_of_another_encoding_in_a_note_do_not_matter(tmp_path: Path) -> 
     release.meta.loc[3, "notes"] = "?tat"
     root = release.write(tmp_path / "release")
     (root / META).write_bytes((root / META).read_bytes().replace(b"?tat", b"\xe9tat"))
-    frame, findings = scan_release(root)
+    frame, findings = scan_data_set(root)
     assert frame["notes"][3] == read_release(root)["notes"][3] == "\xe9tat"
     (note,) = findings
     assert str(note).startswith("meta/meta.csv: is not UTF-8 (line 5): read as cp1252")
@@ -126,7 +126,7 @@ def test_shared_files_are_kept_and_can_be_dropped(tmp_path: Path) -> None:
 def test_each_fault_is_found_and_nothing_else(tmp_path: Path, name: str) -> None:
     fault = TABLE_FAULTS[name]
     root = broken(tmp_path, [fault])
-    _, problems = scan_release(root)
+    _, problems = scan_data_set(root)
     assert missing_expectations(problems, [fault]) == []
     assert len(problems) == len(fault.expected), problems
     with pytest.raises(DataError) as caught:
@@ -140,7 +140,7 @@ def test_each_fault_is_found_and_nothing_else(tmp_path: Path, name: str) -> None
 
 def test_all_faults_at_once_are_all_found(tmp_path: Path) -> None:
     root = broken(tmp_path, TABLE_FAULTS.values())
-    _, problems = scan_release(root)
+    _, problems = scan_data_set(root)
     assert missing_expectations(problems, TABLE_FAULTS.values()) == []
     assert len(problems) == sum(len(fault.expected) for fault in TABLE_FAULTS.values())
     with pytest.raises(DataError, match=rf"{len(problems)} problems in total; `amfam-tf check {root}` lists all"):
@@ -150,7 +150,7 @@ def test_all_faults_at_once_are_all_found(tmp_path: Path) -> None:
 def test_every_row_that_no_index_file_names_is_listed(tmp_path: Path) -> None:
     release = TinyRelease()
     release.indexes["train"] = ["6", "8", "10"]
-    _, problems = scan_release(release.write(tmp_path / "release"))
+    _, problems = scan_data_set(release.write(tmp_path / "release"))
     assert [(problem.file, problem.row, problem.kind) for problem in problems] == [
         (META, row, "incomplete_index") for row in (7, 9, 11)
     ]
@@ -160,7 +160,7 @@ def test_every_row_that_no_index_file_names_is_listed(tmp_path: Path) -> None:
 def test_a_missing_column_is_named_once(root: Path, column: str) -> None:
     table = pd.read_csv(root / META, dtype=str, keep_default_na=False)
     table.drop(columns=column).to_csv(root / META, index=False)
-    _, problems = scan_release(root)
+    _, problems = scan_data_set(root)
     assert [(problem.file, problem.row, problem.kind) for problem in problems] == [(META, None, "missing_column")]
     assert f"no column {column!r}" in problems[0].message
 
@@ -170,7 +170,7 @@ def test_a_missing_file_is_named_once(root: Path, file: str) -> None:
     path = root / file
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(
-        DataError, match=rf"{file}: no such f.*a release is a folder that holds .* \(1 problem in total"
+        DataError, match=rf"{file}: no such f.*a data set is a folder that holds .* \(1 problem in total"
     ):
         read_release(root)
 
@@ -188,7 +188,7 @@ def test_a_missing_file_is_named_once(root: Path, file: str) -> None:
 def test_an_unusable_table_is_named_once(root: Path, content: str, kind: str, words: str) -> None:
     file = INDEX_FILES["test"]
     (root / file).write_text(content)
-    _, problems = scan_release(root)
+    _, problems = scan_data_set(root)
     assert [(problem.file, problem.row, problem.kind) for problem in problems] == [(file, None, kind)]
     assert words in problems[0].message
     assert "\n" not in problems[0].message

@@ -9,7 +9,7 @@ import tensorflow as tf
 from amfam_tf import config as configuration
 from amfam_tf.config import AugmentationConfig
 from amfam_tf.data import augment, balanced, pipeline
-from amfam_tf.data.synthetic import clinical, dermoscopic, metadata, release, tissue
+from amfam_tf.data.synthetic import clinical, data_set, dermoscopic, metadata, tissue
 from amfam_tf.data.synthetic.streams import stream
 from amfam_tf.tasks import MODALITIES
 
@@ -147,9 +147,9 @@ def test_no_two_parts_of_a_drawn_case_share_a_stream(monkeypatch, tmp_path):
         asked.append((seed, row, name))
         return stream(seed, row, name)
 
-    for module in (clinical, dermoscopic, metadata, release, tissue):
+    for module in (clinical, data_set, dermoscopic, metadata, tissue):
         monkeypatch.setattr(module, "stream", watching)
-    release.write_release(tmp_path / "drawn", cases=24, seed=2, size=(96, 72), workers=1)
+    data_set.write_data_set(tmp_path / "drawn", cases=24, seed=2, size=(96, 72), workers=1)
     counts = {}
     for key in asked:
         counts[key] = counts.get(key, 0) + 1

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from releases import META, TinyRelease
 
-from amfam_tf.data.check import check_release
+from amfam_tf.data.check import check_data_set
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.data.identities import COLUMNS, in_several_splits
 from amfam_tf.ingest.anomalies import find_anomalies
@@ -34,7 +34,7 @@ def test_check_and_ingest_name_it(tmp_path, column, severity):
     release.meta[column] = [f"id {row}" for row in range(12)]
     release.meta.loc[[0, 1, 7, 11], column] = "id X"  # test, test, train, train
     root = release.write(tmp_path / "release")
-    report = check_release(root)
+    report = check_data_set(root)
     (finding,) = [*report.problems, *report.notes]
     assert (finding.file, finding.row, finding.kind, finding.severity) == (META, 7, "leakage", severity)
     assert finding.message == f"{column} 'id X' is in test (row 0), train (row 7)"

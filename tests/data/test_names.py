@@ -12,12 +12,12 @@ from amfam_tf.batch_predict.source import open_source
 from amfam_tf.beam import urls
 from amfam_tf.client.pairs import find_pairs
 from amfam_tf.data import names
-from amfam_tf.data.check import check_release
-from amfam_tf.data.derm7pt import read_release, scan_release
+from amfam_tf.data.check import check_data_set
+from amfam_tf.data.derm7pt import read_release, scan_data_set
 from amfam_tf.errors import DataError
 from amfam_tf.export import version_files
 from amfam_tf.files import publish
-from amfam_tf.ingest.release import StoreResolver
+from amfam_tf.ingest.data_set import StoreResolver
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "\u00c4l\u00e9") for form in ("NFC", "NFD"))
 FORMS = [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)]
@@ -70,7 +70,7 @@ def test_two_names_that_look_alike_are_told_apart_in_the_message(tmp_path):
     root = release.write(tmp_path / "release")
     for name in (COMPOSED, DECOMPOSED):
         shutil.copy(root / "images" / picture_names(4)[0], root / "images" / "NEL" / f"{name}.jpg")
-    (problem,) = scan_release(root)[1]
+    (problem,) = scan_data_set(root)[1]
     assert problem.kind == "ambiguous_path"
     assert "'NEL/A\\u0308le\\u0301.jpg', 'NEL/\\xc4l\\xe9.jpg'" in problem.message
 
@@ -145,24 +145,24 @@ def test_bytes_of_a_name_count_as_its_letters_in_the_c_locale():
 @pytest.mark.parametrize("store", ["release/.git/annex/objects", "../.git/annex/objects", "../.dvc/cache/files/md5"])
 @pytest.mark.parametrize("relative", [True, False])
 def test_pictures_in_the_store_of_the_same_data_set_are_read(root, store, relative):
-    before = check_release(root)
+    before = check_data_set(root)
     annexed(root, root.parent / store, relative)
     assert len(read_release(root)) == 12
-    after = check_release(root)
+    after = check_data_set(root)
     assert (after.problems, after.sizes) == (before.problems, before.sizes)
 
 
 def test_a_link_that_leads_elsewhere_is_refused_unless_its_folder_is_allowed(root, tmp_path, monkeypatch):
     store = tmp_path / "shared cache"
     annexed(root, store, relative=False)
-    _, problems = scan_release(root)
+    _, problems = scan_data_set(root)
     assert {problem.kind for problem in problems} == {"path_leaves_images"}
     assert len(problems) == 24
     assert f"by a symbolic link to {store}" in problems[0].message
     assert f"name a folder above it in {names.LINKS_TO}" in problems[0].message
     monkeypatch.setenv(names.LINKS_TO, f"{tmp_path / 'nothing'}{os.pathsep}{store}")
     assert len(read_release(root)) == 12
-    assert check_release(root).ok
+    assert check_data_set(root).ok
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(names.LINKS_TO, "~/shared cache")
     assert len(read_release(root)) == 12
@@ -172,7 +172,7 @@ def test_a_link_beside_an_allowed_folder_is_refused(root, tmp_path, monkeypatch)
     annexed(root, tmp_path / "store-2", relative=False)
     (tmp_path / "store").mkdir()
     monkeypatch.setenv(names.LINKS_TO, str(tmp_path / "store"))
-    assert len(scan_release(root)[1]) == 24
+    assert len(scan_data_set(root)[1]) == 24
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_link_without_content_says_how_to_get_it(root, target, advice):
     picture = root / "images" / picture_names(3)[0]
     picture.unlink()
     picture.symlink_to(target)
-    (problem,) = scan_release(root)[1]
+    (problem,) = scan_data_set(root)[1]
     assert (problem.row, problem.kind) == (3, "missing_image")
     assert advice in problem.message
     with pytest.raises(DataError, match=advice):
@@ -208,7 +208,7 @@ def test_a_link_without_content_says_how_to_get_it(root, target, advice):
 def test_a_pointer_instead_of_a_picture_says_how_to_get_it(root, content, command):
     picture = root / "images" / picture_names(3)[0]
     picture.write_bytes(content)
-    (problem,) = scan_release(root)[1]
+    (problem,) = scan_data_set(root)[1]
     assert f"is a pointer, its content is not here: {command}" in problem.message
     with pytest.raises(DataError, match=command):
         urls.read_bytes(str(picture))

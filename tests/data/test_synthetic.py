@@ -13,7 +13,7 @@ from PIL import Image
 from amfam_tf.cli.synth import synth
 from amfam_tf.data import synthetic
 from amfam_tf.data.derm7pt import read_release
-from amfam_tf.data.synthetic import release
+from amfam_tf.data.synthetic import data_set
 from amfam_tf.data.synthetic.labels import meet_quotas
 from amfam_tf.data.synthetic.marginals import largest_remainder
 from amfam_tf.data.synthetic.metadata import describe
@@ -117,7 +117,7 @@ def test_melanoma_has_more_and_more_irregular_criteria_than_nevus():
 
 def test_same_seed_same_bytes_whatever_the_workers(tmp_path):
     for name, seed, workers in (("one", 7, 1), ("two", 7, 2), ("other", 8, 1)):
-        synthetic.write_release(tmp_path / name, 12, seed, SMALL, workers=workers)
+        synthetic.write_data_set(tmp_path / name, 12, seed, SMALL, workers=workers)
     one, two, other = (_files(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
     assert len(one) == 4 + 2 * 12
@@ -127,13 +127,13 @@ def test_same_seed_same_bytes_whatever_the_workers(tmp_path):
 
 def test_layout_is_the_release_s(tmp_path):
     done = []
-    synthetic.write_release(tmp_path / "made" / "release", 70, 0, (48, 36), workers=1, progress=done.append)
-    root = tmp_path / "made" / "release"
+    synthetic.write_data_set(tmp_path / "made" / "drawn", 70, 0, (48, 36), workers=1, progress=done.append)
+    root = tmp_path / "made" / "drawn"
     assert done == list(range(1, 71))
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["release"]
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["drawn"]
     assert len(list((root / "images").iterdir())) == 34
     rows = _rows(root)
-    assert tuple(rows[0]) == release.COLUMNS
+    assert tuple(rows[0]) == data_set.COLUMNS
     assert len(rows[0]) == 19
     with Image.open(root / "images" / rows[0]["derm"]) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (48, 36))
@@ -147,7 +147,7 @@ def test_layout_is_the_release_s(tmp_path):
 
 
 def test_traps_are_there_and_the_reader_gets_the_same_labels(tmp_path):
-    synthetic.write_release(tmp_path / "traps", 120, 0, SMALL, traps=True, workers=1)
+    synthetic.write_data_set(tmp_path / "traps", 120, 0, SMALL, traps=True, workers=1)
     rows = _rows(tmp_path / "traps")
     meta = (tmp_path / "traps" / "meta" / "meta.csv").read_bytes()
     assert meta.count(b"\r\n") == meta.count(b"\n") == 121
@@ -167,7 +167,7 @@ def test_traps_are_there_and_the_reader_gets_the_same_labels(tmp_path):
 
 
 def test_the_full_release_shares_the_nine_documented_rows():
-    _, drawings = release._plan(1011, 0, SMALL, traps=True)
+    _, drawings = data_set._plan(1011, 0, SMALL, traps=True)
     shared = [drawing.row for drawing in drawings if drawing.columns["clinic"] == drawing.columns["derm"]]
     assert shared == [564, 799, 823, 826, 832, 833, 838, 843, 850]
     names = {drawing.columns[column].lower() for drawing in drawings for column in ("clinic", "derm")}
@@ -225,10 +225,10 @@ def test_an_existing_folder_is_refused_and_kept(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("keep")
     with pytest.raises(UserError, match="already exists"):
-        synthetic.write_release(tmp_path / "out", 12, size=SMALL)
+        synthetic.write_data_set(tmp_path / "out", 12, size=SMALL)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
-    synthetic.write_release(tmp_path / "empty", 10, size=(48, 36))
+    synthetic.write_data_set(tmp_path / "empty", 10, size=(48, 36))
     assert (tmp_path / "empty" / "meta" / "meta.csv").is_file()
 
 
@@ -238,7 +238,7 @@ def test_an_interrupted_drawing_leaves_nothing_behind(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthetic.write_release(tmp_path / "out", 12, size=SMALL, progress=interrupt)
+        synthetic.write_data_set(tmp_path / "out", 12, size=SMALL, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,7 +253,7 @@ def test_an_interrupted_drawing_leaves_nothing_behind(tmp_path):
 )
 def test_values_that_cannot_be_name_the_option(tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
-        synthetic.write_release(tmp_path / "out", **arguments)
+        synthetic.write_data_set(tmp_path / "out", **arguments)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -221,7 +221,7 @@ def test_subgroups_are_marked_too_small(evaluation):
 
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory):
-    """Returns a release with 40 validation cases and a finished run on it."""
+    """Returns a data set with 40 validation cases and a finished run on it."""
     folder = tmp_path_factory.mktemp("larger")
     release = TinyRelease(cases=160, pixels=(64, 64)).write(folder / "release")
     return release, write_run(folder / "run", release, batch_size=20)

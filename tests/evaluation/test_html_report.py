@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
-    """Returns a release of which the test split has 10 cases."""
+    """Returns a data set of which the test split has 10 cases."""
     return TinyRelease(cases=40).write(tmp_path_factory.mktemp("data") / "release")
 
 

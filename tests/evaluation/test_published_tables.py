@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amfam_tf.data.synthetic.release import DRAWN_PREFIX, SHARED_ROWS
+from amfam_tf.data.synthetic.data_set import DRAWN_PREFIX, SHARED_ROWS
 from amfam_tf.evaluation import paper, paper_markdown, published, reconstruct
 from amfam_tf.tasks import DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS
 
@@ -192,7 +192,7 @@ def test_every_method_of_the_registry_that_the_paper_has_is_known():
 
 
 def _release():
-    """Returns the parts of a release that tell it is Derm7pt: counts of Table 1, the nine shared files."""
+    """Returns the parts of a data set that tell it is Derm7pt: counts of Table 1, the nine shared files."""
     counts = published.read("table1_class_counts").set_index(["task", "class"])
     frames = []
     for split in SPLITS:

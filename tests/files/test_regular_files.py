@@ -97,7 +97,7 @@ def test_a_table_that_is_none_is_refused_in_one_line(tmp_path: Path, reader: str
 def test_a_table_of_a_release_that_is_none_is_one_problem(tmp_path: Path, kind: str) -> None:
     root = TinyRelease().write(tmp_path / "release")
     words = put(kind, root / META)
-    _, problems = derm7pt.scan_release(root)
+    _, problems = derm7pt.scan_data_set(root)
     assert any(problem.file == META and words in problem.message for problem in problems)
 
 

@@ -28,7 +28,7 @@ SHARED, LEAKED_FROM, LEAKED_TO, NO_LABEL, DAMAGED = 1, 0, 11, 2, 4
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    """A release without a fault and the CSV of pairs that says the same: folder with release/ and pairs.csv."""
+    """A data set without a fault and the CSV of pairs that says the same: folder with release/ and pairs.csv."""
     folder, release = tmp_path_factory.mktemp("clean"), TinyRelease(CASES)
     root = release.write(folder / "release")
     (folder / "pairs.csv").write_text(to_csv(pair_rows(release, root)), encoding="utf-8")
@@ -45,7 +45,7 @@ def expected(clean, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory):
-    """A release with a shared file, a picture that was saved again in another split, and two bad rows."""
+    """A data set with a shared file, a picture that was saved again in another split, and two bad rows."""
     release = TinyRelease(CASES)
     release.meta.loc[SHARED, "clinic"] = release.meta.loc[SHARED, "derm"]
     release.meta.loc[NO_LABEL, "streaks"] = ""

@@ -19,7 +19,7 @@ PROFILED, GREY, CMYK, UNUSABLE, REMARK, DAMAGED, WEB_PAGE = 0, 1, 2, 3, 5, 6, 7
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory):
-    """The report on a release whose clinical pictures are stored in several ways, and its folder."""
+    """The report on a data set whose clinical pictures are stored in several ways, and its folder."""
     folder, release = tmp_path_factory.mktemp("stored"), TinyRelease(12)
     root = release.write(folder / "release")
     paths = (root / "images" / release.meta["clinic"]).tolist()

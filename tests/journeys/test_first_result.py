@@ -45,7 +45,7 @@ def fit_words(data: Path, run: Path, *more: str) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A release of 40 cases, drawn and checked by the command line."""
+    """A data set of 40 cases, drawn and checked by the command line."""
     root = tmp_path_factory.mktemp("journey") / "release"
     drawn = amfam_tf("synth", root, "--cases", 40, "--size", "96x72", "--traps")
     assert (drawn.returncode, drawn.stdout) == (0, f"40 cases drawn into {root}\n")

@@ -25,7 +25,7 @@ def _read_rows(root: Path) -> list[dict[str, str]]:
     """Returns the rows of meta.csv."""
     path = root / "meta" / "meta.csv"
     if not path.is_file():
-        raise DataError(f"{path}: not found; the folder must be a release with images/ and meta/")
+        raise DataError(f"{path}: not found; the folder must be a data set with images/ and meta/")
     try:
         return list(CsvTable(lambda: path.open("rb"), mixed=True).rows())
     except TableError as error:
@@ -63,7 +63,7 @@ def _caption(row: dict[str, str]) -> tuple[str, list[str]]:
 
 
 def _open(images: Path, name: str) -> Image.Image:
-    """Returns a picture of the release as a tile; a path whose letter case is off is found all the same."""
+    """Returns a picture of the data set as a tile; a path whose letter case is off is found all the same."""
     path = images
     for part in Path(name).parts:
         exact = path / part
@@ -73,12 +73,12 @@ def _open(images: Path, name: str) -> Image.Image:
 
 
 def contact_sheet(
-    release_root: str | os.PathLike, out: str | os.PathLike, cases: int | Sequence[int] = 15, quality: int = 82
+    data_root: str | os.PathLike, out: str | os.PathLike, cases: int | Sequence[int] = 15, quality: int = 82
 ) -> None:
     """Writes a picture with the pairs of some cases: clinical left, dermoscopic right, labels below.
 
     Args:
-        release_root: folder with images/ and meta/.
+        data_root: folder with images/ and meta/.
         out: file to write; its ending decides the format (.png, .jpg).
         cases: how many (chosen to show as much as possible) or which row numbers.
         quality: of a JPEG, 1 to 95.
@@ -87,7 +87,7 @@ def contact_sheet(
         DataError: there is no meta.csv or a row or picture is missing.
         UserError: the file cannot be written.
     """
-    root, out = Path(release_root), Path(out)
+    root, out = Path(data_root), Path(out)
     rows = _read_rows(root)
     chosen = _choose(rows, cases) if isinstance(cases, int) else list(cases)
     if not chosen or not all(0 <= index < len(rows) for index in chosen):

@@ -178,7 +178,7 @@ def sample_labels(cases: int, seed: int) -> list[LabelledCase]:
     """Returns the labels of all cases: splits one after the other, row numbers of each split unsorted.
 
     Args:
-        cases: number of cases of the release.
+        cases: number of cases of the data set.
         seed: >= 0.
     """
     rng = stream(seed, 0, "labels")

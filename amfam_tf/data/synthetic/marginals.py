@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 SPLIT_SIZES: dict[str, int] = {"train": 413, "validate": 203, "test": 395}
-RELEASE_CASES = sum(SPLIT_SIZES.values())
+DERM7PT_CASES = sum(SPLIT_SIZES.values())
 
 CLASS_COUNTS: dict[str, dict[str, tuple[int, ...]]] = {
     "train": {

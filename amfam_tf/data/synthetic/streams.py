@@ -9,7 +9,7 @@ def stream(seed: int, row: int, name: str) -> np.random.Generator:
     """Returns the generator of one part of one case; equal arguments give equal numbers in any process.
 
     Args:
-        seed: of the release, >= 0.
+        seed: of the data set, >= 0.
         row: row number of the case, >= 0.
         name: of the part, e.g. "veil".
     """

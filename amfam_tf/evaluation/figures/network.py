@@ -18,7 +18,7 @@ def draw_network(network: Any, cases: pd.DataFrame, config: Config) -> Figure | 
 
     Args:
         network: with all its outputs.
-        cases: rows of a release.
+        cases: rows of a data set.
         config: of the run.
     """
     from amfam_tf.data import pipeline

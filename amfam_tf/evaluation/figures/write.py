@@ -62,7 +62,7 @@ def draw_all(
     Args:
         table: the predictions table.
         report: content of metrics.json.
-        cases: rows of the release, in the order of `table`.
+        cases: rows of the data set, in the order of `table`.
         network: with all its outputs, and `config`, the run's configuration: for attention and reconstructions.
         history: content of history.csv, for the training curves.
     """

@@ -1,4 +1,4 @@
-"""Writes a drawn data set as files, in the layout of the Derm7pt release."""
+"""Writes a drawn data set as files, in the layout of Derm7pt."""
 
 import csv
 import multiprocessing
@@ -16,7 +16,7 @@ from PIL import Image
 from amfam_tf import child_process
 from amfam_tf.data.synthetic.case import SIZE, draw_case
 from amfam_tf.data.synthetic.labels import LabelledCase, sample_labels
-from amfam_tf.data.synthetic.marginals import RELEASE_CASES
+from amfam_tf.data.synthetic.marginals import DERM7PT_CASES
 from amfam_tf.data.synthetic.metadata import describe
 from amfam_tf.data.synthetic.streams import stream
 from amfam_tf.errors import UserError
@@ -52,7 +52,7 @@ FOLDERS = (
 INDEX_FILES = {"train": "train_indexes.csv", "validate": "valid_indexes.csv", "test": "test_indexes.csv"}
 MISSPELT_FOLDER = ("FCL", "FCl")
 SHARED_ROWS = (564, 799, 823, 826, 832, 833, 838, 843, 850)
-"""Rows of the release whose dermoscopic file is the clinical one as well."""
+"""Rows of Derm7pt whose dermoscopic file is the clinical one as well."""
 # Of every case_id, so that no report mistakes drawn cases for patients.
 DRAWN_PREFIX = "drawn-"
 SHARED_NOTE = "clinical image not available: the dermoscopic image stands for it"
@@ -102,10 +102,10 @@ def _paths(row: int, cases: int, seed: int) -> dict[str, str]:
 
 
 def _shared_rows(cases: int) -> set[int]:
-    """Returns the rows with one file for both pictures: the release's, or as large a share of fewer cases."""
-    if cases == RELEASE_CASES:
+    """Returns the rows with one file for both pictures: Derm7pt's, or as large a share of fewer cases."""
+    if cases == DERM7PT_CASES:
         return set(SHARED_ROWS)
-    count = max(1, round(len(SHARED_ROWS) * cases / RELEASE_CASES))
+    count = max(1, round(len(SHARED_ROWS) * cases / DERM7PT_CASES))
     return {cases - 1 - 7 * index for index in range(count) if cases - 1 - 7 * index >= 0}
 
 
@@ -196,23 +196,23 @@ def _appearing_at_once(out: Path) -> Iterator[Path]:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def write_release(
+def write_data_set(
     out: str | os.PathLike,
-    cases: int = RELEASE_CASES,
+    cases: int = DERM7PT_CASES,
     seed: int = 0,
     size: tuple[int, int] = SIZE,
     traps: bool = False,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Draws a data set and writes it in the release layout; equal arguments give equal bytes.
+    """Draws a data set and writes it in the layout of Derm7pt; equal arguments give equal bytes.
 
     Args:
         out: folder to make; it appears complete or not at all.
         cases: number of cases, 10 or more; 1011 gives exactly the class counts of Table 1.
         seed: >= 0.
         size: (width, height) in pixels, 32 or more each.
-        traps: also the release's traps: a path with another letter case, cases with one file for both pictures,
+        traps: also the traps of Derm7pt: a path with another letter case, cases with one file for both pictures,
             CR LF line ends, pictures of more than one size.
         workers: processes; None is 2, or 1 for few cases. With more than 1, a script needs the usual
             `if __name__ == "__main__"`. The files do not depend on it.

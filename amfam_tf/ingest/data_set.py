@@ -1,4 +1,4 @@
-"""A release in the Derm7pt layout as a source, here or in an object store: its rows are those of meta.csv."""
+"""A data set in the Derm7pt layout as a source, here or in an object store: its rows are those of meta.csv."""
 
 import tempfile
 from collections import defaultdict
@@ -18,7 +18,7 @@ from amfam_tf.data.derm7pt import (
     PathError,
     PathResolver,
     Problem,
-    scan_release,
+    scan_data_set,
 )
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
@@ -29,10 +29,10 @@ from amfam_tf.tasks import METADATA, MODALITIES, task_names
 CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA, "case_id")
 
 
-def read_release_cases(root: str, images: str | None = None) -> CaseTable:
-    """Reads the tables of a release.
+def read_data_set(root: str, images: str | None = None) -> CaseTable:
+    """Reads the tables of a data set.
 
-    A row of meta.csv with a problem becomes a dead letter; any other problem is one of the release as a whole.
+    A row of meta.csv with a problem becomes a dead letter; any other problem is one of the data set as a whole.
 
     Args:
         root: folder or URL that holds images/ and meta/, or the one around its release_v0/.
@@ -90,11 +90,11 @@ class StoreResolver:
 
 
 def _scan_folder(root: str, images: str | None) -> tuple[pd.DataFrame, list[Problem]]:
-    return scan_release(root, None if images is None else _resolver(images).resolve)
+    return scan_data_set(root, None if images is None else _resolver(images).resolve)
 
 
 def _scan_store(root: str, images: str | None) -> tuple[pd.DataFrame, list[Problem]]:
-    """Returns what `scan_release` does, from copies of the tables."""
+    """Returns what `scan_data_set` does, from copies of the tables."""
     inner = urls.join(root, "release_v0")
     start = root if urls.exists(urls.join(root, META_FILE)) else inner
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +103,7 @@ def _scan_store(root: str, images: str | None) -> tuple[pd.DataFrame, list[Probl
                 path = Path(folder, name)
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(urls.read_bytes(urls.join(start, name), regular_files.MAX_TABLE_BYTES))
-        return scan_release(folder, _resolver(urls.join(start, IMAGES) if images is None else images).resolve)
+        return scan_data_set(folder, _resolver(urls.join(start, IMAGES) if images is None else images).resolve)
 
 
 def _resolver(images: str) -> PathResolver | StoreResolver:
