@@ -54,7 +54,7 @@ def describe() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": f"{platform.system()} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),
         "processor": _processor(),
-        "cpu_count": _cpu_count(),
+        "cpu_count": usable_cores(),
         "memory_gib": _memory_gib(),
         "devices": _devices(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -101,9 +101,9 @@ def _processor() -> str | None:
     return next(names, None) or platform.processor() or None
 
 
-def _cpu_count() -> int | None:
+def usable_cores() -> int:
     """Returns the number of logical processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_gib() -> float | None:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.startup --data DATA [--turns 5] [--fits 1]
 
-DATA is a data set, as `amfam-tf synth DATA` draws one. `fit` runs one epoch of preset tiny with --profile, which says
+DATA is a data set, as `amfam-tf synth --out DATA` draws. `fit` runs one epoch of preset tiny with --profile, which says
 when the first step was done; its run is exported and served, and `query` asks that server about one pair. Processor
 seconds are those of the process until then, user and system; on a busy machine they are what can be compared.
 """
@@ -110,7 +110,7 @@ def main(data: Path, count: int, fits: int) -> None:
         runs = [Path(folder) / f"run-{number}" for number in range(fits)]
         fitted = [fit_once(data, each) for each in runs]
         models = Path(folder) / "amfam"
-        run(("export", str(runs[-1]), "--to", str(models)))
+        run(("export", str(runs[-1]), "--out", str(models)))
         port = child.free_port()
         served = ("--model-name", "amfam", "--model-base-path", str(models), "--port", str(port))
         clinical, dermoscopic = first_pair(data)

@@ -18,6 +18,7 @@ from amfam_tf.batch_predict.report import BatchReport, count_results
 from amfam_tf.batch_predict.source import open_source
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.beam import urls
+from amfam_tf.environment import usable_cores
 
 __all__ = ["BATCH_SIZE", "BatchReport", "run"]
 
@@ -62,7 +63,7 @@ def run(
         missing = [task for task in tasks if not Path(task.out).exists()]
         started = time.perf_counter()
         if missing:
-            threads = max(1, beam_engine.usable_cores() // (workers or 1))
+            threads = max(1, usable_cores() // (workers or 1))
             beam_engine.run_pipeline(
                 lambda pipeline: define(pipeline, missing, model, batch_size, threads), beam_arguments
             )

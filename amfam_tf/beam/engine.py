@@ -7,7 +7,6 @@ them (0: one per core). Beam's DirectRunner is not asked: it first looks on the 
 import contextlib
 import io
 import logging
-import os
 import re
 import shlex
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 
 from amfam_tf import child_process, errors
 from amfam_tf.beam.workers import CLOSED, DEAD, WORKER, watched_workers
+from amfam_tf.environment import usable_cores
 from amfam_tf.errors import ConfigError, EngineError
 
 MISSING = "this needs Apache Beam: pip install amfam-tf[beam]"
@@ -141,11 +141,6 @@ def _embedded_workers(options: Any) -> int | None:
         return None
     count = options.view_as(DirectOptions).direct_num_workers
     return usable_cores() if count == 0 else count
-
-
-def usable_cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _embedded_runner(options: Any) -> Any:

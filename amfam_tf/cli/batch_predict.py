@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, MOST_PROCESSES),
     default=1,
     show_default=True,
-    help="Processes on this machine; not with --runner.",
+    help="Processes of this machine, each with the model and its share of the cores; not with --runner.",
 )
 def batch_predict(
     source: str,

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console
+from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console, data_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 
 
 @click.command(short_help="Fit and evaluate several methods with several seeds; one table, published values beside.")
-@click.option(
-    "--data", type=UserPath(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
-)
+@data_option
 @click.option(
     "--out",
     type=UserPath(path_type=Path, file_okay=False),

@@ -38,11 +38,11 @@ def steps(out: Path, cases: int) -> tuple[DemoStep, ...]:
     """Returns the verbs that the demo runs, in order."""
     data, run = str(out / "data"), str(out / "run")
     return (
-        DemoStep("Draw a labelled data set", ("synth", data, "--cases", str(cases), "--seed", str(SEED))),
+        DemoStep("Draw a labelled data set", ("synth", "--out", data, "--cases", str(cases), "--seed", str(SEED))),
         DemoStep("Check it", ("check", data)),
         DemoStep("Fit AMFAM", ("fit", "--data", data, "--run", run, "--preset", "tiny")),
         DemoStep("Evaluate on the test split", ("evaluate", run, "--data", data, "--split", "test")),
-        DemoStep("Export it for TensorFlow Serving", ("export", run, "--to", str(out / "saved_models" / MODEL))),
+        DemoStep("Export it for TensorFlow Serving", ("export", run, "--out", str(out / "saved_models" / MODEL))),
     )
 
 

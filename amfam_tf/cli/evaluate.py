@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amfam_tf.cli.options import data_option
 from amfam_tf.cli.output import echo, echo_json
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import MODALITIES
@@ -21,7 +22,7 @@ FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", required=True, type=FOLDER, help="The release: folder that holds images/ and meta/.")
+@data_option
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Also compare with this run, case by case.")
 @click.option(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.options import data_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
@@ -18,7 +19,7 @@ FIRST_CASES = 4
 
 @click.command(short_help="Draw where in both pictures a RUN sees what speaks for a class (Grad-CAM).")
 @click.argument("run", type=FOLDER)
-@click.option("--data", required=True, type=FOLDER, help="The release: folder that holds images/ and meta/.")
+@data_option
 @click.option(
     "--case",
     "cases",

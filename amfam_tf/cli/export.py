@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.options import RenamedOption
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", required=False, type=UserPath(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--to",
+    "--out",
     "base",
+    cls=RenamedOption,
+    former=("--to",),
+    metavar="DIR",
     type=UserPath(file_okay=False, path_type=Path),
     help="Folder of the model's versions, e.g. saved_models/amfam; its last name is the model's.",
 )
@@ -59,7 +63,7 @@ def export(
         _verify(to_verify)
         return
     if run is None or base is None:
-        raise click.UsageError("RUN and --to are needed, or --verify DIR")
+        raise click.UsageError("RUN and --out are needed, or --verify DIR")
     from amfam_tf.export.export import export_run
 
     _print(export_run(run, base, allow_unfinished, precision, onnx))

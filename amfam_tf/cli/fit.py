@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import configuration_options, console
+from amfam_tf.cli.options import configuration_options, console, data_option
 from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 
 
 @click.command(short_help="Fit a method; the same run folder again resumes.")
-@click.option(
-    "--data", type=UserPath(path_type=Path, file_okay=False), required=True, help="Release in the Derm7pt layout."
-)
+@data_option
 @click.option("--run", type=UserPath(path_type=Path, file_okay=False), help="Run folder, new or to be resumed.")
 @configuration_options
 @click.option("--method", metavar="NAME", help="Method of the comparison; by default the preset's.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amfam_tf.cli.options import MOST_FILES, MOST_PROCESSES, Number
+from amfam_tf.cli.options import MOST_FILES, Number, workers_option
 from amfam_tf.cli.paths import Place
 from amfam_tf.files import json_file
 
@@ -20,7 +20,7 @@ MOST_SIZES = 5
 
 @click.command(short_help="Turn a data set or a CSV of pairs into records, with schema, statistics and anomalies.")
 @click.argument("source", type=Place())
-@click.argument("out", type=Place())
+@click.option("--out", type=Place(), metavar="DIR", help="Folder of the records, new.  [required]")
 @click.option("--images", type=Place(), metavar="DIR", help="Folder or URL that the pictures' paths start from.")
 @click.option("--shards", type=click.IntRange(1, MOST_FILES), default=8, show_default=True, help="Number of files.")
 @click.option(
@@ -30,20 +30,18 @@ MOST_SIZES = 5
     show_default=True,
     help="Share of the rows that may become no record.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, MOST_PROCESSES), help="Processes of this machine; by default one per core."
-)
+@workers_option
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 def ingest(
     source: str,
-    out: str,
+    out: str | None,
     images: str | None,
     shards: int,
     max_bad_share: float,
     workers: int | None,
     beam_options: tuple[str, ...],
 ) -> None:
-    """Turn a data set or a CSV of pairs (SOURCE) into a new folder of records (OUT), which takes its place as --data.
+    """Turn a data set or a CSV of pairs (SOURCE) into a new folder of records, which takes its place as --data.
 
     SOURCE and the pictures may be here or in an object store (gs://, s3://, ...). Beside the records are their schema,
     statistics, anomalies, and the rows that became no record, each with the reason. The number of workers changes no
@@ -52,6 +50,10 @@ def ingest(
     from amfam_tf.beam import urls
     from amfam_tf.cli.options import console, working
 
+    if out is None and beam_options and not beam_options[0].startswith("-"):  # as it was spelled: ingest SOURCE OUT
+        out, beam_options = Place()(beam_options[0]), beam_options[1:]
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
     arguments = [*_worker_arguments(workers, shards, beam_options), *beam_options]
     urls.ask_stores((source, images), arguments)
     from amfam_tf.ingest.pipeline import run
@@ -63,7 +65,7 @@ def ingest(
 
 def _worker_arguments(workers: int | None, shards: int, beam_options: Sequence[str]) -> list[str]:
     """Returns Beam's arguments for the processes of this machine; none if Beam is told by its own options."""
-    from amfam_tf.beam.engine import usable_cores
+    from amfam_tf.environment import usable_cores
 
     told = [option for option in beam_options if option.startswith(("--runner", "--direct_"))]
     if told and workers is not None:

@@ -27,7 +27,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "demo": ("amfam_tf.cli.demo", "Draw data, check, fit, evaluate, export, serve and query in one go."),
         "synth": (
             "amfam_tf.cli.synth",
-            "Draw a labelled data set in the layout of Derm7pt into the new folder OUT.",
+            "Draw a labelled data set in the layout of Derm7pt into a new folder.",
         ),
         "check": ("amfam_tf.cli.check", "Check a data set in DATA: count its cases and list every problem."),
         "ingest": (

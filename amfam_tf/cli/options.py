@@ -1,13 +1,15 @@
 """Click options and the terminal that several verbs share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.status import Status
 from rich.text import Text
 
+from amfam_tf.cli.paths import UserPath
 from amfam_tf.config import LARGEST_SEED
 from amfam_tf.terminal import Terminal
 from amfam_tf.text import visible
@@ -60,6 +62,53 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number", param, ctx)
         return number
+
+
+class RenamedOption(click.Option):
+    """An option whose former spellings are still taken, and which help and errors do not name.
+
+    Args:
+        former: e.g. ("--to",).
+    """
+
+    def __init__(self, *args: Any, former: Sequence[str], **attributes: Any):
+        super().__init__(*args, **attributes)
+        self._former = former
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Adds all spellings to the parser."""
+        shown, self.opts = self.opts, [*self.opts, *self._former]
+        super().add_to_parser(parser, ctx)
+        self.opts = shown
+
+
+class FormerArgument(click.Argument):
+    """A place among the words for what is an option now; help does not name it."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Returns nothing."""
+        del ctx
+        return []
+
+
+def one_out(out: Any, former: Any) -> Any:
+    """Returns the folder that `--out` names, or the word where it stood before; both or neither is wrong usage."""
+    if (out is None) == (former is None):
+        raise click.UsageError("Missing option '--out'." if out is None else f"--out is given: what is {former}?")
+    return former if out is None else out
+
+
+def data_option(function: Function) -> Function:
+    """Adds `--data`, passed to the function as `data` (Path)."""
+    text = "Data set in the Derm7pt layout (images/ and meta/), or a folder of records."
+    kind = UserPath(path_type=Path, file_okay=False)
+    return click.option("--data", type=kind, required=True, metavar="DIR", help=text)(function)
+
+
+def workers_option(function: Function) -> Function:
+    """Adds `--workers`, passed to the function as `workers` (int, or None for one per core)."""
+    text = "Processes of this machine.  [default: one per core]"
+    return click.option("--workers", type=click.IntRange(1, MOST_PROCESSES), help=text)(function)
 
 
 def configuration_options(function: Function) -> Function:

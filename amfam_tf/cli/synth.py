@@ -2,7 +2,7 @@
 
 import click
 
-from amfam_tf.cli.options import MOST_PROCESSES
+from amfam_tf.cli.options import FormerArgument, one_out, workers_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.config import LARGEST_SEED
@@ -30,7 +30,8 @@ class PictureSize(click.ParamType):
 
 
 @click.command()
-@click.argument("out", type=UserPath())
+@click.option("--out", type=UserPath(), metavar="DIR", help="Folder of the data set, new or empty.  [required]")
+@click.argument("former", cls=FormerArgument, required=False, type=UserPath())
 @click.option(
     "--cases",
     type=click.IntRange(10, 1_000_000),
@@ -45,16 +46,17 @@ class PictureSize(click.ParamType):
 @click.option(
     "--traps/--no-traps", default=False, show_default=True, help="Include the real data set's irregularities."
 )
-@click.option("--workers", type=click.IntRange(1, MOST_PROCESSES), help="Processes.  [default: 2, or 1 for few cases]")
+@workers_option
 @click.option(
     "--contact-sheet", type=UserPath(), metavar="FILE", help="Also write a picture of some cases, with labels."
 )
-def synth(out, cases, seed, size, traps, workers, contact_sheet):
-    """Draw a labelled data set in the layout of Derm7pt into the new folder OUT.
+def synth(out, former, cases, seed, size, traps, workers, contact_sheet):
+    """Draw a labelled data set in the layout of Derm7pt into a new folder.
 
     Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and the seven criteria of the
     checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
     """
+    out = one_out(out, former)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from amfam_tf.data import synthetic

@@ -1,6 +1,5 @@
 """Runs jobs as child processes, some at a time: a job that fails or is killed does not stop the others."""
 
-import os
 import subprocess
 import time
 from collections import deque
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from amfam_tf import child_process
 from amfam_tf.child_process import describe_end
+from amfam_tf.environment import usable_cores
 
 LOOK_SECONDS = 0.2
 END_SECONDS = 20
@@ -108,8 +108,7 @@ def threads_of_each(at_once: int) -> int | None:
     """Returns TensorFlow's threads for each of several processes; None for one, which may use all."""
     if at_once == 1:
         return None
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, processors // at_once)
+    return max(1, usable_cores() // at_once)
 
 
 def _start(job: Job, logs: Path, environment: Mapping[str, str]) -> _Child:

@@ -49,12 +49,12 @@ def make_models(folder: Path) -> dict[str, Path]:
 
     A folder that has them already is used as it is.
     """
-    _run("synth", folder / "drawn", "--cases", "60", "--size", "128x96", done=folder / "drawn")
+    _run("synth", "--out", folder / "drawn", "--cases", "60", "--size", "128x96", done=folder / "drawn")
     for seed, letter in enumerate(LETTERS):
         run, base = folder / f"run_{letter}", folder / f"model_{letter}"
         words = ("--preset", "tiny", "--set", "training.epochs=2", "--set", f"seed={seed}")
         _run("fit", "--data", folder / "drawn", "--run", run, *words, done=run / "model.keras")
-        _run("export", run, "--to", base, done=base / "1")
+        _run("export", run, "--out", base, done=base / "1")
     return {letter: folder / f"model_{letter}" / "1" for letter in LETTERS}
 
 

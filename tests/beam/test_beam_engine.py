@@ -10,6 +10,7 @@ import pytest
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.beam import workers as beam_workers
 from amfam_tf.beam.workers import DEAD, watched_workers
+from amfam_tf.environment import usable_cores
 from amfam_tf.errors import ConfigError, DataError, EngineError
 
 
@@ -171,7 +172,7 @@ def test_options_that_cannot_be_are_refused_in_one_line(arguments, message):
 def test_the_number_of_processes_is_known_unless_another_engine_counts_them():
     assert beam_engine.worker_count([]) == 1
     assert beam_engine.worker_count(["--direct_num_workers=3"]) == 3
-    assert beam_engine.worker_count(["--direct_num_workers=0"]) == beam_engine.usable_cores()
+    assert beam_engine.worker_count(["--direct_num_workers=0"]) == usable_cores()
     assert beam_engine.worker_count(["--runner=FlinkRunner", "--flink_master=here"]) is None
 
 

@@ -50,11 +50,11 @@ def demo(*arguments: str) -> int:
 
 def expected(out: object) -> list[tuple[str, ...]]:
     return [
-        ("synth", f"{out}/data", "--cases", "60", "--seed", "0"),
+        ("synth", "--out", f"{out}/data", "--cases", "60", "--seed", "0"),
         ("check", f"{out}/data"),
         ("fit", "--data", f"{out}/data", "--run", f"{out}/run", "--preset", "tiny"),
         ("evaluate", f"{out}/run", "--data", f"{out}/data", "--split", "test"),
-        ("export", f"{out}/run", "--to", f"{out}/saved_models/amfam"),
+        ("export", f"{out}/run", "--out", f"{out}/saved_models/amfam"),
         (
             *("serve", "--model-name", "amfam", "--model-base-path", f"{out}/saved_models/amfam"),
             *("--port", "4321", "--bind-address", "127.0.0.1"),

@@ -56,7 +56,7 @@ def test_the_report_counts_classes_pictures_and_what_is_left_out(tmp_path, capsy
     ],
 )
 def test_workers_are_those_asked_for_one_per_core_or_left_to_beam(monkeypatch, workers, options, expected):
-    monkeypatch.setattr("amfam_tf.beam.engine.usable_cores", lambda: 5)
+    monkeypatch.setattr("amfam_tf.environment.usable_cores", lambda: 5)
     assert verb._worker_arguments(workers, 8, options) == expected
 
 

@@ -19,6 +19,7 @@ from amfam_tf.data.synthetic.labels import LabelledCase, sample_labels
 from amfam_tf.data.synthetic.marginals import DERM7PT_CASES
 from amfam_tf.data.synthetic.metadata import describe
 from amfam_tf.data.synthetic.streams import stream
+from amfam_tf.environment import usable_cores
 from amfam_tf.errors import UserError
 from amfam_tf.files.writing import appearing_folder
 
@@ -59,8 +60,8 @@ SHARED_NOTE = "clinical image not available: the dermoscopic image stands for it
 
 LIMITS = {"cases": (10, 1_000_000), "width": (32, 8192), "height": (32, 8192)}
 JPEG_QUALITY = 90
-WORKERS = 2
-FEWEST_FOR_WORKERS = 40
+CASES_PER_WORKER = 20
+"""Fewer are not worth a process."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _draw_files(drawing: Drawing, images: Path, seed: int) -> None:
 def _each_done(draw: Callable[[Drawing], None], drawings: list[Drawing], workers: int | None) -> Iterator[None]:
     """Draws all rows, in this process or in several; yields once per row that is done."""
     if workers is None:
-        workers = WORKERS if len(drawings) >= FEWEST_FOR_WORKERS else 1
+        workers = max(1, min(usable_cores(), len(drawings) // CASES_PER_WORKER))
     if workers == 1:
         yield from map(draw, drawings)
         return
@@ -214,8 +215,8 @@ def write_data_set(
         size: (width, height) in pixels, 32 or more each.
         traps: also the traps of Derm7pt: a path with another letter case, cases with one file for both pictures,
             CR LF line ends, pictures of more than one size.
-        workers: processes; None is 2, or 1 for few cases. With more than 1, a script needs the usual
-            `if __name__ == "__main__"`. The files do not depend on it.
+        workers: processes; None is one per core, as far as there are cases for each. With more than 1, a script needs
+            the usual `if __name__ == "__main__"`. The files do not depend on it.
         progress: called with the number of cases done after each.
 
     Raises:
