@@ -131,7 +131,7 @@ def _plain(rows: Sequence[PhaseRow]) -> list[dict[str, Any]]:
 
 
 class Off(Recorder):
-    """Records nothing."""
+    """A recorder for who does not measure: its phases cost nothing and are not kept."""
 
     def __init__(self) -> None:
         self.first_step = None

@@ -115,7 +115,7 @@ class WriteShards(beam.DoFn):
         self._paths, self._version = dict(paths), version
 
     def start_bundle(self) -> None:
-        """Begins with nothing."""
+        """Begins without answers: those of an earlier bundle are written or handed on."""
         self._items: dict[int, list[PredictedPair | End]] = defaultdict(list)
         self._ends: dict[int, int] = {}
 
@@ -147,7 +147,7 @@ class WriteCollected(beam.DoFn):
         self._paths, self._version = dict(paths), version
 
     def process(self, collected: tuple[int, Iterable[list[PredictedPair | End]]]) -> None:
-        """Writes the file."""
+        """Writes the file of a shard whose answers came in several bundles."""
         shard, lists = collected
         write_items(self._paths[shard], [item for items in lists for item in items], self._version)
 

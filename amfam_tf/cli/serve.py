@@ -157,7 +157,7 @@ def serve(context: click.Context, engine: str, image: str, more_flags: tuple[str
 
 
 def _serve_real(context: click.Context, options: "ServerOptions", image: str, more_flags: Sequence[str]) -> None:
-    """Becomes the real server."""
+    """Replaces this process by TensorFlow Serving, or by a container with it."""
     from amfam_tf.cli.quiet import loud_environment
     from amfam_tf.server.real_server import become_real_server
 

@@ -59,7 +59,7 @@ class LineBreaks:
     last_line: int
 
     def __str__(self) -> str:
-        """Returns where it is."""
+        """Returns row, column and lines for a message."""
         return f"row {self.row}, column {self.column!r}, lines {self.first_line} to {self.last_line}"
 
 

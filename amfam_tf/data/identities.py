@@ -34,7 +34,7 @@ class Shared:
 
     @property
     def severity(self) -> Literal["problem", "note"]:
-        """Returns how bad it is."""
+        """Returns how bad that is: of a patient or a lesion a problem, of a case worth knowing."""
         return COLUMNS[self.column]
 
     def __str__(self) -> str:

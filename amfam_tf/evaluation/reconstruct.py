@@ -66,7 +66,7 @@ class Reconstruction:
 
     @property
     def counts(self) -> tuple[Count, ...]:
-        """Returns the first solution."""
+        """Returns the counts of each class in the first of the solutions."""
         return self.solutions[0]
 
     @property

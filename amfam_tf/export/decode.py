@@ -34,7 +34,7 @@ class Preparation:
 
     @classmethod
     def of(cls, config: DataConfig) -> "Preparation":
-        """Returns that of a run."""
+        """Returns what the run's pictures went through."""
         return cls(config.image_size, config.border_crop, config.max_pixels)
 
 

@@ -28,7 +28,7 @@ NOTHING_SERVED = "first release: nothing is served to compare with"
 
 
 def configuration(config: ReleaseConfig) -> BlessingPart:
-    """Returns what decides."""
+    """Returns the rule of the blessing, with the split that is evaluated."""
     return config.blessing
 
 
@@ -47,7 +47,7 @@ def _served(config: ReleaseConfig, trained: Path) -> served.Served | None:
 
 
 def run(work: Work) -> StepOutcome:
-    """Evaluates, compares, decides."""
+    """Evaluates the run, compares it with the served version case by case, and accepts it if the rule blesses it."""
     rules = work.config.blessing
     against = _served(work.config, work.inputs["Trainer"])
     copy = _copy_run(work.inputs["Trainer"] / RUN, work.out / RUN)

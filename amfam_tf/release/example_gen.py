@@ -63,7 +63,7 @@ def _picture_fingerprint(path: str) -> str:
 
 
 def run(work: Work) -> StepOutcome:
-    """Ingests the source."""
+    """Ingests the source into records, with statistics, schema and anomalies beside them."""
     cases, bad = _ingest(work.config.data, work.out / RECORDS)
     splits = json_file.read(work.out / RECORDS / STATISTICS_FILE)["splits"]
     details = {"cases": cases, "bad": bad, "splits": splits, "source": work.config.data.source}

@@ -23,7 +23,7 @@ RESUMABLE = False
 
 
 def configuration(config: ReleaseConfig) -> ValidationPart:
-    """Returns what decides."""
+    """Returns which findings stop the release, and the schema to hold the data to."""
     return config.validation
 
 

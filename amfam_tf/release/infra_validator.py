@@ -36,7 +36,7 @@ MOST_ATTEMPTS = 1000
 
 
 def configuration(config: ReleaseConfig) -> dict[str, Any]:
-    """Returns what decides."""
+    """Returns what is exported, under which name, and how it is tried."""
     return {"infra": config.infra, "split": config.blessing.split, "model": model_name(config)}
 
 
@@ -69,7 +69,7 @@ def _identify_real_server() -> tuple[str, str]:
 
 
 def run(work: Work) -> StepOutcome:
-    """Exports, serves, asks, compares."""
+    """Exports the candidate, serves it, and accepts it if the answers are those of Evaluator."""
     server = describe_server(work.config)
     base = candidate_folder(work.out, work.config).parent
     _export(work.inputs["Evaluator"] / RUN, base, work.config)

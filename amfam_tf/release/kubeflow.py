@@ -44,7 +44,7 @@ def example_validator(config: str, examples: dsl.Input[dsl.Dataset], findings: d
 def trainer(
     config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Input[dsl.Artifact], model: dsl.Output[dsl.Model]
 ):
-    """Fits."""
+    """The records to a fitted run."""
     from amfam_tf.release.pipeline import run_step
 
     run_step("Trainer", config, {"ExampleGen": examples.path, "ExampleValidator": findings.path}, model.path)

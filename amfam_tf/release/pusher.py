@@ -21,7 +21,7 @@ RESUMABLE = False
 
 
 def configuration(config: ReleaseConfig) -> dict[str, Any]:
-    """Returns what decides."""
+    """Returns where a version goes, and whether a withdrawn one may."""
     return {"push": config.push, "model": layout.model_name(config)}
 
 

@@ -56,7 +56,7 @@ class FinishedRun:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """Path of the run folder."""
         return self.folder.path
 
     @functools.cached_property

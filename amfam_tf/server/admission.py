@@ -41,7 +41,7 @@ class Admission:
             self._predictions.release()
 
     def call_opened(self) -> None:
-        """Notes a call."""
+        """Notes that a call is open, until `call_closed`."""
         with self._changed:
             self._open_calls += 1
 

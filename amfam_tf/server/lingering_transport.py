@@ -73,7 +73,7 @@ class LingeringTransport:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Reads again."""
+        """Takes the next bytes of the client again."""
         self._transport.resume_reading()
 
     def unsent_bytes(self) -> int:

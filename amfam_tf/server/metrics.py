@@ -66,7 +66,7 @@ class RequestMetrics(Collector):
         return text.replace(f"{REQUEST_COUNT}_total ".encode(), f"{REQUEST_COUNT} ".encode())
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the two families."""
+        """Yields the number of requests by status, and the histogram of their latency."""
         with self._lock:
             counts, sums = dict(self._counts), dict(self._sums)
             buckets = {key: list(values) for key, values in self._buckets.items()}
