@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,9 @@ def test_modules_make_no_circle():
     # A package's own file may name its modules for those who ask; a module does not need it.
     graph = {module: imports(module, at_import=True) for module in FILES if FILES[module].name != "__init__.py"}
     graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_no_two_public_classes_have_one_name():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES.values()]
+    names = [node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert sorted(name for name, count in Counter(names).items() if count > 1 and not name.startswith("_")) == []

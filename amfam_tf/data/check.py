@@ -84,7 +84,7 @@ class CheckReport:
 
 
 @dataclass(frozen=True)
-class PictureFile:
+class CheckedPicture:
     """What one file of pixels is like.
 
     Attributes:
@@ -166,7 +166,7 @@ def class_counts(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> PictureFile:
+def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckedPicture:
     """Reads and decodes one file to its last pixel, with the decoder of training."""
     # Imports TensorFlow: other readers of this module need none.
     from amfam_tf.data import picture_file
@@ -174,16 +174,16 @@ def inspect_picture(path: Path, min_side: int = DEFAULT_MIN_SIDE) -> PictureFile
     try:
         content = regular_files.read(path)
     except OSError as error:
-        return PictureFile(faults=(("unreadable_image", f"cannot be read: {error.strerror}"),))
+        return CheckedPicture(faults=(("unreadable_image", f"cannot be read: {error.strerror}"),))
     digest = digests.of_bytes(content)
     try:
         found = picture_file.judge(content)
     except DataError as error:
-        return PictureFile(digest, faults=((_kind_of_fault(str(error)), str(error)),))
+        return CheckedPicture(digest, faults=((_kind_of_fault(str(error)), str(error)),))
     height, width, _ = found.pixels.shape
     small = f"is {width} x {height} pixels; the shorter side needs at least {min_side}"
     faults = (("too_small", small),) if min(width, height) < min_side else ()
-    return PictureFile(
+    return CheckedPicture(
         digest,
         (width, height),
         _has_black_corners(found.pixels),
@@ -201,7 +201,7 @@ def _kind_of_fault(message: str) -> str:
     return "truncated_image" if "truncated" in message.lower() else "unreadable_image"
 
 
-def _profile(picture: PictureFile) -> str:
+def _profile(picture: CheckedPicture) -> str:
     return f"{picture.profile}: {picture.treatment}"
 
 
@@ -246,7 +246,7 @@ def _shared_files(frame: pd.DataFrame, names: Mapping[str, str]) -> list[Problem
 
 
 def _duplicates(
-    frame: pd.DataFrame, uses: Mapping[str, list[int]], pictures: Mapping[str, PictureFile], names: Mapping[str, str]
+    frame: pd.DataFrame, uses: Mapping[str, list[int]], pictures: Mapping[str, CheckedPicture], names: Mapping[str, str]
 ) -> list[Problem]:
     """Returns the pictures that have the same bytes as one before them."""
     first_uses: dict[str, tuple[int, str]] = {}
@@ -271,7 +271,7 @@ def _duplicate(splits: pd.Series, use: tuple[int, str], first: tuple[int, str]) 
     return Problem(name, row, "duplicate_image", f"has the same bytes as {first_name} of row {first_row}")
 
 
-def _black_share(paths: pd.Series, pictures: Mapping[str, PictureFile]) -> float:
+def _black_share(paths: pd.Series, pictures: Mapping[str, CheckedPicture]) -> float:
     """Returns the share of `paths` with black corners, 0 if there are none."""
     flags = [pictures[path].black_corners for path in paths if path]
     return sum(flags) / len(flags) if flags else 0.0
