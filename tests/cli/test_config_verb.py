@@ -1,5 +1,7 @@
 """`amfam-tf config`."""
 
+import sys
+
 import pytest
 import yaml
 
@@ -12,6 +14,11 @@ def test_show_prints_a_configuration_that_can_be_read_back(capsys, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(capsys.readouterr().out)
     assert config.read(file) == config.load("tiny", ["training.epochs=3"])
+
+
+def test_show_loads_no_network_for_values_that_every_method_reads(monkeypatch):
+    monkeypatch.setitem(sys.modules, "amfam_tf.models", None)  # importing it fails
+    assert main(["config", "show", "--set", "optimizer.epsilon=0.1", "--set", "training.epochs=3"]) == 0
 
 
 def test_show_refuses_an_unknown_key_in_one_line(capsys):
