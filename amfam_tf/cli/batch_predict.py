@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import MOST_FILES, MOST_IN_BATCH, MOST_PROCESSES
+from amfam_tf.cli.options import MOST_FILES, MOST_IN_BATCH, MOST_PROCESSES, out_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import Place, UserPath
 from amfam_tf.errors import ConfigError
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="An exported version, or the folder of a model, e.g. saved_models/amfam: its latest version.",
 )
-@click.option(
-    "--out", type=Place(), required=True, metavar="DIR", help="Folder of the results: new, or that of the same command."
-)
+@out_option("Folder of the results: new, or that of the same command.", Place())
 @click.option(
     "--images", type=Place(), metavar="DIR", help="Where the paths of a CSV start.  [default: the CSV's folder]"
 )

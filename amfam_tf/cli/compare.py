@@ -5,19 +5,13 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console, data_option
+from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console, data_option, out_option
 from amfam_tf.cli.output import echo
-from amfam_tf.cli.paths import UserPath
 
 
 @click.command(short_help="Fit and evaluate several methods with several seeds; one table, published values beside.")
 @data_option
-@click.option(
-    "--out",
-    type=UserPath(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder of the comparison, new or to go on.",
-)
+@out_option("Folder of the comparison, new or to go on.")
 @click.option(
     "--methods", type=Words(), default="all", show_default=True, metavar="A,B,...", help="Methods, or all of them."
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import data_option
+from amfam_tf.cli.options import data_option, out_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
@@ -32,9 +32,7 @@ FIRST_CASES = 4
 @click.option("--task", "task_name", type=click.Choice(task_names()), default="DIAG", show_default=True)
 @click.option("--class", "class_name", metavar="CLASS", help="E.g. MEL. Without it: the predicted class of each case.")
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Show this run beside it.")
-@click.option(
-    "--out", type=UserPath(file_okay=False, path_type=Path), help="Folder of the pictures. [default: RUN/explain]"
-)
+@out_option("Folder of the pictures.  [default: RUN/explain]", required=False)
 def explain(
     run: Path,
     data: Path,

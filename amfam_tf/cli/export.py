@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import RenamedOption
+from amfam_tf.cli.options import FOLDER, one_out, out_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 
@@ -15,15 +15,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", required=False, type=UserPath(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--out",
-    "base",
-    cls=RenamedOption,
-    former=("--to",),
-    metavar="DIR",
-    type=UserPath(file_okay=False, path_type=Path),
-    help="Folder of the model's versions, e.g. saved_models/amfam; its last name is the model's.",
-)
+@out_option("Folder of the model's versions, e.g. saved_models/amfam; its last name is the model's.", required=False)
+@click.option("--to", "former", type=FOLDER, hidden=True)
 @click.option("--allow-unfinished", is_flag=True, help="Export the best weights so far of a run that is not finished.")
 @click.option(
     "--precision",
@@ -47,7 +40,8 @@ if TYPE_CHECKING:
 )
 def export(
     run: Path | None,
-    base: Path | None,
+    out: Path | None,
+    former: Path | None,
     allow_unfinished: bool,
     precision: "Precision",
     onnx: Path | None,
@@ -57,16 +51,17 @@ def export(
 
     Nothing that a server would load is there before it is complete; a version is never overwritten.
     """
+    out = one_out(out, former) if out or former else None
     if to_verify is not None:
-        if run is not None or base is not None or onnx is not None:
+        if run is not None or out is not None or onnx is not None:
             raise click.UsageError("--verify DIR stands alone: it exports nothing")
         _verify(to_verify)
         return
-    if run is None or base is None:
+    if run is None or out is None:
         raise click.UsageError("RUN and --out are needed, or --verify DIR")
     from amfam_tf.export.export import export_run
 
-    _print(export_run(run, base, allow_unfinished, precision, onnx))
+    _print(export_run(run, out, allow_unfinished, precision, onnx))
     if onnx is not None:
         echo(f"exported: {onnx}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amfam_tf.cli.options import MOST_FILES, Number, workers_option
+from amfam_tf.cli.options import MOST_FILES, Number, out_option, workers_option
 from amfam_tf.cli.paths import Place
 from amfam_tf.files import json_file
 
@@ -20,7 +20,7 @@ MOST_SIZES = 5
 
 @click.command(short_help="Turn a data set or a CSV of pairs into records, with schema, statistics and anomalies.")
 @click.argument("source", type=Place())
-@click.option("--out", type=Place(), metavar="DIR", help="Folder of the records, new.  [required]")
+@out_option("Folder of the records, new.  [required]", Place(), required=False)
 @click.option("--images", type=Place(), metavar="DIR", help="Folder or URL that the pictures' paths start from.")
 @click.option("--shards", type=click.IntRange(1, MOST_FILES), default=8, show_default=True, help="Number of files.")
 @click.option(

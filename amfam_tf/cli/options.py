@@ -1,7 +1,7 @@
 """Click options and the terminal that several verbs share."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from amfam_tf.text import visible
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+FOLDER = UserPath(path_type=Path, file_okay=False)
 WIDTH_WITHOUT_TERMINAL = 120
 MOST_PROCESSES = 1024
 MOST_FILES = 10_000
@@ -64,33 +65,6 @@ class Number(click.FloatRange):
         return number
 
 
-class RenamedOption(click.Option):
-    """An option whose former spellings are still taken, and which help and errors do not name.
-
-    Args:
-        former: e.g. ("--to",).
-    """
-
-    def __init__(self, *args: Any, former: Sequence[str], **attributes: Any):
-        super().__init__(*args, **attributes)
-        self._former = former
-
-    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        """Adds all spellings to the parser."""
-        shown, self.opts = self.opts, [*self.opts, *self._former]
-        super().add_to_parser(parser, ctx)
-        self.opts = shown
-
-
-class FormerArgument(click.Argument):
-    """A place among the words for what is an option now; help does not name it."""
-
-    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Returns nothing."""
-        del ctx
-        return []
-
-
 def one_out(out: Any, former: Any) -> Any:
     """Returns the folder that `--out` names, or the word where it stood before; both or neither is wrong usage."""
     if (out is None) == (former is None):
@@ -98,11 +72,15 @@ def one_out(out: Any, former: Any) -> Any:
     return former if out is None else out
 
 
+def out_option(text: str, kind: click.ParamType = FOLDER, required: bool = True) -> Callable[[Function], Function]:
+    """Adds `--out`, passed to the function as `out`."""
+    return click.option("--out", type=kind, required=required, metavar="DIR", help=text)
+
+
 def data_option(function: Function) -> Function:
     """Adds `--data`, passed to the function as `data` (Path)."""
     text = "Data set in the Derm7pt layout (images/ and meta/), or a folder of records."
-    kind = UserPath(path_type=Path, file_okay=False)
-    return click.option("--data", type=kind, required=True, metavar="DIR", help=text)(function)
+    return click.option("--data", type=FOLDER, required=True, metavar="DIR", help=text)(function)
 
 
 def workers_option(function: Function) -> Function:

@@ -4,19 +4,13 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import MOST_PROCESSES, Seeds, configuration_options, console, data_option
+from amfam_tf.cli.options import MOST_PROCESSES, Seeds, configuration_options, console, data_option, out_option
 from amfam_tf.cli.output import echo
-from amfam_tf.cli.paths import UserPath
 
 
 @click.command(short_help="Fit a method over a grid of configuration values; measure validation accuracy.")
 @data_option
-@click.option(
-    "--out",
-    type=UserPath(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder of the sweep, new or to go on.",
-)
+@out_option("Folder of the sweep, new or to go on.")
 @click.option(
     "--grid",
     "grids",

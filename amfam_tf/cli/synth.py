@@ -2,7 +2,7 @@
 
 import click
 
-from amfam_tf.cli.options import FormerArgument, one_out, workers_option
+from amfam_tf.cli.options import one_out, out_option, workers_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.config import LARGEST_SEED
@@ -30,8 +30,8 @@ class PictureSize(click.ParamType):
 
 
 @click.command()
-@click.option("--out", type=UserPath(), metavar="DIR", help="Folder of the data set, new or empty.  [required]")
-@click.argument("former", cls=FormerArgument, required=False, type=UserPath())
+@out_option("Folder of the data set, new or empty.  [required]", UserPath(), required=False)
+@click.argument("former", required=False, metavar="", type=UserPath())
 @click.option(
     "--cases",
     type=click.IntRange(10, 1_000_000),

@@ -3,7 +3,6 @@
 Unknown keys and impossible values raise ConfigError before any data is read.
 """
 
-from amfam_tf.config.home import without_home
 from amfam_tf.config.loading import (
     as_text,
     asked_keys,
@@ -26,6 +25,7 @@ from amfam_tf.config.schema import (
     ModelConfig,
     OptimizerConfig,
     TrainingConfig,
+    without_home,
 )
 from amfam_tf.config.structure import structure, to_dict
 from amfam_tf.errors import ConfigError

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import strict_yaml
-from amfam_tf.config.home import without_home
-from amfam_tf.config.schema import OF_METHODS, Config
+from amfam_tf.config.schema import OF_METHODS, Config, without_home
 from amfam_tf.config.structure import structure, to_dict
 from amfam_tf.errors import ConfigError
 from amfam_tf.ranges import require

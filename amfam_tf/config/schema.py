@@ -3,10 +3,10 @@
 Every point that the paper leaves open is a field here; docs/method.md lists them with reasons.
 """
 
+import os
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from amfam_tf.config.home import without_home
 from amfam_tf.ranges import Range, bounded, check, require
 
 PAPER_IMAGE_SIZE = 299
@@ -21,6 +21,18 @@ MOST_UNITS = 65_536
 MOST_EPOCHS = 1_000_000
 LAYERS = Range(1, 16)
 """How many layers a list of sizes may describe."""
+
+
+def without_home(path: str) -> str:
+    """Returns a path with the user's home folder for a leading ~; a name that only begins so (~$list.csv) stays.
+
+    Raises:
+        ConfigError: the home folder is not known.
+    """
+    expanded = os.path.expanduser(path)  # noqa: PTH111  (a URL and an empty text stay as they are)
+    known = expanded != path or not (path == "~" or path.startswith("~/"))
+    require(known, f"{path}: the home folder is not known (HOME is not set): write the path out")
+    return expanded
 
 
 @dataclass(frozen=True)
