@@ -145,7 +145,7 @@ def difference_from_derm7pt(cases: pd.DataFrame) -> str | None:
     """Returns what shows that a data set is not Derm7pt, the data of the published numbers; None if nothing does.
 
     Args:
-        release: all cases of `read_release`, those with a shared file included.
+        cases: all cases of `read_release`, those with a shared file included.
     """
     from amfam_tf.data.synthetic.data_set import DRAWN_PREFIX, SHARED_ROWS
 
