@@ -17,7 +17,12 @@ def command(verb: str) -> click.Command:
 
 def with_option(spelling: str) -> dict[str, click.Option]:
     """Returns the option of this spelling in each verb that shows it."""
-    return {verb: one for verb in VERBS for one in command(verb).params if spelling in one.opts}
+    return {
+        verb: one
+        for verb in VERBS
+        for one in command(verb).params
+        if spelling in one.opts and not vars(one).get("hidden")
+    }
 
 
 def test_data_are_told_in_the_same_words_by_every_verb_that_takes_them():
