@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 import pytest
 
@@ -11,6 +12,23 @@ from amfam_tf.fast_kernels import prefer_fast_kernels
 os.environ["no_grpc_proxy"] = "localhost,127.0.0.1,::1"  # noqa: SIM112  (gRPC reads small letters)
 # As the command line does, before any test imports TensorFlow.
 prefer_fast_kernels()
+
+
+def pytest_addoption(parser):
+    """Adds the switch of TensorFlow's graph optimiser."""
+    parser.addoption("--optimized-graphs", action="store_true", help="Optimise graphs in this process too; slow.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Leaves TensorFlow's graph optimiser out, unless it is asked for: half of the time of a small fit is its.
+
+    What runs in a process of its own, as users run it, keeps the optimiser.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        wanted = item.config.getoption("--optimized-graphs") or item.get_closest_marker("optimized_graphs")
+        tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": not wanted})
 
 
 def pytest_collection_modifyitems(items):

@@ -104,8 +104,6 @@ def to_pictures(cases: pd.DataFrame, config: Config) -> Callable[[Tensors], Tens
     read = tf.identity if records.is_from_records(cases) else tf.io.read_file
     data = config.data
 
-    # A function of its own: both modalities share one graph of the decoder.
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
     def prepare(reference: tf.Tensor) -> tf.Tensor:
         return images.prepare_image(read(reference), data.image_size, data.border_crop, data.max_pixels)
 
