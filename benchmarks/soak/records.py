@@ -42,6 +42,7 @@ class Sample:
         megabytes: resident memory, 10^6 bytes.
         descriptors: open files and sockets.
         threads: of the process.
+        allocated: memory in use, 10^6 bytes; None where the allocator cannot tell.
     """
 
     at: float
@@ -49,6 +50,7 @@ class Sample:
     megabytes: float
     descriptors: int
     threads: int
+    allocated: float | None = None
 
 
 @dataclass

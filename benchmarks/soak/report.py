@@ -19,7 +19,7 @@ FEWEST_POINTS = 4
 SHORTEST_SLOPE_SECONDS = 60
 FAULTY = ("wrong", "failed")
 MOST_GROWTH = 2.0
-"""Megabytes a minute; a leak of a picture or of a version is more."""
+"""Megabytes a minute of what is allocated; a leak of a picture or of a version is more."""
 MOST_DESCRIPTORS = 20
 MOST_P99_AT_A_SWAP = 1.0
 
@@ -72,17 +72,19 @@ def draw(log: Log, path: Path) -> None:
         for life in sorted({sample.life for sample in log.samples}):
             samples = [sample for sample in log.samples if sample.life == life]
             minutes = [sample.at / 60 for sample in samples]
-            memory.plot(minutes, [sample.megabytes for sample in samples], color=style.BLUE)
+            memory.plot(minutes, [sample.megabytes for sample in samples], color=style.BLUE, label="resident")
+            memory.plot(minutes, [_in_use(sample) for sample in samples], color=style.ORANGE, label="allocated")
             descriptors.plot(minutes, [sample.descriptors for sample in samples], color=style.VERMILLION, label="files")
             descriptors.plot(minutes, [sample.threads for sample in samples], color=style.GREEN, label="threads")
         for begun, _ in log.swaps:
             memory.axvline(begun / 60, color=style.PALE, linewidth=0.8, zorder=0)
-        memory.set(ylabel="resident memory, MB", title="the embedded server under load (a line: a swap)")
+        memory.set(ylabel="memory, MB", title="the embedded server under load (a line: a swap)")
         memory.set_ylim(bottom=0)
         descriptors.set(xlabel="minutes", ylabel="open")
         descriptors.set_ylim(bottom=0)
-        handles, labels = descriptors.get_legend_handles_labels()
-        descriptors.legend(handles[:2], labels[:2])
+        for axes in (memory, descriptors):
+            handles, labels = axes.get_legend_handles_labels()
+            axes.legend(handles[:2], labels[:2])
         style.write_png(figure, path)
 
 
@@ -111,33 +113,36 @@ def _life(log: Log, number: int) -> dict[str, Any] | None:
         "minutes": round((own[-1].at - own[0].at) / 60, 2),
         "megabytes_warm": round(warm[0].megabytes),
         "megabytes_at_the_end": round(warm[-1].megabytes),
-        "megabytes_between_swaps": [round(megabytes) for _, megabytes in floors],
-        "megabytes_a_minute": _slope(floors if swaps else None, warm),
+        "megabytes_between_swaps": [round(min(s.megabytes for s in quiet)) for quiet in floors],
+        "in_use_between_swaps": [round(min(map(_in_use, quiet))) for quiet in floors],
+        "megabytes_a_minute": _slope([min(quiet, key=_in_use) for quiet in floors] if swaps else None, warm),
         "descriptors_more": warm[-1].descriptors - warm[0].descriptors,
         "threads_more": warm[-1].threads - warm[0].threads,
     }
 
 
-def _floors(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns time and lowest memory of each interval between two swaps, in which there is one version."""
-    found = []
-    for (_, begin), (end, _) in itertools.pairwise([*swaps, (own[-1].at, own[-1].at)]):
-        quiet = [sample for sample in own if begin <= sample.at <= end]
-        if quiet:
-            found.append(min(((s.at, s.megabytes) for s in quiet), key=lambda pair: pair[1]))
-    return found
+def _in_use(sample: Sample) -> float:
+    """Returns what the process has allocated, megabytes; what is resident where the allocator cannot tell."""
+    return sample.megabytes if sample.allocated is None else sample.allocated
 
 
-def _slope(floors: Sequence[tuple[float, float]] | None, warm: Sequence[Sample]) -> float | None:
+def _floors(own: Sequence[Sample], swaps: Sequence[tuple[float, float]]) -> list[list[Sample]]:
+    """Returns the samples of each interval between two swaps, in which there is one version."""
+    spans = itertools.pairwise([*swaps, (own[-1].at, own[-1].at)])
+    found = ([sample for sample in own if begin <= sample.at <= end] for (_, begin), (end, _) in spans)
+    return [quiet for quiet in found if quiet]
+
+
+def _slope(floors: Sequence[Sample] | None, warm: Sequence[Sample]) -> float | None:
     """Returns the growth of a process once it is warm, MB a minute; None if it was warm for too short a time.
 
     Args:
-        floors: times and lowest memory between swaps: during one there are two versions, and for a while after it
-            garbage; None without any swap.
+        floors: the sample of least memory between each two swaps: during one there are two versions, and for a while
+            after it garbage; None without any swap.
         warm: samples after the first minute, which count then.
     """
-    points = [(sample.at, sample.megabytes) for sample in warm] if floors is None else floors[WARM_SWAPS - 1 :]
-    if len(points) < FEWEST_POINTS or points[-1][0] - points[0][0] < SHORTEST_SLOPE_SECONDS:
+    points = warm if floors is None else floors[WARM_SWAPS - 1 :]
+    if len(points) < FEWEST_POINTS or points[-1].at - points[0].at < SHORTEST_SLOPE_SECONDS:
         return None
-    times, megabytes = zip(*points, strict=True)
+    times, megabytes = zip(*((sample.at, _in_use(sample)) for sample in points), strict=True)
     return round(60 * float(stats.theilslopes(megabytes, times).slope), 2)

@@ -87,8 +87,11 @@ class ServedProcess:
         flags = [f"--port={self.target.port}", f"--rest-api-port={self.target.rest_port}", f"--model-name={MODEL}"]
         flags += [f"--model-base-path={self.base}", "--bind-address=127.0.0.1", "--drain-seconds=10"]
         flags += ["--enable-batching", f"--monitoring-config-file={monitoring}"]
+        # That of the life before says nothing of this one.
+        self._allocated.unlink(missing_ok=True)
         with self.output.open("ab") as file:
-            self.process = child_process.start("amfam_tf", ["serve", *flags], stdout=file, stderr=file)
+            words = [str(self._allocated), "serve", *flags]
+            self.process = child_process.start("benchmarks.soak.watched", words, stdout=file, stderr=file)
         end = time.monotonic() + START_SECONDS
         while not self.available():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -133,6 +136,15 @@ class ServedProcess:
             process = psutil.Process(self.process.pid)
             with process.oneshot():
                 megabytes = process.memory_info().rss / 1e6
-                return Sample(self.log.now(), self.life, megabytes, process.num_fds(), process.num_threads())
+                counts = process.num_fds(), process.num_threads()
         except psutil.Error:
             return None
+        return Sample(self.log.now(), self.life, megabytes, *counts, self._allocated_megabytes())
+
+    @property
+    def _allocated(self) -> Path:
+        return self.output.with_name("allocated")
+
+    def _allocated_megabytes(self) -> float | None:
+        text = self._allocated.read_text(encoding="ascii") if self._allocated.exists() else ""
+        return int(text) / 1e6 if text else None

@@ -1,12 +1,13 @@
 """What the soak counts, compares and judges, on figures made by hand."""
 
+import dataclasses
 import random
 import threading
 
 import numpy as np
 import pytest
 
-from benchmarks.soak import report, traffic
+from benchmarks.soak import report, traffic, watched
 from benchmarks.soak.models import Question
 from benchmarks.soak.records import Log, Request, Sample
 from benchmarks.soak.server import Versions
@@ -164,6 +165,33 @@ def test_two_versions_at_a_time_are_no_growth():
     assert report.summarise(unended)["lives"][0]["megabytes_a_minute"] == 0.0
     (growing,) = report.summarise(swapped(3.0, 10))["lives"]
     assert growing["megabytes_a_minute"] == 3.0
+
+
+def test_gaps_of_the_allocator_are_no_growth_and_a_leak_that_reuses_them_is():
+    def with_allocated(resident: float, allocated: float) -> Log:
+        log = swapped(resident, 10)
+        log.samples = [
+            dataclasses.replace(sample, allocated=500 + 200 * (sample.megabytes > 1290) + allocated * sample.at / 60)
+            for sample in log.samples
+        ]
+        return log
+
+    (gaps,) = report.summarise(with_allocated(5.0, 0.0))["lives"]
+    assert gaps["megabytes_a_minute"] == 0.0
+    assert gaps["in_use_between_swaps"] == [500] * 10
+    assert gaps["megabytes_between_swaps"] == [1009 + 5 * number for number in range(10)]
+    (leak,) = report.summarise(with_allocated(0.0, 3.0))["lives"]
+    assert leak["megabytes_a_minute"] == 3.0
+
+
+def test_what_a_process_has_allocated_grows_and_shrinks_with_it():
+    if (before := watched.allocated_bytes()) is None:
+        pytest.skip("the allocator of this system does not tell")
+    block = np.ones(50_000_000, np.uint8)
+    held = watched.allocated_bytes()
+    del block
+    assert held - before == pytest.approx(50e6, abs=5e6)
+    assert watched.allocated_bytes() - before == pytest.approx(0, abs=5e6)
 
 
 def test_growth_is_not_judged_before_the_swaps_have_warmed_the_process():
