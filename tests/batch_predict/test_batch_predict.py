@@ -25,7 +25,8 @@ from amfam_tf.files.writing import PARTIAL
 from amfam_tf.pipelines.batch_predict import run
 from amfam_tf.tasks import TASKS
 
-pytestmark = pytest.mark.usefixtures("loaded_once")
+# Bytes are compared with those of other processes, which optimise their graphs.
+pytestmark = [pytest.mark.usefixtures("loaded_once"), pytest.mark.optimized_graphs]
 
 PROBABILITIES = [name for task in TASKS for name in predictions.probability_columns(task)]
 TOLERANCE = 1e-5

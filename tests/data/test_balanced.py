@@ -151,13 +151,13 @@ def test_cached_batches_equal_uncached_ones(cases, batches, cache, tmp_path):
 
 def test_pictures_in_memory_are_decoded_and_kept_once(cases, monkeypatch):
     decoded = []
-    decode_image = images.decode_image
+    prepare_image = images.prepare_image
 
-    def decode_and_count(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    def prepare_and_count(encoded: tf.Tensor, *settings: int) -> tf.Tensor:
         counting = tf.numpy_function(lambda data: decoded.append(len(data)) or data, [encoded], tf.string)
-        return decode_image(tf.ensure_shape(counting, ()), max_pixels)
+        return prepare_image(tf.ensure_shape(counting, ()), *settings)
 
-    monkeypatch.setattr(images, "decode_image", decode_and_count)
+    monkeypatch.setattr(images, "prepare_image", prepare_and_count)
     dataset = pipeline.training_dataset(cases, make_config(cache="memory"))
     assert len(decoded) == 2 * CASES
     read(dataset)

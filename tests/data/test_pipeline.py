@@ -67,17 +67,17 @@ def epochs_of(batches: list[dict[str, np.ndarray]]) -> list[list[dict[str, np.nd
 def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Returns a list that grows by one with each picture that is decoded."""
     counted: list[int] = []
-    decode_image = images.decode_image
+    prepare_image = images.prepare_image
 
-    def decode_and_count(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    def prepare_and_count(encoded: tf.Tensor, *settings: int) -> tf.Tensor:
         def count(data: bytes) -> bytes:
             counted.append(len(data))
             return data
 
         counting = tf.ensure_shape(tf.numpy_function(count, [encoded], tf.string), ())
-        return decode_image(counting, max_pixels)
+        return prepare_image(counting, *settings)
 
-    monkeypatch.setattr(images, "decode_image", decode_and_count)
+    monkeypatch.setattr(images, "prepare_image", prepare_and_count)
     return counted
 
 
