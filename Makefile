@@ -42,14 +42,15 @@ mutants: $(STAMP)  ## Look for small wrong changes of the code that no test sees
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutants]"
 	$(BIN)/python -m mutation $(MUTANT_ARGUMENTS)
 
-lint: $(STAMP)  ## Check style and format.
+lint: $(STAMP)  ## Check style, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 
 format: $(STAMP)  ## Put style and format right where that can be done automatically.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and all caches; keep runs and models.
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find amfam_tf tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -54,13 +54,13 @@ def start(module: str, words: Sequence[str] = (), env: Mapping[str, str] | None 
     return subprocess.Popen(command(module, words), stdin=subprocess.PIPE, env=environment(env), **options)
 
 
-def end(process: subprocess.Popen, seconds: float) -> None:
+def end(process: subprocess.Popen[Any], seconds: float) -> None:
     """Ends a child: politely, and after so many seconds, or if this is interrupted, at once."""
     process.terminate()
     await_end(process, seconds)
 
 
-def await_end(process: subprocess.Popen, seconds: float) -> None:
+def await_end(process: subprocess.Popen[Any], seconds: float) -> None:
     """Waits for the end of a child; after so many seconds, or if this is interrupted, ends it."""
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -72,7 +72,7 @@ def await_end(process: subprocess.Popen, seconds: float) -> None:
         close_lifeline(process)
 
 
-def close_lifeline(process: subprocess.Popen) -> None:
+def close_lifeline(process: subprocess.Popen[Any]) -> None:
     """Closes the pipe to a child, which ends it if it has not ended yet."""
     if process.stdin is not None:
         with contextlib.suppress(OSError):

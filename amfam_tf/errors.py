@@ -33,6 +33,6 @@ class EngineError(UserError):
     """An engine that runs a pipeline is not installed or has failed; the message says which step and why."""
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Returns the message of an error in one line, its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

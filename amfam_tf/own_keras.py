@@ -122,11 +122,11 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
         finally:
             self._asking = False
         if spec is not None and spec.loader is not None:
-            self._settle_after(spec)
+            self._settle_after(spec.loader)
         return spec
 
-    def _settle_after(self, spec: ModuleSpec) -> None:
-        load = spec.loader.exec_module
+    def _settle_after(self, loader: importlib.abc.Loader) -> None:
+        load = loader.exec_module
 
         def load_and_settle(module: ModuleType) -> None:
             # Again: the program may have changed the environment since.
@@ -140,4 +140,4 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
                 raise ConfigError(f"{settings_file()}: Keras cannot use it: {reason}; mend or remove it") from error
             _say([*overridden, *_backend_of_file(), *_settle_keras(module)])
 
-        spec.loader.exec_module = load_and_settle
+        loader.exec_module = load_and_settle  # type: ignore[method-assign]

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
 
 IMPORTED = time.perf_counter()
 START = "start of Python and the command line"
@@ -81,15 +82,15 @@ class Recorder:
         self._count()
         self._open.pop()
 
-    def timed(self, name: str, function: Function) -> Function:
+    def timed(self, name: str, function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
         """Returns the function with its calls counted as a phase."""
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
             with self.phase(name):
                 return function(*args, **kwargs)
 
-        return call  # type: ignore[return-value]
+        return call
 
     def mark_first_step(self) -> None:
         """The first training step is done; the same phases are counted anew from here on."""
@@ -136,12 +137,13 @@ class Off(Recorder):
     def __init__(self) -> None:
         self.first_step = None
 
-    def phase(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Returns a context that does nothing."""
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Does nothing."""
         del name
-        return contextlib.nullcontext()
+        yield
 
-    def timed(self, name: str, function: Function) -> Function:
+    def timed(self, name: str, function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
         """Returns the function itself."""
         del name
         return function

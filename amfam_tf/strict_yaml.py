@@ -55,7 +55,7 @@ def shown(value: Any) -> str:
 class Loader(yaml.SafeLoader):
     """Reads plain scalars as YAML 1.2 does."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Refuses a key that stands twice; merges as ever."""

@@ -8,6 +8,7 @@ import codecs
 import logging
 import re
 import unicodedata
+from typing import Any
 
 _WRITTEN = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PLAIN = {"█": "#", "±": "+/-", "·": "-", "–": "-", "−": "-", "…": ".", "×": "x", "━": "-", "╸": "-", "╺": "-"}
@@ -61,7 +62,7 @@ class LineFormatter(logging.Formatter):
         """Returns the entry's own line."""
         return visible(super().formatMessage(record))
 
-    def formatException(self, ei: object) -> str:  # noqa: N802
+    def formatException(self, ei: Any) -> str:  # noqa: N802
         """Returns the traceback."""
         return _indented(super().formatException(ei))
 

@@ -4,6 +4,7 @@ import configparser
 import importlib.metadata
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,19 @@ def test_supported_systems_are_those_that_it_was_tried_on():
     systems = re.findall(r"Operating System :: (.+)", setup()["metadata"]["classifiers"])
     assert systems == ["POSIX :: Linux"]
     assert "Needs Linux, python3" in (ROOT / "README.md").read_text()
+
+
+def test_types_are_checked_strictly_and_nothing_is_left_out():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert settings["strict"]
+    assert not {"exclude", "ignore_errors", "follow_imports", "disable_error_code"} & set(settings)
+    for override in settings["overrides"]:
+        assert set(override) == {"module", "ignore_missing_imports"}
+        assert not [name for name in override["module"] if name.startswith(("*", "amfam_tf"))]
+    rule = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    assert "\t$(BIN)/python -m mypy\n" in rule + "\n"
+    bare = [path for path in PACKAGE.rglob("*.py") if re.search(r"type: ignore(?!\[)", path.read_text())]
+    assert not bare
 
 
 def test_pre_commit_uses_the_pinned_ruff():

@@ -66,6 +66,7 @@ def describe(source: PairSource, version: ExportedVersion, shards: int | None, b
         raise ConfigError(f"the batch size must be at least 1. Received: {batch_size}")
     sizes = _split(source, shards, batch_size)
     names = [f"part-{number:05d}-of-{len(sizes):05d}.parquet" for number in range(len(sizes))]
+    contents: list[dict[str, Any]]
     if source.kind == "records":
         paths = iter(path.name for path in source.records)
         contents = [{"records": list(itertools.islice(paths, size))} for size in sizes]

@@ -75,18 +75,22 @@ def _pairs_of_table(path: str, images: str) -> PairSource:
     numbers = array.array("q")
     table = PairTable(path, COLUMNS, "a CSV of pairs", (lambda: urls.open_url(path)) if urls.is_url(path) else None)
     for row, raw in table.rows():
-        number = to_integer(raw["case_num"])
-        if number is None:
-            raise table.refusal(row, f"column 'case_num': value {raw['case_num']!r} is not a whole number")
-        numbers.append(number)
+        numbers.append(_number(table, row, raw))
     _refuse_repeated(table, np.frombuffer(numbers, np.int64))
     notes = tuple(f"{path}: {text}" for text in table.notes())
 
     def rows() -> Iterator[PairRow]:
-        for _, raw in table.rows():
-            yield _row(raw, images)
+        for row, raw in table.rows():
+            yield _row(_number(table, row, raw), raw, images)
 
     return PairSource("pairs", path, len(numbers), rows, notes=notes)
+
+
+def _number(table: PairTable, row: int, raw: dict[str, str]) -> int:
+    number = to_integer(raw["case_num"])
+    if number is None:
+        raise table.refusal(row, f"column 'case_num': value {raw['case_num']!r} is not a whole number")
+    return number
 
 
 def _refuse_repeated(table: PairTable, numbers: np.ndarray) -> None:
@@ -99,7 +103,7 @@ def _refuse_repeated(table: PairTable, numbers: np.ndarray) -> None:
         raise table.refusal(row, f"column 'case_num': value {number} is that of row {earlier} already")
 
 
-def _row(raw: dict[str, str], images: str) -> PairRow:
+def _row(number: int, raw: dict[str, str], images: str) -> PairRow:
     places, error = dict.fromkeys(MODALITIES, ""), None
     for name in MODALITIES:
         try:
@@ -108,7 +112,7 @@ def _row(raw: dict[str, str], images: str) -> PairRow:
             places[name], error = raw[name], error or str(problem)
         if not raw[name]:
             error = error or f"column {name!r} is empty"
-    return PairRow(to_integer(raw["case_num"]), **places, error=error)
+    return PairRow(number, places["clinical"], places["dermoscopic"], error)
 
 
 def _pairs_of_data_set(root: Path) -> PairSource:
@@ -117,7 +121,8 @@ def _pairs_of_data_set(root: Path) -> PairSource:
     for problem in (finding for finding in findings if finding.severity == "problem"):
         if problem.file in (META_FILE, IMAGES) and (problem.row is None or problem.kind == "duplicate_case"):
             raise DataError(f"{root}: {problem}")
-        if problem.file == META_FILE and problem.message.startswith(tuple(f"column {c!r}" for c in _PATH_COLUMNS)):
+        about_path = problem.file == META_FILE and problem.message.startswith(_PATH_COLUMNS)
+        if problem.row is not None and about_path:
             reasons.setdefault(problem.row, str(problem))
         # What is wrong with labels and splits does not matter here.
     unnumbered = np.flatnonzero(frame["case_num"] == UNKNOWN)
@@ -125,11 +130,11 @@ def _pairs_of_data_set(root: Path) -> PairSource:
         raise DataError(f"{root}: {META_FILE} row {unnumbered[0]}: column 'case_num' is not a whole number")
 
     def rows() -> Iterator[PairRow]:
-        for row, (number, *places) in enumerate(frame[list(COLUMNS)].itertuples(index=False)):
-            yield PairRow(int(number), *places, error=reasons.get(row))
+        for row, (number, clinical, dermoscopic) in enumerate(frame[list(COLUMNS)].itertuples(index=False)):
+            yield PairRow(int(number), clinical, dermoscopic, reasons.get(row))
 
     notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
     return PairSource("data_set", str(root), len(frame), rows, notes=notes)
 
 
-_PATH_COLUMNS = tuple(PATH_COLUMNS.values())
+_PATH_COLUMNS = tuple(f"column {name!r}" for name in PATH_COLUMNS.values())

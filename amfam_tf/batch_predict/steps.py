@@ -77,11 +77,11 @@ class VersionHandler(ModelHandler[DecodedPair | End, PredictedPair | End, Loaded
     ) -> list[PredictedPair | End]:
         """Returns an answer for each pair; one with an error is not asked about, the end of a shard stays as it is."""
         del inference_args
-        askable = [pair for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
+        asked = _squares(batch)
         outputs: dict[str, np.ndarray] = {}
-        if askable:
-            outputs = model.predict({name: np.stack([pair.squares[name] for pair in askable]) for name in MODALITIES})
-        rows = iter(range(len(askable)))
+        if asked:
+            outputs = model.predict({name: np.stack([squares[name] for squares in asked]) for name in MODALITIES})
+        rows = iter(range(len(asked)))
         return [
             item if isinstance(item, End) else _answer(item, outputs, None if item.squares is None else next(rows))
             for item in batch
@@ -89,8 +89,12 @@ class VersionHandler(ModelHandler[DecodedPair | End, PredictedPair | End, Loaded
 
     def get_num_bytes(self, batch: Sequence[DecodedPair | End]) -> int:
         """Returns the bytes of the squares of a batch."""
-        squares = [pair.squares for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
-        return sum(square.nbytes for pair in squares for square in pair.values())
+        return sum(square.nbytes for squares in _squares(batch) for square in squares.values())
+
+
+def _squares(batch: Sequence[DecodedPair | End]) -> list[Mapping[str, np.ndarray]]:
+    """Returns the squares of the pairs that can be asked about."""
+    return [pair.squares for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
 
 
 def _answer(pair: DecodedPair, outputs: Mapping[str, np.ndarray], row: int | None) -> PredictedPair:
@@ -132,7 +136,7 @@ class WriteShards(beam.DoFn):
         """Hands on what is not complete."""
         window = GlobalWindow()
         for shard, items in self._items.items():
-            yield WindowedValue((shard, items), window.max_timestamp(), [window])
+            yield WindowedValue((shard, items), window.max_timestamp(), (window,))
 
 
 class WriteCollected(beam.DoFn):

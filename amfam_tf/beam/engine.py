@@ -146,7 +146,7 @@ def _embedded_workers(options: Any) -> int | None:
 def _embedded_runner(options: Any) -> Any:
     """Returns Beam's embedded runner; None for the engine that the options name."""
     from apache_beam.options.pipeline_options import DirectOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
     from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
     workers = _embedded_workers(options)

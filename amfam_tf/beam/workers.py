@@ -74,7 +74,7 @@ class _Watch:
     def __init__(self, logs: Path, deaths: list[str], connections: Any):
         self._logs, self._deaths = logs, deaths
         self._read, self._push, self._close = connections._read, connections.push, connections.close
-        self._processes: dict[Any, subprocess.Popen] = {}
+        self._processes: dict[Any, subprocess.Popen[Any]] = {}
         self._over: dict[Any, str] = {}
         self._unneeded: set[Any] = set()
 
@@ -131,7 +131,7 @@ class _Watch:
         if connection in self._processes:
             child_process.await_end(self._processes[connection], seconds)
 
-    def _await_end(self, connection: Any, process: subprocess.Popen, log: Path) -> None:
+    def _await_end(self, connection: Any, process: subprocess.Popen[Any], log: Path) -> None:
         status = process.wait()
         child_process.close_lifeline(process)
         reason = f"{DEAD}: {child_process.describe_end(status, log, NOISE)}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from amfam_tf.phases import Recorder
+    from amfam_tf.training.run import FitResult
 
 PROFILE_FILE = "profile.json"
 STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
@@ -70,7 +71,7 @@ def fit(
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
     models.refuse_unread([chosen], configuration.asked_keys(preset, overrides, method))
     terminal = console()
-    if dry_run:
+    if dry_run or run is None:  # without a run folder only --dry-run gets here
         from amfam_tf.training.dry_run import dry_run as try_one_batch
 
         try_one_batch(data, chosen, terminal)
@@ -121,7 +122,7 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
     terminal.print(f"written: {run / PROFILE_FILE}", soft_wrap=True, markup=False)
 
 
-def _describe(result, run: Path | None) -> str:
+def _describe(result: "FitResult", run: Path | None) -> str:
     """Returns how the fit ended; without a run folder if that is another worker's."""
     from amfam_tf.runs.folder import RunFolder
 

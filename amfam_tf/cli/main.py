@@ -146,7 +146,8 @@ def _with_debug(command: click.Command) -> click.Command:
     """Adds --debug to a verb and its subcommands, so that it can stand anywhere; paths here are no URLs."""
     for parameter in command.params:
         if isinstance(parameter.type, click.Path) and "convert" not in vars(parameter.type):
-            parameter.type.convert = functools.partial(_convert_local, parameter.type, parameter.type.convert)
+            convert = functools.partial(_convert_local, parameter.type, parameter.type.convert)
+            parameter.type.convert = convert  # type: ignore[method-assign]
     if all(parameter.name != "debug" for parameter in command.params):
         command.params.append(_debug_option())
     for subcommand in getattr(command, "commands", {}).values():
@@ -186,7 +187,7 @@ def _run(words: list[str] | None, interruption: Interruption) -> int:
     try:
         status = amfam_tf.main(words, prog_name="amfam-tf", standalone_mode=False, obj=state)
     except click.ClickException as error:
-        error.message = visible(error.message, keep="\n")
+        error.message = visible(error.message, keep="\n")  # type: ignore[misc]
         error.show()
         return error.exit_code
     except click.Abort:

@@ -2,11 +2,18 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from amfam_tf.cli.options import configuration_options, console, working
 from amfam_tf.cli.output import echo_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from amfam_tf.models.describe import Cost, Description
 
 
 @click.command(short_help="List the methods: a sentence, source, parameters and multiply-adds of each.")
@@ -42,7 +49,7 @@ def methods(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
             terminal.print(f"{one.name}: {one.problem}", soft_wrap=True, markup=False)
 
 
-def _new_table(*headings: str, right: tuple[str, ...] = ()):
+def _new_table(*headings: str, right: tuple[str, ...] = ()) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -51,21 +58,21 @@ def _new_table(*headings: str, right: tuple[str, ...] = ()):
     return table
 
 
-def _descriptions(found):
+def _descriptions(found: Sequence["Description"]) -> "Table":
     table = _new_table("method", "what it is", "source")
     for one in found:
         table.add_row(one.name, one.summary, one.source)
     return table
 
 
-def _costs(found):
+def _costs(found: Sequence["Description"]) -> "Table":
     table = _new_table("method", "backbone", right=("image", "parameters", "served", "multiply-adds"))
     for one in found:
         table.add_row(one.name, *(("-",) * 5 if one.cost is None else _cells(one.cost)))
     return table
 
 
-def _cells(cost) -> tuple[str, ...]:
+def _cells(cost: "Cost") -> tuple[str, ...]:
     counts = (cost.parameters, cost.served_parameters, cost.multiply_adds)
     return (cost.backbone, f"{cost.image_size}", *(_short(count) for count in counts))
 

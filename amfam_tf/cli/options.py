@@ -23,7 +23,7 @@ MOST_FILES = 10_000
 MOST_IN_BATCH = 65_536
 
 
-class Words(click.ParamType):
+class Words(click.ParamType):  # type: ignore[type-arg]
     """Words with commas between them, e.g. "concat,amfam"; gives a tuple of str."""
 
     name = "words"
@@ -38,14 +38,14 @@ class Words(click.ParamType):
         return words
 
 
-class Seeds(Words):
+class Seeds(click.ParamType):  # type: ignore[type-arg]
     """Seeds with commas between them, e.g. "0,1,2"; gives a tuple of int from 0 to LARGEST_SEED."""
 
     name = "seeds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """Returns the seeds; what is no such number in decimal digits is wrong usage."""
-        words = super().convert(value, param, ctx)
+        words = Words().convert(value, param, ctx)
         for word in words:
             digits = word.isascii() and word.isdecimal() and len(word) <= len(str(LARGEST_SEED))
             # 010 is 8 to some and 10 to others.
@@ -72,7 +72,7 @@ def one_out(out: Any, former: Any) -> Any:
     return former if out is None else out
 
 
-def out_option(text: str, kind: click.ParamType = FOLDER, required: bool = True) -> Callable[[Function], Function]:
+def out_option(text: str, kind: Any = FOLDER, required: bool = True) -> Callable[[Function], Function]:
     """Adds `--out`, passed to the function as `out`."""
     return click.option("--out", type=kind, required=required, metavar="DIR", help=text)
 

@@ -9,7 +9,7 @@ from amfam_tf.config import without_home
 from amfam_tf.errors import ConfigError
 
 
-def _expanded(value: Any, kind: click.ParamType, parameter: click.Parameter | None, ctx: click.Context | None) -> Any:
+def _expanded(value: Any, kind: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Any:
     if not isinstance(value, str | os.PathLike):
         return value
     try:
@@ -26,7 +26,7 @@ class UserPath(click.Path):
         return super().convert(_expanded(value, self, param, ctx), param, ctx)
 
 
-class Place(click.ParamType):
+class Place(click.ParamType):  # type: ignore[type-arg]
     """A path on this machine or a URL; gives a str."""
 
     name = "text"

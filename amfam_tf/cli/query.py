@@ -85,14 +85,15 @@ def query(
     from amfam_tf.client.client import Client
     from amfam_tf.client.pairs import find_pairs
 
-    paths = find_pairs(pairs, _note) if pairs else [(clinical, dermoscopic)]
+    listed = find_pairs(pairs, _note) if pairs else []
     with Client(_connection(options), options["rest"]) as client:
         if client.proxy:
             echo(f"{client.connection.server} is asked through the proxy of {client.proxy}", err=True)
         if pairs:
-            _print_all(_predict(client, paths, options), len(paths), options["form"])
-        else:
-            _print_one(*_ask_one(client, paths[0], picture, options), options["form"])
+            _print_all(_predict(client, listed, options), len(listed), options["form"])
+        elif clinical and dermoscopic:
+            answer, names = _ask_one(client, (clinical, dermoscopic), picture, options)
+            _print_one(answer, names, options["form"])
 
 
 def _note(text: str) -> None:
@@ -217,8 +218,8 @@ def _json(answer: "Answer | UserError", names: tuple[str, str]) -> str:
     from amfam_tf.errors import UserError
     from amfam_tf.text import ascii_json
 
-    written = failure_to_json if isinstance(answer, UserError) else to_json
-    return ascii_json(json.dumps(written(answer, names), indent=2))
+    written = failure_to_json(answer, names) if isinstance(answer, UserError) else to_json(answer, names)
+    return ascii_json(json.dumps(written, indent=2))
 
 
 def _print_json(answers: Iterable[Named]) -> None:
@@ -258,4 +259,7 @@ def _print_cards(answers: Iterable[Named]) -> None:
     for number, (answer, names) in enumerate(answers):
         if number:
             click.echo()
-        (print_failure if isinstance(answer, UserError) else print_card)(answer, names, console())
+        if isinstance(answer, UserError):
+            print_failure(answer, names, console())
+        else:
+            print_card(answer, names, console())

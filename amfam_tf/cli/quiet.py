@@ -74,5 +74,5 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
                     load(module)
                     module.config.list_physical_devices()
 
-            spec.loader.exec_module = load_silently
+            spec.loader.exec_module = load_silently  # type: ignore[method-assign]
         return spec

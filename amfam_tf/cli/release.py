@@ -50,7 +50,7 @@ def release(file: Path, dry_run: bool, definition: Path | None, image: str | Non
         raise click.UsageError("--volume can only be used with --kubeflow")
     mounts = dict(_volume(text) for text in volumes)
     config = configuration.read(file)
-    if definition is not None:
+    if definition is not None and image is not None:
         _compile(config, definition, image, mounts)
         return
     from amfam_tf.beam import urls

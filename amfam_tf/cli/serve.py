@@ -46,7 +46,7 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
     return tuple(value for values_ in values for value in values_.split(",") if value)
 
 
-def _with_other_flags(command: Callable) -> Callable:
+def _with_other_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds upstream's flags that have no meaning here; they are not in the help."""
     for name in OTHER_FLAGS:
         kind = Place() if name.endswith("_file") else str
@@ -126,7 +126,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, value: boo
 )
 @click.argument("more_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- FLAG ...]")
 @click.pass_context
-def serve(context: click.Context, engine: str, image: str, more_flags: tuple[str, ...], **flags: Any) -> None:
+def serve(context: click.Context, /, engine: str, image: str, more_flags: tuple[str, ...], **flags: Any) -> None:
     """Serve a model like TensorFlow Serving: gRPC, and REST if asked for.
 
     The flags are those of tensorflow_model_server; --model_name works as well as --model-name. Configuration files

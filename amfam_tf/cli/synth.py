@@ -1,5 +1,8 @@
 """`amfam-tf synth`: draw a labelled data set in the layout of Derm7pt."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from amfam_tf.cli.options import one_out, out_option, workers_option
@@ -8,13 +11,13 @@ from amfam_tf.cli.paths import UserPath
 from amfam_tf.config import LARGEST_SEED
 
 
-class PictureSize(click.ParamType):
+class PictureSize(click.ParamType):  # type: ignore[type-arg]
     """WIDTHxHEIGHT in pixels."""
 
     name = "WxH"
     low, high = 32, 8192
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Returns (width, height)."""
         if isinstance(value, tuple):
             return value
@@ -50,7 +53,16 @@ class PictureSize(click.ParamType):
 @click.option(
     "--contact-sheet", type=UserPath(), metavar="FILE", help="Also write a picture of some cases, with labels."
 )
-def synth(out, former, cases, seed, size, traps, workers, contact_sheet):
+def synth(
+    out: Path | None,
+    former: Path | None,
+    cases: int,
+    seed: int,
+    size: tuple[int, int],
+    traps: bool,
+    workers: int | None,
+    contact_sheet: Path | None,
+) -> None:
     """Draw a labelled data set in the layout of Derm7pt into a new folder.
 
     Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and the seven criteria of the

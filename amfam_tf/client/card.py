@@ -42,8 +42,8 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
         criteria.add_column(heading, justify="right")
     for task in CRITERIA:
         number = int(np.argmax(answer.probabilities[task.name]))
-        probability = f"{100 * answer.probabilities[task.name][number]:.1f} %"
-        criteria.add_row(task.title, task.class_titles[number], probability, str(task.scores[number]))
+        share = f"{100 * answer.probabilities[task.name][number]:.1f} %"
+        criteria.add_row(task.title, task.class_titles[number], share, str(task.scores[number]))
     console.print(criteria)
     console.print(f"7-point score {answer.seven_point_score} of {HIGHEST_SCORE}: {verdict(answer)}", soft_wrap=True)
     console.print(NOTICE, style="yellow", soft_wrap=True)

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from amfam_tf import child_process
 from amfam_tf.errors import QueryError
@@ -44,7 +45,7 @@ def serving(words: Sequence[str], port: int, log: Path, patience: float = 180) -
         child_process.end(process, END_SECONDS)
 
 
-def _wait_for(process: subprocess.Popen, port: int, log: Path, patience: float) -> None:
+def _wait_for(process: subprocess.Popen[Any], port: int, log: Path, patience: float) -> None:
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if process.poll() is not None:

@@ -48,7 +48,7 @@ class Pair:
         Raises:
             DataError: a file cannot be read.
         """
-        contents = []
+        contents: list[bytes] = []
         for path in (clinical, dermoscopic):
             try:
                 contents.append(regular_files.read(path))
@@ -56,7 +56,7 @@ class Pair:
                 raise DataError(f"cannot read {path}: {error.strerror}") from error
             except ValueError as error:  # a NUL in the path
                 raise DataError(f"cannot read {str(path)!r}: {error}") from error
-        return cls(*contents, (str(clinical), str(dermoscopic)))
+        return cls(contents[0], contents[1], (str(clinical), str(dermoscopic)))
 
 
 def _too_long(name: str, size: int, limit: int) -> str:
@@ -222,19 +222,24 @@ class Client:
 
     def _answer_batch(self, batch: Sequence[Pair | UserError]) -> list[Answer | UserError]:
         """Returns answers and errors in order; the pairs are asked again without those that the server cannot use."""
-        found: list[Answer | UserError | None] = [None if isinstance(pair, Pair) else pair for pair in batch]
-        while None in found:
-            places = [place for place, answer in enumerate(found) if answer is None]
-            try:
-                answers: Sequence[Answer | UserError] = self._predict_batch([batch[place] for place in places])
-            except _BadPicture as error:
-                found[places[error.row]] = DataError(str(error))
+        found: dict[int, Answer | UserError] = {}
+        pairs: dict[int, Pair] = {}
+        for place, pair in enumerate(batch):
+            if isinstance(pair, UserError):
+                found[place] = pair
             else:
-                for place, answer in zip(places, answers, strict=True):
-                    found[place] = answer
-        return found
+                pairs[place] = pair
+        while pairs:
+            try:
+                found |= zip(pairs, self._predict_batch([*pairs.values()]), strict=True)
+                break
+            except _BadPicture as error:
+                place = [*pairs][error.row]
+                found[place] = DataError(str(error))
+                del pairs[place]
+        return [found[place] for place in range(len(batch))]
 
-    def _predict_batch(self, pairs: Sequence[Pair]) -> list[Answer | UserError]:
+    def _predict_batch(self, pairs: Sequence[Pair]) -> Sequence[Answer | UserError]:
         """Returns the answers to one request, or to its halves if it is too much for the server."""
         try:
             outputs, version = self._call(PREDICT, pairs, {})

@@ -35,7 +35,8 @@ def _pairs_of_table(path: Path, tell: Callable[[str], object]) -> list[PairPaths
         empty = [name for name in MODALITIES if not raw[name]]
         if empty:
             raise table.refusal(row, f"column {empty[0]!r} is empty: each row needs a clinical and a dermoscopic file")
-        pairs.append(tuple(Path(names.on_disk(str(path.parent / raw[name]))) for name in MODALITIES))
+        clinical, dermoscopic = (Path(names.on_disk(str(path.parent / raw[name]))) for name in MODALITIES)
+        pairs.append((clinical, dermoscopic))
     for text in table.notes():
         tell(f"{path}: {text}")
     return pairs

@@ -66,7 +66,8 @@ def _is_exception(address: str) -> bool:
     host = addresses.host_of(address)
     # With a port, as it may stand in the list, too.
     places = [host, address.removeprefix("dns:///")]
-    if any(urllib.request.proxy_bypass_environment(place, {"no": names}) for place in places):
+    # Not in Python's documents.
+    if any(urllib.request.proxy_bypass_environment(place, {"no": names}) for place in places):  # type: ignore[attr-defined]
         return True
     try:
         found = ipaddress.ip_address(host)

@@ -273,6 +273,7 @@ class RestTransport:
 
     def _exchange(self, body: bytes, seconds: float) -> tuple[http.client.HTTPResponse, bytes]:
         """Returns the response to a request on a connection of its own, and its content."""
+        server: http.client.HTTPConnection
         if self._context:
             server = http.client.HTTPSConnection(self._address, timeout=seconds, context=self._context)
         else:

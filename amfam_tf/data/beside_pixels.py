@@ -78,7 +78,9 @@ def in_jpeg(encoded: tf.Tensor) -> BesidePixels:
         start = _bytes(encoded, position, 2)
         return (start[0] == 0xFF) & ~tf.reduce_any(start[1] == JPEG_END_MARKERS) & (position < end)
 
-    def next_segment(position, exif, parts, sizes, stated, adobe):  # noqa: ANN001, ANN202
+    def next_segment(
+        position: tf.Tensor, exif: tf.Tensor, parts: tf.Tensor, sizes: tf.Tensor, stated: tf.Tensor, adobe: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         segment = _bytes(encoded, position, head_size)
         length = 256 * segment[2] + segment[3]
         is_icc = _starts(segment, ICC_MARKER, ICC_START)
@@ -110,7 +112,9 @@ def in_png(encoded: tf.Tensor) -> BesidePixels:
     def is_chunk(position: tf.Tensor, name: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
         return (name != "IDAT") & (name != "IEND") & (position < _length(encoded))
 
-    def next_chunk(position, _, exif, profile, profile_size):  # noqa: ANN001, ANN202
+    def next_chunk(
+        position: tf.Tensor, _: tf.Tensor, exif: tf.Tensor, profile: tf.Tensor, profile_size: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         size = _bytes(encoded, position, 4)
         size = tf.reduce_sum(size * (1 << 24, 1 << 16, 1 << 8, 1))
         name, content = piece(encoded, position + 4, 4), position + 8

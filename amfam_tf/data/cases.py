@@ -93,8 +93,8 @@ def _digests(frame: pd.DataFrame) -> Iterator[list[str]]:
         return
     paths = sorted({path for modality in MODALITIES for path in frame[modality]})
     with ThreadPoolExecutor(max_workers=derm7pt.worker_count()) as pool:
-        found = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
-    yield from ([found[path] for path in pair] for pair in zip(*(frame[name] for name in MODALITIES), strict=True))
+        of_path = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
+    yield from ([of_path[path] for path in pair] for pair in zip(*(frame[name] for name in MODALITIES), strict=True))
 
 
 def _stored_pairs(records: Any, stored: pd.DataFrame) -> Iterator[dict[str, bytes]]:

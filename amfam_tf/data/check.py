@@ -127,7 +127,7 @@ def check_data_set(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckR
     findings += _leaking_identities(frame)
     findings += _shared_files(frame, names) + _duplicates(frame, uses, pictures, names)
     readable = [picture for picture in pictures.values() if picture.size]
-    sizes = Counter(f"{picture.size[0]} x {picture.size[1]}" for picture in readable)
+    sizes = Counter(f"{width} x {height}" for width, height in filter(None, (picture.size for picture in readable)))
     return CheckReport(
         data_set=data_set,
         cases=len(frame),

@@ -9,7 +9,7 @@ import codecs
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -165,7 +165,7 @@ class CsvTable:
             if count > 1 and name.strip():
                 raise TableError(f"column {name!r} stands {count} times in the header: rename or remove all but one")
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self) -> Generator[str, None, None]:
         """Gives the lines with their ends, none longer than `LONGEST_LINE`."""
         with closing(self._opened()) as stream:
             text = io.TextIOWrapper(stream, encoding=self.encoding, errors=self._errors, newline="")
@@ -184,7 +184,7 @@ class CsvTable:
             finally:
                 text.detach()
 
-    def _records(self) -> Iterator[tuple[int, int, list[str]]]:
+    def _records(self) -> Generator[tuple[int, int, list[str]], None, None]:
         """Gives (first line, last line, fields) of the header and then of each row; empty lines are none."""
         current: list[str] = []
 

@@ -33,8 +33,8 @@ def find_shards(folder: str | Path) -> list[Path]:
     found = sorted(Path(folder).glob(SHARD_PATTERN))
     if not found:
         raise DataError(f"{folder} has no records: there is no file {SHARD_PATTERN} in it")
-    total = re.search(r"(\d*)\.tfrecord\.gz$", found[0].name)
-    expected = shard_names(int(total.group(1) or 0))
+    (total,) = re.findall(r"(\d*)\.tfrecord\.gz$", found[0].name)
+    expected = shard_names(int(total or 0))
     wrong = sorted(set(expected) ^ {path.name for path in found})
     if wrong:
         raise DataError(f"the records in {folder} are not one complete set of {len(expected)} shards: see {wrong[0]}")

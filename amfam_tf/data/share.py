@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -65,7 +66,7 @@ class Share:
             without_autograph(lambda replica: {name: value[replica :: self.count] for name, value in batch.items()})
         )
 
-    def _holds(self, place):
+    def _holds(self, place: Any) -> Any:
         replica = place % self.replicas
         return (replica >= self.first) & (replica < self.first + self.count)
 

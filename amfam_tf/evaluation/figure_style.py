@@ -5,6 +5,7 @@ Figures are objects (`matplotlib.figure.Figure`): no global state, no window, sa
 
 import io
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -49,7 +50,7 @@ SETTINGS: Mapping[str, object] = MappingProxyType(
 )
 
 
-def style():  # noqa: ANN201  (a context manager of matplotlib)
+def style() -> AbstractContextManager[None]:
     """Returns the context in which a figure of this package is made and drawn."""
     return matplotlib.rc_context(dict(SETTINGS))
 

@@ -80,7 +80,7 @@ def _draw_bars(axes: Axes, one: CaseExplanation, with_name: bool) -> None:
     axes.barh(numbers, one.probabilities, color=colours, height=0.6)
     for number, value in enumerate(one.probabilities):
         axes.text(value + 0.03, number, f"{value:.2f}", va="center", fontsize=7.5)
-    axes.set_yticks(numbers, [_tick(one, number) for number in numbers])
+    axes.set_yticks(numbers, [_tick(one, number) for number in range(len(numbers))])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25)
     axes.set_xticks([0, 0.5, 1])

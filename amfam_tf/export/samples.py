@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from amfam_tf.data.synthetic import draw_case
-from amfam_tf.export import signatures
+from amfam_tf.export import signature_names
 from amfam_tf.tasks import MODALITIES
 
 SAMPLES_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -33,10 +33,10 @@ def sample_inputs() -> dict[str, dict[str, tf.Tensor]]:
     files = {name: [tf.io.encode_jpeg(picture).numpy() for picture in value] for name, value in arrays.items()}
     # One case where the answers or the pictures are large.
     return {
-        signatures.SERVING_DEFAULT: {name: tf.constant(value) for name, value in files.items()},
-        signatures.PREDICT_IMAGES: {name: tf.constant(value[:1]) for name, value in arrays.items()},
-        signatures.PREDICT_EXAMPLES: {"examples": tf.constant(_examples(files))},
-        signatures.EXPLAIN: {
+        signature_names.SERVING_DEFAULT: {name: tf.constant(value) for name, value in files.items()},
+        signature_names.PREDICT_IMAGES: {name: tf.constant(value[:1]) for name, value in arrays.items()},
+        signature_names.PREDICT_EXAMPLES: {"examples": tf.constant(_examples(files))},
+        signature_names.EXPLAIN: {
             **{name: tf.constant(value[:1]) for name, value in files.items()},
             "task": tf.constant([""]),
             "class_name": tf.constant(["MEL"]),

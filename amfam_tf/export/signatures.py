@@ -25,6 +25,7 @@ Any B, also 0. Wrong input is INVALID_ARGUMENT, and says which input and which i
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -90,7 +91,9 @@ def _stages(before: Callable[..., Tensors], batched: Callable[..., Tensors]) -> 
     return stages
 
 
-def _one_after_the_other(before: Callable[..., Tensors], batched: Callable[..., Tensors]) -> Callable[..., Tensors]:
+def _one_after_the_other(
+    before: tf.types.experimental.PolymorphicFunction, batched: Callable[..., Tensors]
+) -> Callable[..., Tensors]:
     @tf.function(input_signature=before.input_signature, autograph=False)
     @functools.wraps(before.python_function)  # for the names of the inputs
     def signature(*positional: tf.Tensor, **named: tf.Tensor) -> Tensors:
@@ -99,7 +102,9 @@ def _one_after_the_other(before: Callable[..., Tensors], batched: Callable[..., 
     return signature
 
 
-def _function(**inputs: tuple[tf.DType, tuple[int | None, ...]]) -> Callable[[Callable[..., Tensors]], Callable]:
+def _function(
+    **inputs: tuple[tf.DType, tuple[int | None, ...]],
+) -> Callable[[Callable[..., Tensors]], Callable[..., Any]]:
     """Returns the decorator for a function of named inputs, each of a type and a shape without the batch."""
     specs = [tf.TensorSpec((None, *shape), dtype, name=name) for name, (dtype, shape) in inputs.items()]
     return tf.function(input_signature=specs, autograph=False)

@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 
 from amfam_tf.data.images import reason
 from amfam_tf.errors import ExportError, one_line
-from amfam_tf.export import metadata, samples, signatures, version_files
+from amfam_tf.export import metadata, samples, version_files
+from amfam_tf.export.signature_names import SERVING_DEFAULT
 from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files.plain_path import plain_path
 from amfam_tf.finite import ADVICE, broken_tasks
@@ -51,7 +52,7 @@ def _check_signatures(folder: Path, content: Mapping[str, Any]) -> None:
     wrong = [name for name in sorted(stated.keys() | found.keys()) if stated.get(name) != found.get(name)]
     if wrong:
         raise ExportError(f"{folder}: metadata.json does not fit the signature {wrong[0]}")
-    outputs = found[signatures.SERVING_DEFAULT]["outputs"]
+    outputs = found[SERVING_DEFAULT]["outputs"]
     listed = {task["name"]: len(task["classes"]) for task in content["tasks"]}
     for task in TASKS:
         if listed.get(task.name) != outputs[task.name]["shape"][1]:

@@ -8,7 +8,7 @@ import pandas as pd
 from amfam_tf.data import identities
 from amfam_tf.data.check import DEFAULT_MIN_SIDE
 from amfam_tf.data.stored import CONVERTED, RGB, UNUSABLE
-from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly
+from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly, Severity
 from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
 from amfam_tf.ingest.statistics import by_split
@@ -34,7 +34,7 @@ def find_anomalies(table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequ
     return sorted(found, key=lambda anomaly: anomaly.severity != "problem")
 
 
-def _about(kind: str, message: str, severity: str, rows: Iterable[int]) -> list[Anomaly]:
+def _about(kind: str, message: str, severity: Severity, rows: Iterable[int]) -> list[Anomaly]:
     """Returns the finding about these rows, none if there are none; {count} in the message is their number."""
     numbers = sorted({int(row) for row in rows})
     if not numbers:
@@ -104,12 +104,13 @@ def _odd_pictures(table: pd.DataFrame) -> list[Anomaly]:
         side = table[[f"{name}_width", f"{name}_height"]].min(axis=1)
         brightness, contrast = table[f"{name}_brightness"], table[f"{name}_contrast"]
         blank = contrast < LEAST_CONTRAST
-        for kind, severity, text, chosen in (
+        pictures: tuple[tuple[str, Severity, str, pd.Series], ...] = (
             ("too_small", "problem", f"a side of less than {DEFAULT_MIN_SIDE} pixels", side < DEFAULT_MIN_SIDE),
             ("blank", "problem", f"contrast below {LEAST_CONTRAST}: it shows nothing", blank),
             ("dark", "note", f"mean brightness below {DARK:.0f} of 255", (brightness < DARK) & ~blank),
             ("bright", "note", f"mean brightness above {BRIGHT:.0f} of 255", (brightness > BRIGHT) & ~blank),
-        ):
+        )
+        for kind, severity, text, chosen in pictures:
             found += _about(kind, f"{name} picture of {{count}} cases: {text}", severity, table.loc[chosen, "row"])
     return found
 

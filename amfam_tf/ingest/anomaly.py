@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 SHOWN_ROWS = 10
+Severity = Literal["problem", "note"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Anomaly:
 
     kind: str
     message: str
-    severity: Literal["problem", "note"]
+    severity: Severity
     count: int = 0
     rows: tuple[int, ...] = ()
 

@@ -43,12 +43,11 @@ def read_data_set(root: str, images: str | None = None) -> CaseTable:
     """
     frame, findings = _scan_store(root, images) if urls.is_url(root) else _scan_folder(root, images)
     problems = [finding for finding in findings if finding.severity == "problem"]
+    dead: dict[int, DeadLetter] = {}
     for problem in problems:
         if problem.file != META_FILE or problem.row is None:
             raise DataError(f"{root}: {problem}")
-    dead: dict[int, DeadLetter] = {}
-    for problem in problems:
-        dead.setdefault(problem.row, _dead_letter(problem, int(frame["case_num"][problem.row])))
+        dead.setdefault(problem.row, _dead_letter(problem.row, problem, int(frame["case_num"][problem.row])))
     columns = [*CASE_COLUMNS, *(name for name in identities.COLUMNS if name in frame and name not in CASE_COLUMNS)]
     cases = [_case(row, raw) for row, raw in enumerate(frame[columns].to_dict("records")) if row not in dead]
     notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]
@@ -114,8 +113,8 @@ def _resolver(images: str) -> PathResolver | StoreResolver:
     return PathResolver(Path(images), names.allowed_targets(Path(images)))
 
 
-def _dead_letter(problem: Problem, number: int) -> DeadLetter:
-    return DeadLetter(problem.row, None if number == UNKNOWN else number, problem.kind, problem.message)
+def _dead_letter(row: int, problem: Problem, number: int) -> DeadLetter:
+    return DeadLetter(row, None if number == UNKNOWN else number, problem.kind, problem.message)
 
 
 def _case(row: int, raw: dict[str, Any]) -> Case:

@@ -57,7 +57,7 @@ def read_pair_table(path: str, images: str) -> CaseTable:
     table = PairTable(path, REQUIRED, WHAT, lambda: io.BytesIO(content))
     cases: list[Case] = []
     dead: list[DeadLetter] = []
-    first_rows: dict[int, int] = {}
+    first_rows: dict[int | None, int] = {}
     for row, found in table.rows():
         raw = absent | found
         number = to_integer(raw["case_num"])

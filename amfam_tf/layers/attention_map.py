@@ -1,5 +1,7 @@
 """The attention branch: channel weights from the feature maps, and the map m that they sum up to."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import layers
@@ -28,14 +30,15 @@ class AttentionMap(layers.Layer):
         size: tuple[int, int],
         activations: tuple[str, str, str] = ("relu", "relu", "sigmoid"),
         stop_gradient: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.size = tuple(size)
+        height, width = size
+        self.size = (height, width)
         self.activations = tuple(activations)
         self.stop_gradient = stop_gradient
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         _, height, width, channels = input_shape
         if height is None or width is None:
             raise ValueError(f"AttentionMap needs a static height and width. Received: input_shape={input_shape}")
@@ -46,7 +49,7 @@ class AttentionMap(layers.Layer):
             name="pooling",
         )
         self.pooling.build(input_shape)
-        self.dense = []
+        self.dense: list[layers.Layer] = []
         for units, activation, source in zip(
             (channels, channels // 2, channels), self.activations, (channels, channels, channels // 2), strict=True
         ):
@@ -56,14 +59,14 @@ class AttentionMap(layers.Layer):
             layer.build((None, source))
             self.dense.append(layer)
 
-    def channel_weights(self, feature_maps):
+    def channel_weights(self, feature_maps: tf.Tensor) -> tf.Tensor:
         """Returns a [B, c] for feature maps [B, h, w, c]."""
         vector = self._convolve(feature_maps)
         for layer in self.dense:
             vector = layer(vector)
         return vector
 
-    def _convolve(self, feature_maps):
+    def _convolve(self, feature_maps: tf.Tensor) -> tf.Tensor:
         """Returns what `pooling` gives, [B, c]: there is one place for its kernel, so its convolution is one sum.
 
         TensorFlow's depthwise convolution with a kernel of that size takes gigabytes for its gradient.
@@ -75,17 +78,17 @@ class AttentionMap(layers.Layer):
         sums = tf.reduce_sum(products, axis=(1, 2)) + tf.cast(tf.convert_to_tensor(self.pooling.bias), tf.float32)
         return tf.cast(sums, feature_maps.dtype)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         weights = self.channel_weights(inputs)
         # float32 from here: min-max over a bfloat16 map would leave few distinct levels.
         maps = tf.cast(tf.einsum("bhwc,bc->bhw", inputs, weights), tf.float32)
         attention = normalize_min_max(resize_bicubic(maps, self.size))[..., None]
         return tf.stop_gradient(attention) if self.stop_gradient else attention
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((inputs.shape[0], *self.size, 1), dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "size": self.size,

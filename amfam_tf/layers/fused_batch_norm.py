@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -40,7 +41,7 @@ class BatchNormalization(layers.BatchNormalization):
     It has the name of Keras' class because that is part of the layout of weight files.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         together = self.synchronized and replica_among_others() is not None
@@ -62,7 +63,7 @@ class BatchNormalization(layers.BatchNormalization):
             self._update(self.moving_variance, variance)
         return outputs
 
-    def _is_computed_here(self, inputs, together: bool) -> bool:
+    def _is_computed_here(self, inputs: tf.Tensor, together: bool) -> bool:
         rank = inputs.shape.rank
         last = self.axis in (-1, rank - 1) and (together or rank == 4)
         return last and not self.renorm and inputs.dtype.name in TYPES

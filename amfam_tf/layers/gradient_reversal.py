@@ -1,11 +1,14 @@
 """Gradient reversal: identity forward, minus a coefficient times the gradient backward."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 
 @tf.custom_gradient
-def reverse_gradient(x: tf.Tensor, coefficient: tf.Tensor) -> tuple[tf.Tensor, callable]:
+def reverse_gradient(x: tf.Tensor, coefficient: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """Returns `x`; the gradient with respect to `x` is `-coefficient` times the incoming one."""
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
@@ -27,13 +30,13 @@ class GradientReversal(keras.layers.Layer):
     Source: Ganin and Lempitsky 2015; Wang et al. 2022, Sec. 3.2.
     """
 
-    def __init__(self, scale: float = 1.0, **kwargs):
+    def __init__(self, scale: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         if scale <= 0:
             raise ValueError(f"`scale` must be greater than 0. Received: scale={scale}")
         self.scale = scale
 
-    def build(self, input_shape):  # noqa: ARG002
+    def build(self, input_shape: tuple[Any, ...]) -> None:  # noqa: ARG002
         self.coefficient = self.add_weight(
             name="coefficient",
             shape=(),
@@ -43,11 +46,11 @@ class GradientReversal(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return reverse_gradient(inputs, tf.convert_to_tensor(self.coefficient.value))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}

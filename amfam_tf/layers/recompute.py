@@ -6,6 +6,7 @@ batch normalisation twice, and lets parts that do not need each other run, and b
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,8 +25,8 @@ def recomputed(part: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor) -> tf.
     """
 
     @tf.custom_gradient
-    def compute(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        def gradient(upstream: tf.Tensor, variables: tuple = ()) -> tuple[tf.Tensor, list]:
+    def compute(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def gradient(upstream: tf.Tensor, variables: tuple[Any, ...] = ()) -> tuple[tf.Tensor, list[Any]]:
             # Not before its gradient is asked for: computed early, everything between would be in memory after all.
             again = _in_turn(inputs, upstream)
             with tf.GradientTape() as tape, keeping_averages():

@@ -19,6 +19,7 @@ The fastest of the ways that benchmarks/upsample_conv.py compares: docs/performa
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -46,7 +47,7 @@ def upsample_convolve(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Te
 
     # The gradient that TensorFlow derives passes over the nine products many times more.
     @tf.custom_gradient
-    def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         assemble, gradients = (_assemble_each, _gradients_each) if _are_large(images) else (_assemble, _gradients)
         return assemble(images, kernel, scale), lambda upstream: gradients(images, kernel, upstream, scale)
 
@@ -69,12 +70,12 @@ def _assemble_each(images: tf.Tensor, kernel: tf.Tensor, scale: int) -> tf.Tenso
     )
 
 
-def _gradients_each(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, scale: int) -> tuple:
+def _gradients_each(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, scale: int) -> tuple[Any, ...]:
     """Returns what `_gradients` does, one image after the other; that of the kernel is added up in float32."""
     count = tf.shape(images)[0]
     of_images = tf.TensorArray(images.dtype, size=count, element_shape=images.shape[1:])
 
-    def add(number: tf.Tensor, of_images: tf.TensorArray, of_kernel: tf.Tensor) -> tuple:
+    def add(number: tf.Tensor, of_images: tf.TensorArray, of_kernel: tf.Tensor) -> tuple[Any, ...]:
         of_image, more = _gradients(images[number][None], kernel, upstream[number][None], scale)
         return number + 1, of_images.write(number, of_image[0]), of_kernel + tf.cast(more, of_kernel.dtype)
 
@@ -153,7 +154,7 @@ def _as_matrix(kernel: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.transpose(kernel, (2, 0, 1, 3)), (kernel.shape[2], TAPS * TAPS * kernel.shape[3]))
 
 
-def _sizes(images: tf.Tensor) -> tuple:
+def _sizes(images: tf.Tensor) -> tuple[Any, ...]:
     """Returns the sizes of all axes, a number where it is known."""
     shape = tf.shape(images)
     return tuple(size or shape[axis] for axis, size in enumerate(images.shape))
@@ -169,7 +170,7 @@ class UpsampleConv2D(keras.layers.Layer):
     Source: decoder blocks of Wang et al. 2022, Sec. 3.3; the identity is in this module's docstring.
     """
 
-    def __init__(self, filters: int, scale: int, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, filters: int, scale: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
         if filters < 1 or scale < 1:
             raise ValueError(f"`filters` and `scale` must be at least 1. Received: filters={filters}, scale={scale}")
@@ -177,17 +178,17 @@ class UpsampleConv2D(keras.layers.Layer):
         self.scale = scale
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.kernel = self.add_weight(
             name="kernel", shape=(3, 3, input_shape[-1], self.filters), initializer=self.kernel_initializer
         )
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         outputs = upsample_convolve(inputs, tf.convert_to_tensor(self.kernel), self.scale)
         return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         batch, height, width, _ = input_shape
         return (
             batch,
@@ -196,7 +197,7 @@ class UpsampleConv2D(keras.layers.Layer):
             self.filters,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -6,8 +6,11 @@ x^c, x^d --G--> F^c, F^d --concatenate, pool--> C -> eight logits           L_P 
                     |----RC, RD--> reconstructions     }
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import AttentionMap, BatchNormalization, GradientReversal, UpsampleConv2D
@@ -37,7 +40,7 @@ class AMFAM(LesionModel):
     Source: Wang et al. 2022, Fig. 2, Sec. 3; choices where the paper is silent: docs/method.md.
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "amfam", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "amfam", **kwargs: Any):
         # Layers.
         backbone = create_backbone(config.backbone, image_size, config.weights, config.batch_norm_momentum)
         parts = {"G": [backbone]}
@@ -69,7 +72,9 @@ class AMFAM(LesionModel):
         )
 
 
-def _extract_features(backbone, images, config: ModelConfig):
+def _extract_features(
+    backbone: keras.Model, images: Mapping[str, KerasTensor], config: ModelConfig
+) -> dict[str, KerasTensor]:
     """Returns {modality: feature maps [B, h, w, c]}; "joint" runs G once on the batch of 2B."""
     if len(images) == 1 or config.batch_statistics == "per_modality":
         return {key: backbone(value) for key, value in images.items()}
@@ -118,7 +123,9 @@ def _upsampling_block(scale: int, channels: int, config: ModelConfig, number: in
     ]
 
 
-def _add_reconstruction(features, config: ModelConfig, image_size: int, parts):
+def _add_reconstruction(
+    features: Mapping[str, KerasTensor], config: ModelConfig, image_size: int, parts: dict[str, list[layers.Layer]]
+) -> dict[str, KerasTensor]:
     """Returns the outputs of the decoders and attention branches; adds them to `parts`."""
     outputs = {}
     for key, value in features.items():

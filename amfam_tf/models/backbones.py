@@ -94,7 +94,8 @@ def _inception_v3(image_size: int, title: str) -> keras.Model:
 
 def _names_from_zero(model: keras.Model) -> dict[str, str]:
     """Returns {name: new name} of all layers; those that Keras named after their class count from 0."""
-    names, seen = {}, Counter()
+    names: dict[str, str] = {}
+    seen: Counter[str] = Counter()
     for layer in sorted(model.layers, key=_creation_number):
         kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
         if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
@@ -182,7 +183,7 @@ def check_weights(name: str, weights: str) -> None:
         WeightsError: there are no such ImageNet weights, or no such file.
     """
     if weights == "imagenet":
-        _check_pretrained(name, BACKBONES[name].pretrained)
+        _pretrained(name)
     elif weights != "none":
         check_weight_file(Path(weights))
 
@@ -214,23 +215,25 @@ def create_backbone(
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = batch_norm_momentum  # not all of them take it as an argument
     if weights == "imagenet":
-        _load_imagenet(backbone, name, spec.pretrained)
+        _load_imagenet(backbone, name)
     elif weights != "none":
         load_weight_file(backbone, Path(weights))
     return backbone
 
 
-def _check_pretrained(name: str, pretrained: Pretrained | None) -> None:
+def _pretrained(name: str) -> Pretrained:
+    pretrained = BACKBONES[name].pretrained
     if pretrained is None:
         have = ", ".join(key for key, value in BACKBONES.items() if value.pretrained)
         raise WeightsError(
             f"there are no ImageNet weights for {name}, only for {have}: "
             "set model.weights=none, or model.weights to the path of a .weights.h5 file"
         )
+    return pretrained
 
 
-def _load_imagenet(backbone: keras.Model, name: str, pretrained: Pretrained | None) -> None:
-    _check_pretrained(name, pretrained)
+def _load_imagenet(backbone: keras.Model, name: str) -> None:
+    pretrained = _pretrained(name)
     path = f"{name}.weights.h5"
     try:
         model = pretrained.load()

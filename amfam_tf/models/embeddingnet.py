@@ -1,5 +1,7 @@
 """EmbeddingNet (Yap et al. 2018): image networks trained alone, then an embedding of their features."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -29,7 +31,7 @@ class EmbeddingNet(LesionModel):
 
     OWN_KEYS = frozenset({"model.embedding_units", "model.embedding_dropout"})
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "embeddingnet", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "embeddingnet", **kwargs: Any):
         # Layers.
         backbones = create_image_networks(config, image_size)
         alone = {key: ClassifierHeads(config, name=f"classifier_{key}") for key in MODALITIES}

@@ -8,8 +8,10 @@ dermoscopic  stem ------ 1 ------ 2 ------ 3 ------ 4 -> classifiers
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
+from keras import KerasTensor as Tensor
 from keras import layers
 
 from amfam_tf.config import ModelConfig
@@ -23,7 +25,6 @@ from amfam_tf.tasks import MODALITIES
 HYPER = "hyper"
 REDUCTION = 16
 """Of the channels in the attention's bottleneck."""
-Tensor = keras.KerasTensor
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -47,13 +48,14 @@ class HcCNN(LesionModel):
     neural network".
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "hccnn", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "hccnn", **kwargs: Any):
         # Layers.
         backbones = {
             key: stage_features(backbone, range(STAGES))
             for key, backbone in create_image_networks(config, image_size).items()
         }
-        modules = create_hyper_branch(*backbones.values(), config.batch_norm_momentum)
+        clinical, dermoscopic = backbones.values()
+        modules = create_hyper_branch(clinical, dermoscopic, config.batch_norm_momentum)
         heads = {branch: ClassifierHeads(config, name=f"classifier_{branch}") for branch in (*MODALITIES, HYPER)}
         final = ClassifierHeads(config)
         pool = layers.GlobalAveragePooling2D(name="pool")
@@ -126,7 +128,9 @@ def hyper_module(maps: Sequence[Tensor], channels: int, strides: int, momentum: 
     return keras.Model(inputs, _attend(x, momentum), name=name)
 
 
-def _convolve(x: Tensor, filters: int, kernel: int, momentum: float, name: str, strides=1, activate=True) -> Tensor:
+def _convolve(
+    x: Tensor, filters: int, kernel: int, momentum: float, name: str, strides: int = 1, activate: bool = True
+) -> Tensor:
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
     x = BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from amfam_tf.config import ModelConfig
 from amfam_tf.tasks import TASKS, Task
@@ -32,7 +32,7 @@ class ClassifierHeads:
             for task in tasks
         }
 
-    def __call__(self, vector):
+    def __call__(self, vector: KerasTensor) -> dict[str, KerasTensor]:
         return {
             task.name: self._logits[task.name](self._dropout[task.name](self._hidden[task.name](vector)))
             for task in self._tasks

@@ -1,5 +1,7 @@
 """Inception-unbalanced and Inception-balanced (Kawahara et al. 2018): two Inception networks, fused late."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -27,7 +29,7 @@ class Inception(LesionModel):
     neural nets".
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "inception", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "inception", **kwargs: Any):
         # Layers.
         backbones = create_image_networks(config, image_size)
         heads = ClassifierHeads(config)

@@ -1,6 +1,7 @@
 """Inception-combined (Kawahara et al. 2018): a loss for each combination of the images, so that one may be missing."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -41,7 +42,7 @@ class InceptionCombined(LesionModel):
 
     OWN_KEYS = frozenset({"model.fuse_predictions"})
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "inception_combined", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "inception_combined", **kwargs: Any):
         # Layers.
         backbones = create_image_networks(config, image_size)
         heads = {branch: ClassifierHeads(config, name=f"classifier_{branch}") for branch in COMBINATIONS}

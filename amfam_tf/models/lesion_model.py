@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -79,7 +80,7 @@ class LesionModel(keras.Model):
         image_size: int,
         branches: Sequence[str] = (FINAL,),
         stages: Sequence[Stage] = (Stage("all"),),
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(inputs=dict(inputs), outputs=dict(outputs), **kwargs)
         self.model_config = config
@@ -135,16 +136,16 @@ class LesionModel(keras.Model):
             raise ValueError(f"{self.name} needs the {missing[0]} image. Received: {list(modalities)}")
         return {task.name: self.output[task.name] for task in TASKS}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # The weights come from the saved file: building the model again must not look for the initial ones.
         tree = dataclasses.asdict(dataclasses.replace(self.model_config, weights="none"))
         return {"config": tree, "image_size": self.image_size, "name": self.name, "dtype": self._policy_config()}
 
-    def _policy_config(self):
+    def _policy_config(self) -> dict[str, Any]:
         return keras.dtype_policies.serialize(next(iter(self._parts.values()))[0].dtype_policy)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):  # noqa: ARG003  (Keras' signature)
+    def from_config(cls: Any, config: dict[str, Any], custom_objects: Any = None) -> Any:  # noqa: ARG003  (Keras' signature)
         policy = keras.dtype_policies.deserialize(config["dtype"])
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)

@@ -6,9 +6,8 @@ of each kind, few channels, and padding everywhere, because a small image has no
 """
 
 import keras
+from keras import KerasTensor as Tensor
 from keras import layers
-
-Tensor = keras.KerasTensor
 
 
 def narrow_inception(image_size: int, title: str) -> keras.Model:

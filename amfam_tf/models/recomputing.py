@@ -4,8 +4,10 @@ Only the way that a training step computes changes; weights, names, saved files,
 """
 
 import functools
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from amfam_tf.errors import ConfigError
 from amfam_tf.layers.recompute import recomputed
@@ -20,17 +22,17 @@ third of the backbone's."""
 class _RecomputedDecoder:
     """Goes before the class of a decoder."""
 
-    def call(self, inputs, training=None, mask=None):
-        call = functools.partial(super().call, training=training, mask=mask)
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
+        call = functools.partial(super().call, training=training, mask=mask)  # type: ignore[misc]
         return recomputed(call, inputs) if training else call(inputs)
 
 
 class _RecomputedStages:
     """Goes before the class of a ResNet."""
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if not training:
-            return super().call(inputs, training=training, mask=mask)
+            return super().call(inputs, training=training, mask=mask)  # type: ignore[misc]
         *first, rest = stage_segments(self, FIRST_STAGES)
         for segment in first:
             inputs = recomputed(functools.partial(segment, training=True), inputs)

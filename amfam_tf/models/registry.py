@@ -37,7 +37,7 @@ class Method:
 
     summary: str
     source: str
-    network: type[LesionModel]
+    network: type[Any]
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     family: str | None = None
     takes_metadata: bool = False
@@ -152,7 +152,7 @@ def resolve(config: Config) -> Config:
     sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in method.changes.items()}
     resolved = dataclasses.replace(config, **sections)
     if method.family:
-        backbone = of_family(config.model.backbone, method.family)
+        backbone: Any = of_family(config.model.backbone, method.family)
         resolved = dataclasses.replace(resolved, model=dataclasses.replace(resolved.model, backbone=backbone))
     if resolved.model.metadata and not method.takes_metadata:
         takers = ", ".join(name for name, one in METHODS.items() if one.takes_metadata)

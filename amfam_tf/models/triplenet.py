@@ -1,5 +1,7 @@
 """TripleNet (Ge et al. 2017): a network for each image and a third one on the late features of both."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -38,7 +40,7 @@ class TripleNet(LesionModel):
     dermoscopy and clinical images".
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "triplenet", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "triplenet", **kwargs: Any):
         # Layers.
         backbones = {
             key: stage_features(backbone, (3, 4)) for key, backbone in create_image_networks(config, image_size).items()

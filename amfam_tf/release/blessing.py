@@ -72,7 +72,7 @@ def _look(report: Mapping[str, Any], threshold: Threshold) -> dict[str, Any]:
         "at_least": threshold.at_least,
         "value": node[last],
         "ci95": [low, high],
-        "reached": low >= threshold.at_least,  # NaN does not
+        "reached": low >= _number(threshold.at_least),  # NaN does not
     }
 
 

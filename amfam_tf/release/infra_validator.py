@@ -77,8 +77,8 @@ def run(work: Work) -> StepOutcome:
     try:
         answers = _ask(work, base)
     except (QueryError, DataError) as error:
-        details = {"server": server, "reason": str(error)}
-        return StepOutcome(f"not served by {server}: {error}", accepted=False, details=details)
+        told = {"server": server, "reason": str(error)}
+        return StepOutcome(f"not served by {server}: {error}", accepted=False, details=told)
     wrong = [row for row in answers if not row["largest"] <= row["tolerance"]]
     details = {"server": server, "seconds": round(time.monotonic() - began, 1), "answers": len(answers), "wrong": wrong}
     json_file.write(work.out / ANSWERS_FILE, details | {"answers": answers})
@@ -138,7 +138,7 @@ def _ask_samples(connection: Any, folder: Path, work: Work) -> list[dict[str, An
     from amfam_tf.client.transport import GrpcTransport
     from amfam_tf.export import samples
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     transport = GrpcTransport(connection)
     try:
         for request, response in samples.read_samples(folder):
@@ -165,7 +165,7 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
     folder = RunFolder(work.inputs["Evaluator"] / RUN).evaluation(split)
     measured = predictions.read(folder / PREDICTIONS_FILE).set_index(predictions.CASE)
     pairs = (Pair(pair["clinical"], pair["dermoscopic"]) for pair in records.encoded_pairs(cases).as_numpy_iterator())
-    rows = []
+    rows: list[dict[str, Any]] = []
     with Client(connection) as client:
         for case, answer in zip(cases[predictions.CASE], client.predict_many(pairs), strict=True):
             found = {name: np.array(values) for name, values in answer.probabilities.items()}

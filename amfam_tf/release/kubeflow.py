@@ -27,14 +27,14 @@ except ImportError as error:
 NAME = "amfam-release"
 
 
-def example_gen(config: str, examples: dsl.Output[dsl.Dataset]):
+def example_gen(config: str, examples: dsl.Output[dsl.Dataset]) -> None:
     """The source to records, with their statistics, schema and anomalies."""
     from amfam_tf.release.pipeline import run_step
 
     run_step("ExampleGen", config, {}, examples.path)
 
 
-def example_validator(config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Output[dsl.Artifact]):
+def example_validator(config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Output[dsl.Artifact]) -> None:
     """Whether the data are good enough."""
     from amfam_tf.release.pipeline import run_step
 
@@ -43,7 +43,7 @@ def example_validator(config: str, examples: dsl.Input[dsl.Dataset], findings: d
 
 def trainer(
     config: str, examples: dsl.Input[dsl.Dataset], findings: dsl.Input[dsl.Artifact], model: dsl.Output[dsl.Model]
-):
+) -> None:
     """The records to a fitted run."""
     from amfam_tf.release.pipeline import run_step
 
@@ -52,7 +52,7 @@ def trainer(
 
 def evaluator(
     config: str, examples: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], blessing: dsl.Output[dsl.Artifact]
-):
+) -> None:
     """Measures, compares with the served version, blesses or not."""
     from amfam_tf.release.pipeline import run_step
 
@@ -61,7 +61,7 @@ def evaluator(
 
 def infra_validator(
     config: str, examples: dsl.Input[dsl.Dataset], blessing: dsl.Input[dsl.Artifact], candidate: dsl.Output[dsl.Model]
-):
+) -> None:
     """Exports, serves and asks the candidate."""
     from amfam_tf.release.pipeline import run_step
 
@@ -76,7 +76,7 @@ def pusher(
     blessing: dsl.Input[dsl.Artifact],
     candidate: dsl.Input[dsl.Model],
     pushed: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Makes the candidate the next version; the records of all steps travel with it."""
     from amfam_tf.release.pipeline import run_step
 
@@ -126,15 +126,15 @@ def define(image: str, config: ReleaseConfig, volumes: Mapping[str, str] = Mappi
     @dsl.pipeline(
         name=NAME, description="Data to a served version of a lesion model. A research tool, no medical device."
     )
-    def release(config: str = default):
-        made = {}
+    def release(config: str = default) -> None:
+        made: dict[str, Any] = {}
         for name, (output, inputs) in WIRES.items():
             made[output] = tasks[name](config=config, **{one: made[one] for one in inputs})
 
     return release
 
 
-def _task_maker(function: Callable, image: str, volumes: Mapping[str, str]) -> Callable[..., Any]:
+def _task_maker(function: Callable[..., Any], image: str, volumes: Mapping[str, str]) -> Callable[..., Any]:
     """Returns the function from a component's inputs to its output, for the body of a pipeline."""
     component = dsl.component(function, base_image=image, packages_to_install=[], install_kfp_package=False)
     # As the package kfp-kubernetes writes it.

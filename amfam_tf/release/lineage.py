@@ -15,7 +15,7 @@ CANDIDATE_STEP = "InfraValidator"
 """Its fingerprint is that of the files that are pushed."""
 
 
-def of_release(records: Mapping[str, record.Record]) -> dict[str, Any]:
+def of_release(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Returns the lineage of a candidate.
 
     Args:
@@ -34,16 +34,16 @@ def candidate_of(content: Mapping[str, Any] | None) -> str | None:
     return content["steps"][CANDIDATE_STEP]["fingerprint"] if content and content["steps"] else None
 
 
-def withdrawal(base: Path, candidate: str) -> str | None:
+def withdrawal(base: Path, candidate: str | None) -> str | None:
     """Returns, in words, when a roll-back withdrew a candidate; None if none did.
 
     Args:
         base: folder of the model's versions.
-        candidate: its fingerprint.
+        candidate: its fingerprint; None for one that no release has made.
     """
     for content in _lineages(base):
         for rollback in content["rollbacks"]:
-            if candidate in rollback["withdrawn"]:
+            if candidate is not None and candidate in rollback["withdrawn"]:
                 return f"withdrawn with version {rollback['from']} on {rollback['time']} ({rollback['reason']})"
     return None
 
@@ -51,7 +51,7 @@ def withdrawal(base: Path, candidate: str) -> str | None:
 def _lineages(base: Path) -> Iterator[dict[str, Any]]:
     for number in publish.versions(base):
         content = served.read_lineage(base / str(number))
-        if content is not None:
+        if content:
             yield content
 
 
@@ -67,7 +67,7 @@ def find(folder: Path) -> served.Served:
     if not (folder / version_files.METADATA_FILE).is_file() and publish.versions(folder):
         folder = folder / str(publish.versions(folder)[-1])
     found = served.read(folder)
-    if found.lineage is None:
+    if not found.lineage:
         raise ExportError(f"{folder} has no {served.LINEAGE_FILE.name}: it was not pushed by amfam-tf release")
     return found
 

@@ -98,7 +98,7 @@ def _right(
     return one, other, sign_flip_p_value(counts[0] - counts[1])
 
 
-def _right_answers(table: pd.DataFrame, tasks: Sequence) -> np.ndarray:
+def _right_answers(table: pd.DataFrame, tasks: Sequence[Any]) -> np.ndarray:
     """Returns in how many of the tasks each case is right, int [N]."""
     return sum(predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in tasks)
 
@@ -132,5 +132,5 @@ def _area(_: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.Data
     scores = np.stack([clinical.melanoma_probability(table) for table in (candidate, served)])
     ones = np.ones((1, len(truth)))
     one, other = (float(intervals.weighted_auc(truth, row, ones)[0]) for row in scores)
-    difference, _, two_sided = compare_runs.delong(truth, scores)
+    difference, _width, two_sided = compare_runs.delong(truth, scores)
     return one, other, two_sided / 2 if difference < -ROUNDING else 1 - two_sided / 2

@@ -51,7 +51,7 @@ def run(work: Work) -> StepOutcome:
     return StepOutcome(f"pushed as {base / str(version)}", details={"version": version})
 
 
-def _refusal(work: Work, base: Path, found: served.Served | None, candidate: str) -> str | None:
+def _refusal(work: Work, base: Path, found: served.Served | None, candidate: str | None) -> str | None:
     """Returns why the candidate may not be pushed; None if it may."""
     compared = work.records["Evaluator"]["details"]["served"]
     # By content: what a roll-back has published again is what it was.

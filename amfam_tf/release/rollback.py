@@ -53,8 +53,7 @@ def _older(base: Path, numbers: list[int], present: served.Served) -> served.Ser
     """Returns the latest version of another content that no roll-back has withdrawn."""
     for number in reversed(numbers[:-1]):
         found = served.read(base / str(number))
-        candidate = lineage.candidate_of(found.lineage)
-        withdrawn = candidate is not None and lineage.withdrawal(base, candidate) is not None
+        withdrawn = lineage.withdrawal(base, lineage.candidate_of(found.lineage)) is not None
         if found.fingerprint != present.fingerprint and not withdrawn:
             return found
     raise ExportError(f"{base} has no older version of another content: name one with --to")
@@ -73,7 +72,7 @@ def _content(base: Path, old: served.Served, present: served.Served, reason: str
         "time": time,
         "from": present.number,
         "to": old.number,
-        "withdrawn": sorted(newer - {None, kept}),
+        "withdrawn": sorted(one for one in newer if one is not None and one != kept),
         "reason": reason or NO_REASON,
     }
     content = old.lineage or {"format": record.FORMAT, "steps": {}, "rollbacks": []}

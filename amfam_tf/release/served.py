@@ -19,13 +19,13 @@ class Served:
         folder: of the version.
         number: of the version.
         fingerprint: of the content of its files.
-        lineage: content of its lineage.json; None for a version that no release has pushed.
+        lineage: content of its lineage.json; empty for a version that no release has pushed.
     """
 
     folder: Path
     number: int
     fingerprint: str
-    lineage: dict[str, Any] | None
+    lineage: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Served:
 
     def made_by(self, step: str) -> str | None:
         """Returns the fingerprint of what a step of its release has made; None if that is not known."""
-        record = (self.lineage or {}).get("steps", {}).get(step)
+        record = self.lineage.get("steps", {}).get(step)
         return record["fingerprint"] if record else None
 
 
@@ -55,15 +55,15 @@ def read(folder: Path) -> Served:
     return Served(folder, content["version"], digests.of_listing(files), read_lineage(folder))
 
 
-def read_lineage(folder: Path) -> dict[str, Any] | None:
-    """Returns the content of a version's lineage.json; None if it has none.
+def read_lineage(folder: Path) -> dict[str, Any]:
+    """Returns the content of a version's lineage.json; empty if it has none.
 
     Raises:
         ExportError: it is damaged.
     """
     path = folder / LINEAGE_FILE
     if not path.is_file():
-        return None
+        return {}
     try:
         return json_file.read(path)
     except (OSError, ValueError) as error:

@@ -35,8 +35,8 @@ def predict_served(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
         answers.append(version.predict(stacked))
     probabilities = {}
     for task in TASKS:
-        found = [answer.get(task.name) for answer in answers]
-        if any(one is None or one.shape[1:] != (len(task.classes),) for one in found):
+        found = [answer[task.name] for answer in answers if task.name in answer]
+        if len(found) < len(answers) or any(one.shape[1:] != (len(task.classes),) for one in found):
             raise ExportError(f"{folder} has no {task.name} of {len(task.classes)} classes: it is no lesion model")
         # float32 rows sum to 1 within its rounding only.
         values = np.concatenate(found).astype(np.float64)

@@ -44,6 +44,9 @@ class HttpConnection(H11Protocol):
         service: shared by all connections; the other arguments are uvicorn's.
     """
 
+    conn: StrictConnection
+    transport: LingeringTransport
+
     def __init__(self, service: Service, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._service = service
@@ -54,7 +57,7 @@ class HttpConnection(H11Protocol):
         self.conn = StrictConnection(service.api.max_message_bytes)
         self.app = self._answer
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begins to wait for a request, or turns the client away."""
         if len(self.connections) >= self._limits.connections:
             self._turned_away = True
@@ -85,7 +88,7 @@ class HttpConnection(H11Protocol):
         if not self.transport.is_closing():
             super().data_received(data)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio reads it
         """Answers what has arrived: a client that has ended its side may still listen."""
         if self.transport.is_closing():
             return False

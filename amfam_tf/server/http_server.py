@@ -51,7 +51,7 @@ class RestServer:
         budget = BodyBudget(BUDGET_OF_LONGEST_BODIES * api.max_message_bytes)
         self._service = Service(api, admission, self._pool, budget, limits or RestLimits())
         self._server = _Uvicorn(_config(self._service))
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="rest-loop", daemon=True)
         self._thread.start()
@@ -100,9 +100,11 @@ class RestServer:
 
     def _end(self) -> None:
         for connection in list(self._server.server_state.connections):
-            connection.abort()
+            if isinstance(connection, HttpConnection):
+                connection.abort()
         # After the connections have heard of their end.
-        self._loop.call_soon(self._task.cancel)
+        if self._task is not None:
+            self._loop.call_soon(self._task.cancel)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -121,7 +123,7 @@ def _config(service: Service) -> uvicorn.Config:
     """Returns uvicorn's configuration: h11 only, no signals, no lifespan, errors alone in the log."""
     return uvicorn.Config(
         _never_called,
-        http=functools.partial(HttpConnection, service),
+        http=functools.partial(HttpConnection, service),  # type: ignore[arg-type]  # it calls any callable
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -133,7 +135,7 @@ def _config(service: Service) -> uvicorn.Config:
         headers=[("server", "amfam-tf")],
         workers=1,
         backlog=BACKLOG,
-        timeout_keep_alive=service.limits.idle_seconds,
+        timeout_keep_alive=service.limits.idle_seconds,  # type: ignore[arg-type]  # it takes parts of a second
     )
 
 

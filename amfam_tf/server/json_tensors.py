@@ -128,14 +128,14 @@ def to_json(outputs: Mapping[str, np.ndarray], row_form: bool) -> bytes:
     return _dump({"predictions": rows})
 
 
-def _from_rows(instances: list, infos: TensorInfos) -> Tensors:
+def _from_rows(instances: list[Any], infos: TensorInfos) -> Tensors:
     if not isinstance(instances[0], dict) and len(infos) > 1:
         raise invalid_argument(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
     named = _is_object(instances[0])
-    columns: dict[str, list] = {}
+    columns: dict[str, list[Any]] = {}
     shapes: dict[str, list[int]] = {}
     for number, element in enumerate(instances):
         if named != _is_object(element):
@@ -160,7 +160,7 @@ def _from_rows(instances: list, infos: TensorInfos) -> Tensors:
     }
 
 
-def _append_item(name: str, value: Any, infos: TensorInfos, columns: dict, shapes: dict) -> None:
+def _append_item(name: str, value: Any, infos: TensorInfos, columns: dict[str, Any], shapes: dict[str, Any]) -> None:
     """Appends one row of one input; all its rows must have one shape."""
     if name not in infos:
         raise invalid_argument(f"JSON object: does not have named input: {name}")
@@ -212,7 +212,7 @@ def _shape_text(shape: list[int]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-def _flatten(value: Any, shape: list[int], data_type: int) -> list:
+def _flatten(value: Any, shape: list[int], data_type: int) -> list[Any]:
     """Returns the values in row-major order as Python values that fit the type.
 
     Raises:
@@ -220,7 +220,7 @@ def _flatten(value: Any, shape: list[int], data_type: int) -> list:
     """
     level_values = [value]
     for level, size in enumerate(shape):
-        following: list = []
+        following: list[Any] = []
         for item in level_values:
             if not isinstance(item, list):
                 raise _wrong_level(item, level, len(shape))
@@ -307,7 +307,7 @@ def _is_lossless(value: int | float, data_type: tf.DType) -> bool:
     return not math.isfinite(value) or abs(value) <= float(np.finfo(data_type.as_numpy_dtype).max)
 
 
-def decode_base64(value: dict) -> bytes:
+def decode_base64(value: dict[str, Any]) -> bytes:
     """Returns the bytes of {"b64": "..."}; anything else is INVALID_ARGUMENT."""
     if not _is_base64(value):
         raise invalid_argument(f"JSON Value: {_text(value)} not formatted correctly for base64 data")
@@ -318,7 +318,7 @@ def decode_base64(value: dict) -> bytes:
         raise invalid_argument("Unable to base64 decode") from error
 
 
-def _proto(values: list, shape: list[int], data_type: int) -> tensor_pb2.TensorProto:
+def _proto(values: list[Any], shape: list[int], data_type: int) -> tensor_pb2.TensorProto:
     dtype = tf.dtypes.as_dtype(data_type)
     if dtype == tf.string:
         proto = tensor_pb2.TensorProto(dtype=data_type, string_val=values)

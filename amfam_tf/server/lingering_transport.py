@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 
-class LingeringTransport:
+class LingeringTransport(asyncio.Transport):
     """A transport that closes late if the client still sends: most clients listen only after they have sent all.
 
     A socket that is closed with bytes unread takes the answer away from the client as well.
@@ -23,6 +24,7 @@ class LingeringTransport:
         has_more_to_say: Callable[[], bool],
         discard_seconds: float,
     ) -> None:
+        super().__init__()
         self._transport = transport
         self._loop = loop
         self._is_body_awaited = is_body_awaited
@@ -30,10 +32,13 @@ class LingeringTransport:
         self._discard_seconds = discard_seconds
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
-        self._held: list[bytes] | None = None
-        self.get_extra_info = transport.get_extra_info
+        self._held: list[bytes | bytearray | memoryview] | None = None
 
-    def write(self, data: bytes) -> None:
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Returns what is known of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Sends bytes, or keeps them for `send_held`."""
         if self._held is None:
             self._transport.write(data)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import grpc
 from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from amfam_tf.server.model import Attempt, Lease, Look, Model, ServedVersion, State
-from amfam_tf.server.model_config import ModelServerConfig, validate
+from amfam_tf.server.model_config import validate
 from amfam_tf.server.roots import Roots
 from amfam_tf.server.servable import Servable
 from amfam_tf.server.status import ServingError, failed_precondition, from_exception, invalid_argument, not_found
@@ -120,8 +121,13 @@ class ModelManager:
             self._lock.notify_all()
             models = list(self._models.values())
             self._lock.wait_for(lambda: not any(model.look for model in models), SECONDS_TO_END)
+
+        def close_all() -> None:
+            for model in models:
+                self._retire(model, {})
+
         # Closing a session can hang as a load can.
-        closing = threading.Thread(target=lambda: [self._retire(model, {}) for model in models], daemon=True)
+        closing = threading.Thread(target=close_all, daemon=True)
         closing.start()
         for thread in filter(None, (self._thread, closing)):
             thread.join(SECONDS_TO_END)
@@ -137,9 +143,9 @@ class ModelManager:
         Raises:
             ServingError: no such model, version or label.
         """
-        version = self._hold(spec)
+        version, servable = self._hold(spec)
         try:
-            yield Lease(spec.name, version.number, version.servable)
+            yield Lease(spec.name, version.number, servable)
         finally:
             self._let_go(version)
 
@@ -301,13 +307,14 @@ class ModelManager:
         self._set_state(version, State.END)
         _log.info("Done unloading servable version {name: %s version: %d}", version.name, version.number)
 
-    def _hold(self, spec: model_pb2.ModelSpec) -> ServedVersion:
+    def _hold(self, spec: model_pb2.ModelSpec) -> tuple[ServedVersion, Servable]:
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
         with self._lock:
             wanted = self._wanted_version(spec)
             model = self._models.get(spec.name)
-            available = {version.number: version for version in model.available()} if model else {}
+            versions = model.available() if model else []
+            available = {one.number: (one, one.servable) for one in versions if one.servable is not None}
             if wanted is None:
                 wanted = max(available, default=None)
                 request = f"Latest({spec.name})"
@@ -315,9 +322,9 @@ class ModelManager:
                 request = f"Specific({spec.name}, {wanted})"
             if wanted not in available:
                 raise not_found(f"Servable not found for request: {request}")
-            version = available[wanted]
+            version, servable = available[wanted]
             version.users += 1
-            return version
+            return version, servable
 
     def _wanted_version(self, spec: model_pb2.ModelSpec) -> int | None:
         """Returns the version number that a spec asks for, None for the latest; call it with the lock held."""
@@ -430,8 +437,7 @@ def _failure_text(models: list[Model]) -> str:
     for model in models:
         if not model.aspired:
             parts.append(f"{{{{name: {model.name}}} due to error: NOT_FOUND: no version under {model.base_path}}}, ")
-        for version in model.failures():
-            error = version.error
+        for number, error in model.failures().items():
             status = f"{error.code.name}: {error.message}"
-            parts.append(f"{{{{name: {model.name} version: {version.number}}} due to error: {status}}}, ")
+            parts.append(f"{{{{name: {model.name} version: {number}}} due to error: {status}}}, ")
     return f"{len(models)} model(s) did not become available: {{{''.join(parts)}}}"

@@ -103,9 +103,9 @@ class Model:
         """Returns the versions that answer, oldest first."""
         return [version for _, version in sorted(self.versions.items()) if version.state == State.AVAILABLE]
 
-    def failures(self) -> list[ServedVersion]:
-        """Returns the wanted versions that could not be loaded."""
-        return [version for number, version in self.versions.items() if number in self.aspired and version.error]
+    def failures(self) -> dict[int, ServingError]:
+        """Returns why wanted versions could not be loaded, by their number."""
+        return {number: one.error for number, one in self.versions.items() if number in self.aspired and one.error}
 
     def has_failed(self) -> bool:
         """Says whether nothing answers and nothing that is wanted can still come."""

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from amfam_tf.errors import ConfigError
 from amfam_tf.server.options import ServerOptions
@@ -11,7 +11,6 @@ from amfam_tf.server.status import failed_precondition, invalid_argument
 from amfam_tf.server.text_protos import read_text_proto
 
 PLATFORM = "tensorflow"
-ModelServerConfig = model_server_config_pb2.ModelServerConfig
 
 
 def initial_config(options: ServerOptions) -> ModelServerConfig:

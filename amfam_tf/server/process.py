@@ -12,6 +12,7 @@ import grpc
 import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from amfam_tf.errors import ConfigError, one_line
 from amfam_tf.server.admission import Admission
@@ -22,7 +23,7 @@ from amfam_tf.server.listening import cannot_listen, channel_arguments, listen
 from amfam_tf.server.manager import SECONDS_TO_END, ModelManager
 from amfam_tf.server.memory import MemoryBudget, RequestLimits
 from amfam_tf.server.metrics import DEFAULT_PATH, RequestMetrics
-from amfam_tf.server.model_config import ModelServerConfig, initial_config
+from amfam_tf.server.model_config import initial_config
 from amfam_tf.server.options import ServerOptions
 from amfam_tf.server.predict import predict
 from amfam_tf.server.rest import RestApi
@@ -117,7 +118,7 @@ class Server:
         ended = self._admission.wait_idle(max(0.0, end - time.monotonic()))
         if not ended:
             _log.warning("Requests were still in flight after %g s", self._options.drain_seconds)
-        if stopped is not None:
+        if self._grpc and stopped is not None:
             # Ends what never ends by itself: streams that watch the health.
             self._grpc.stop(0)
             ended = stopped.wait(SECONDS_TO_END) and ended

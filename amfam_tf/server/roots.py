@@ -1,5 +1,6 @@
 """Which folders may be served: those below the roots of the start, links and `..` resolved."""
 
+import functools
 import os
 import stat
 import threading
@@ -8,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from amfam_tf.errors import ConfigError
-from amfam_tf.server.model_config import ModelServerConfig
 from amfam_tf.server.options import ServerOptions
 from amfam_tf.server.status import ServingError, failed_precondition
 from amfam_tf.server.versions import walk
@@ -57,7 +58,7 @@ class Roots:
             ServingError: PERMISSION_DENIED, or DEADLINE_EXCEEDED if a file system does not answer.
         """
         for model in config.model_config_list.config:
-            if not _within(seconds, lambda path=model.base_path: self.covers(path), model.base_path):
+            if not _within(seconds, functools.partial(self.covers, model.base_path), model.base_path):
                 raise _denied(
                     f"base path {model.base_path} of model {model.name} is not below a folder that this server was "
                     "started for (--model-roots)"

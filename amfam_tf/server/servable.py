@@ -170,7 +170,8 @@ class Servable:
 
     def _fits_a_batch(self, inputs: Mapping[str, np.ndarray]) -> bool:
         rows = {array.shape[0] if np.ndim(array) else 0 for array in inputs.values()}
-        return len(rows) == 1 and 0 < rows.pop() <= self._batching.max_batch_size
+        most = self._batching.max_batch_size if self._batching else 0
+        return len(rows) == 1 and 0 < rows.pop() <= most
 
     def _build(self, name: str) -> _Endpoint:
         """Adds a signature to the graph: placeholders of unknown shape, so that only kernels judge shapes."""

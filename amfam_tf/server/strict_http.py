@@ -6,6 +6,7 @@ them first. The buffer is private to h11: setup.cfg holds h11 to the versions fo
 """
 
 import re
+from typing import Any
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -32,6 +33,8 @@ class StrictConnection(h11.Connection):
         failure: HTTP status and text of what is wrong, once `next_event` has raised RemoteProtocolError.
     """
 
+    _receive_buffer: "_StrictBuffer"
+
     def __init__(self, longest_body: int) -> None:
         super().__init__(h11.SERVER, LONGEST_HEAD_BYTES)
         self.failure = (BAD_REQUEST, "")
@@ -42,7 +45,7 @@ class StrictConnection(h11.Connection):
         """Says whether bytes have arrived that belong to no event yet."""
         return bool(self._receive_buffer)
 
-    def next_event(self) -> object:
+    def next_event(self) -> Any:
         """As h11's, but the end of the client's side is no event: it shows in `their_state`."""
         self._receive_buffer.at_head = self.their_state is h11.IDLE
         try:

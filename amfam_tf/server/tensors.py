@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from amfam_tf.server.status import ServingError, invalid_argument
 
-TensorProto = tensor_pb2.TensorProto
 FIRST_REFERENCE_TYPE = 101
 BYTES_PER_STRING = 24
 """Memory of an empty string in a tensor, in bytes."""
@@ -105,8 +106,8 @@ def encode(array: np.ndarray | np.generic | bytes | str) -> TensorProto:
     """Returns an output as a TensorProto with one typed field (float_val, string_val, ...), every value written out."""
     array = np.asarray(array)
     if array.dtype.kind in "OSU":
-        values = [tf.compat.as_bytes(value) for value in array.ravel().tolist()]
-        return _proto(types_pb2.DT_STRING, array.shape, "string_val", values)
+        texts = [tf.compat.as_bytes(value) for value in array.ravel().tolist()]
+        return _proto(types_pb2.DT_STRING, array.shape, "string_val", texts)
     data_type = tf.dtypes.as_dtype(array.dtype)
     if data_type not in _TYPED_FIELDS:
         return tf.make_tensor_proto(array)
@@ -115,7 +116,7 @@ def encode(array: np.ndarray | np.generic | bytes | str) -> TensorProto:
     return _proto(data_type.as_datatype_enum, array.shape, field, values)
 
 
-def _proto(data_type: int, shape: tuple[int, ...], field: str, values: list | np.ndarray) -> TensorProto:
+def _proto(data_type: int, shape: tuple[int, ...], field: str, values: list[Any] | np.ndarray) -> TensorProto:
     proto = TensorProto(dtype=data_type)
     proto.tensor_shape.SetInParent()
     for size in shape:

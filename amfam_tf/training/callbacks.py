@@ -4,6 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,7 +41,7 @@ class EpochSeeds(keras.callbacks.Callback):
             if getattr(layer, "seed_generator", None) is not None
         ]
 
-    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         for index, generator in enumerate(self._generators):
             self._distribution.assign(
                 generator.state, functools.partial(self._draw, generator.state.dtype, epoch, index)
@@ -64,7 +65,7 @@ class MovingAverages(keras.callbacks.Callback):
             layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)
         ]
 
-    def on_test_begin(self, logs=None):  # noqa: ARG002
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         # Frozen ones are the same everywhere, and stay so bit for bit.
         gathering = [layer for layer in self._layers if layer.trainable]
         self._distribution.average(
@@ -86,7 +87,7 @@ class Stages(keras.callbacks.Callback):
         self._steps = steps
         self._entered: int | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         index = self._plan.index(epoch)
         if index == self._entered:
             return
@@ -111,7 +112,7 @@ class ReversalRamp(keras.callbacks.Callback):
         self._layers = [layer for layer in network._flatten_layers() if isinstance(layer, GradientReversal)]
         self._total_steps = total_steps
 
-    def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         progress = int(self.model.optimizer.iterations.numpy()) / self._total_steps
         for layer in self._layers:
             layer.coefficient.assign(layer.scale * (2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0))
@@ -137,10 +138,10 @@ class Checkpoint(keras.callbacks.Callback):
         self._patience = math.inf if patience is None else patience
         self._began = 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._began = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = {name: float(value) for name, value in logs.items()}
         check_epoch(epoch, values)
         weights = f"epoch-{epoch:04d}.weights.h5"
@@ -187,7 +188,7 @@ class Curves(keras.callbacks.Callback):
             split: tf.summary.create_file_writer(str(folder.tensorboard / split)) for split in ("train", "validation")
         }
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, value in logs.items():
             validation = name.startswith("val_")
             with self._writers["validation" if validation else "train"].as_default(step=epoch):
@@ -195,7 +196,7 @@ class Curves(keras.callbacks.Callback):
         for writer in self._writers.values():
             writer.flush()
 
-    def on_train_end(self, logs=None):  # noqa: ARG002
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
         for writer in self._writers.values():
             writer.close()
 
@@ -216,7 +217,7 @@ class Pictures(keras.callbacks.Callback):
         self._every = every
         self._writer = tf.summary.create_file_writer(str(folder.tensorboard / "pictures"))
 
-    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         if (epoch + 1) % self._every:
             return
         outputs = self.model(self._batch, training=False)

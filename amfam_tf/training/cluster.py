@@ -66,7 +66,7 @@ def _number(tree: Mapping[str, Any], addresses: Mapping[str, list[str]]) -> int:
     """Returns the number of the task among all workers."""
     task = _section(tree, "task", "the type and index of this process")
     job, index = task.get("type"), task.get("index")
-    if job not in addresses:
+    if not isinstance(job, str) or job not in addresses:
         raise _wrong(f"task.type must be one of cluster's keys ({', '.join(addresses)}). Received: {job!r}")
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(addresses[job]):
         raise _wrong(

@@ -77,7 +77,7 @@ class Distribution:
         """Returns what environment.json has of it."""
         return {"strategy": self.name, "replicas": self.replicas, "workers": self.workers}
 
-    def scope(self) -> contextlib.AbstractContextManager:
+    def scope(self) -> contextlib.AbstractContextManager[None]:
         """Returns the context in which the network and its optimiser are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
@@ -90,7 +90,7 @@ class Distribution:
             make: gives the batches of a share.
             steps_told: Keras is told how many batches to take, and need not ask the dataset.
         """
-        if self.replicas == 1:
+        if self.strategy is None or self.replicas == 1:
             dataset, gpus = make(self.share), tf.config.list_logical_devices("GPU")
             return prefetch(dataset, gpus[0].name) if gpus and steps_told else dataset
         # Endless: else the workers would ask each other before each step whether anyone still has a batch.
@@ -135,6 +135,8 @@ class Distribution:
 
     def _sum(self, value: np.ndarray) -> np.ndarray:
         """Returns the sum of what each worker gives, float64 of any shape."""
+        if self.strategy is None:
+            return value
         nothing = np.zeros_like(value)
         given = self.strategy.experimental_distribute_values_from_function(
             lambda context: tf.constant(value if context.replica_id_in_sync_group == self.share.first else nothing)

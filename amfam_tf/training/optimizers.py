@@ -1,10 +1,13 @@
 """Adam with coupled L2, the learning-rate schedules, and how both go from one stage of training to the next."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from amfam_tf.config import OptimizerConfig
 
+Gradients = list[tuple[tf.Tensor, tf.Variable]]
 NORM_AND_BIAS = ("gamma", "beta", "bias")
 
 
@@ -15,7 +18,7 @@ class _SummedGradients:
     itself; the norm of a batch's gradient is not known then.
     """
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
+    def _all_reduce_sum_gradients(self, grads_and_vars: Gradients) -> Gradients:
         return grads_and_vars
 
 
@@ -33,12 +36,12 @@ class CoupledAdam(_SummedGradients, keras.optimizers.Adam):
     Source: Wang et al. 2022, Sec. 4.2 ("weight decay 1e-4"); Loshchilov and Hutter 2019, Algorithm 2 (the L2 line).
     """
 
-    def __init__(self, learning_rate=1e-5, l2: float = 1e-4, exclude: tuple[str, ...] = (), **kwargs):
+    def __init__(self, learning_rate: Any = 1e-5, l2: float = 1e-4, exclude: tuple[str, ...] = (), **kwargs: Any):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.l2 = l2
         self.exclude = tuple(exclude)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         # Keras hands over the tf.Variable, whose name is like "backbone/conv1_bn/gamma:0" or, of the second replica,
         # "backbone/conv1_bn/gamma/replica_1:0".
         own_name = variable.name.split(":")[0].split("/replica_")[0].split("/")[-1]
@@ -46,7 +49,7 @@ class CoupledAdam(_SummedGradients, keras.optimizers.Adam):
             gradient = gradient + tf.cast(self.l2, gradient.dtype) * tf.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2, "exclude": self.exclude}
 
 
@@ -66,10 +69,10 @@ class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.schedule = schedule
         self.steps_before = 0
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         return self.schedule(step + self.steps_before)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"schedule": self.schedule}
 
 
@@ -115,7 +118,9 @@ def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int)
     return optimizer
 
 
-def _learning_rate(config: OptimizerConfig, steps_per_epoch: int, epochs: int):
+def _learning_rate(
+    config: OptimizerConfig, steps_per_epoch: int, epochs: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     warmup_steps = config.warmup_epochs * steps_per_epoch
     if config.schedule == "cosine":
         schedule = keras.optimizers.schedules.CosineDecay(

@@ -1,10 +1,11 @@
 """The progress display of a fit: named losses and validation accuracy, epoch by epoch."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -17,7 +18,7 @@ class _BarWithValues(Progress):
 
     values = ""
 
-    def get_renderables(self):
+    def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
         yield Text(self.values)
 
@@ -42,7 +43,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self._names = ("loss", *loss_names, "accuracy")
         self._bar: _BarWithValues | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._began = time.perf_counter()
         if not self._console.is_terminal:
             return
@@ -51,12 +52,12 @@ class ProgressDisplay(keras.callbacks.Callback):
         self._task = self._bar.add_task(self._title(epoch), total=self._steps)
         self._bar.start()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._bar is not None:
             self._bar.values = self._describe(logs or {})
             self._bar.update(self._task, completed=batch + 1)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._stop_bar()
         seconds = time.perf_counter() - self._began
         self._console.print(
@@ -66,7 +67,7 @@ class ProgressDisplay(keras.callbacks.Callback):
             soft_wrap=True,
         )
 
-    def on_train_end(self, logs=None):  # noqa: ARG002
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
         self._stop_bar()
 
     def _title(self, epoch: int) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import pandas as pd
@@ -184,7 +184,7 @@ class _Session:
     distribution: Distribution
 
 
-def _open(session: _Session, data: Path, held: contextlib.ExitStack) -> tuple[pd.DataFrame, dict, RunState]:
+def _open(session: _Session, data: Path, held: contextlib.ExitStack) -> tuple[pd.DataFrame, dict[str, Any], RunState]:
     """Returns the cases, the description of the environment, and what to resume from; `held` gets the folder's lock."""
     distribution = session.distribution
     with distribution.agreement():
@@ -200,7 +200,7 @@ def _open(session: _Session, data: Path, held: contextlib.ExitStack) -> tuple[pd
     return cases, description, _state_of_chief(distribution.exchange(message))
 
 
-def _state_of_chief(messages: list[dict]) -> RunState:
+def _state_of_chief(messages: list[dict[str, Any]]) -> RunState:
     """Returns what all workers resume from.
 
     Raises:
@@ -220,7 +220,7 @@ def _state_of_chief(messages: list[dict]) -> RunState:
     return RunState(**chief["state"])
 
 
-def _begin(session: _Session, trainer: Trainer, description: dict, state: RunState) -> None:
+def _begin(session: _Session, trainer: Trainer, description: dict[str, Any], state: RunState) -> None:
     """Claims the folder and gives the trainer of every worker the chief's weights, those of the state if there are."""
     config, folder, distribution = session.config, session.folder, session.distribution
     if distribution.chief:
@@ -278,7 +278,7 @@ def _noting_divergence(
             watcher.on_train_end()
 
 
-def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: RunState) -> tuple:
+def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: RunState) -> tuple[Any, ...]:
     """Returns the batches for training and for validation, of this worker's replicas."""
     train, validate = splits["train"], splits["validate"]
     return (
@@ -297,7 +297,7 @@ def _callbacks(
     plan: StagePlan,
     splits: Mapping[str, pd.DataFrame],
     checkpoint: callbacks.Checkpoint,
-) -> list:
+) -> list[Any]:
     """Returns the callbacks in their order; whatever writes or shows is the chief's."""
     config, distribution = session.config, session.distribution
     steps, epochs = pipeline.steps_per_epoch(len(splits["train"]), config), config.training.epochs
@@ -356,7 +356,7 @@ def warn_of_metadata(config: Config, console: "Console") -> None:
         console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, markup=True)
 
 
-def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
+def _describe_environment(config: Config, cases: pd.DataFrame) -> dict[str, Any]:
     shared = int(cases["shared_file"].sum())
     return {
         **environment.describe(),
@@ -367,6 +367,6 @@ def _describe_environment(config: Config, cases: pd.DataFrame) -> dict:
     }
 
 
-def count_parameters(variables: list) -> int:
+def count_parameters(variables: list[Any]) -> int:
     """Returns the number of scalars in the variables."""
     return sum(tf.TensorShape(variable.shape).num_elements() for variable in variables)

@@ -1,6 +1,7 @@
 """The trainer: a keras.Model around a network, with the custom train_step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,7 +32,7 @@ class Trainer(keras.Model):
         ValueError: a stage of the network names a loss or a part that does not exist.
     """
 
-    def __init__(self, network: LesionModel, losses: Sequence[Loss], **kwargs):
+    def __init__(self, network: LesionModel, losses: Sequence[Loss], **kwargs: Any):
         super().__init__(**kwargs)
         self.network = network
         self.losses_by_name = {loss.name: loss for loss in losses}
@@ -48,7 +49,7 @@ class Trainer(keras.Model):
         """The trackers; Keras resets them between epochs."""
         return list(self._trackers.values())
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensors, training: bool = False) -> Tensors:
         wanted = {key: inputs[key] for key in self.network.input}
         return without_blank(self.network(with_a_case(wanted), training=training), wanted)
 
@@ -100,7 +101,7 @@ class Trainer(keras.Model):
         self.optimizer.apply_gradients(self._updates(gradients, variables))
         return self.get_metrics_result()
 
-    def _updates(self, gradients: list, variables: list) -> list[tuple]:
+    def _updates(self, gradients: list[Any], variables: list[Any]) -> list[tuple[Any, ...]]:
         """Returns (gradient, variable) of what the stage trains; a variable that none of its losses reaches is left."""
         pairs = zip(gradients, variables, strict=True)
         # A stage of all losses reaches everything: there, Keras warns of a variable without a gradient.
@@ -117,7 +118,7 @@ class Trainer(keras.Model):
         for name, value in means.items():
             self._trackers[name].update_state(value, sample_weight=cases)
 
-    def _make_function(self, step_function: Callable) -> Callable:
+    def _make_function(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the compiled function that takes an iterator one step on; of Keras' making if there is one replica.
 
         Keras' own would ask all workers for the mean of each metric after each step, but every replica has it already.
@@ -126,13 +127,13 @@ class Trainer(keras.Model):
         if strategy is None:
             return super()._make_function(step_function)
 
-        def step(iterator):
+        def step(iterator: Iterator[Tensors]) -> Tensors:
             logs = strategy.run(step_function, args=(next(iterator),))
             return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
         return tf.function(step, autograph=False, reduce_retracing=True)
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing is left to build. Keras would take a batch for it, and with several workers cannot."""
 
 

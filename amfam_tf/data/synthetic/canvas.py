@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+Point = Sequence[float] | np.ndarray
 SUPERSAMPLE = 2
 REFERENCE_HEIGHT = 384
 
@@ -54,7 +55,6 @@ class Strokes:
 
     def __init__(self, size: tuple[int, int]):
         """Starts empty; size is (width, height) in pixels."""
-        self._size = size
         self._image = Image.new("L", (size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE))
         self._draw = ImageDraw.Draw(self._image)
 
@@ -63,13 +63,13 @@ class Strokes:
         flat = (np.asarray(points) * SUPERSAMPLE).ravel().tolist()
         self._draw.line(flat, fill=round(255 * value), width=max(1, round(width * SUPERSAMPLE)), joint="curve")
 
-    def disc(self, centre: Sequence[float], radius: float, value: float = 1.0, aspect: float = 1.0) -> None:
+    def disc(self, centre: Point, radius: float, value: float = 1.0, aspect: float = 1.0) -> None:
         """Draws a filled ellipse, `aspect` times as wide as high; centre (x, y) and radius in pixels."""
         x, y = centre[0] * SUPERSAMPLE, centre[1] * SUPERSAMPLE
         a, b = max(radius * aspect * SUPERSAMPLE, 0.5), max(radius * SUPERSAMPLE, 0.5)
         self._draw.ellipse((x - a, y - b, x + a, y + b), fill=round(255 * value))
 
-    def ring(self, centre: Sequence[float], radius: float, width: float, value: float = 1.0) -> None:
+    def ring(self, centre: Point, radius: float, width: float, value: float = 1.0) -> None:
         """Draws a circle of the given line width; centre (x, y), radius and width in pixels."""
         x, y, r = centre[0] * SUPERSAMPLE, centre[1] * SUPERSAMPLE, radius * SUPERSAMPLE
         thickness = max(1, round(width * SUPERSAMPLE))

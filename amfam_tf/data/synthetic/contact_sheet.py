@@ -73,7 +73,10 @@ def _open(images: Path, name: str) -> Image.Image:
 
 
 def contact_sheet(
-    data_root: str | os.PathLike, out: str | os.PathLike, cases: int | Sequence[int] = 15, quality: int = 82
+    data_root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    cases: int | Sequence[int] = 15,
+    quality: int = 82,
 ) -> None:
     """Writes a picture with the pairs of some cases: clinical left, dermoscopic right, labels below.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from amfam_tf import child_process
@@ -125,7 +126,7 @@ def _plan(cases: int, seed: int, size: tuple[int, int], traps: bool) -> tuple[li
     return labelled, drawings
 
 
-def _save(picture, path: Path) -> None:
+def _save(picture: np.ndarray, path: Path) -> None:
     """Writes a picture, uint8 [H, W, 3], as JPEG without thinning its colours: vessels are fine and red."""
     Image.fromarray(picture).save(path, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
@@ -198,7 +199,7 @@ def _appearing_at_once(out: Path) -> Iterator[Path]:
 
 
 def write_data_set(
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     cases: int = DERM7PT_CASES,
     seed: int = 0,
     size: tuple[int, int] = SIZE,

@@ -139,7 +139,9 @@ def meet_quotas(utilities: np.ndarray, quotas: tuple[int, ...]) -> np.ndarray:
     return classes
 
 
-def _criterion_utilities(diagnoses: np.ndarray, raw: list[str], atypia: np.ndarray, task: str, rng) -> np.ndarray:
+def _criterion_utilities(
+    diagnoses: np.ndarray, raw: list[str], atypia: np.ndarray, task: str, rng: np.random.Generator
+) -> np.ndarray:
     """Returns log P(class | diagnosis) + loading * atypia + Gumbel noise, [cases, classes]."""
     rows = [
         CRITERIA_GIVEN_RAW_DIAGNOSIS.get(name, {}).get(

@@ -12,7 +12,9 @@ PINK = (0.90, 0.55, 0.55)
 MILKY_RED = (0.84, 0.42, 0.45)
 
 
-def _branch(strokes: Strokes, rng: np.random.Generator, start: np.ndarray, angle: float, reach: float, width: float):
+def _branch(
+    strokes: Strokes, rng: np.random.Generator, start: np.ndarray, angle: float, reach: float, width: float
+) -> None:
     """Draws a vessel that forks until it is thin; reach and width in pixels."""
     turns = angle + np.cumsum(rng.normal(0, 0.28, 5))
     steps = reach / 5 * np.stack([np.cos(turns), np.sin(turns)], -1)
@@ -32,7 +34,9 @@ def _draw_arborizing(strokes: Strokes, lesion: Lesion, rng: np.random.Generator)
         _branch(strokes, rng, start, angle + np.pi + rng.normal(0, 0.3), 0.45 * lesion.radius, 4.6 * lesion.unit)
 
 
-def _arcs(strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np.ndarray, bend: float, width: float):
+def _arcs(
+    strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np.ndarray, bend: float, width: float
+) -> None:
     """Curved strokes of about 26 reference pixels at the points, turning by `bend` radians in all."""
     for point in points:
         turns = rng.uniform(0, 2 * np.pi) + np.linspace(0, bend, 9)
@@ -59,7 +63,9 @@ def _draw_wreath(strokes: Strokes, lesion: Lesion, rng: np.random.Generator) -> 
     _arcs(strokes, lesion, rng, lesion.at(angles, rng.uniform(0.74, 0.9, 26)), 2.4, 4.5)
 
 
-def _wander(strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np.ndarray, width: tuple[float, float]):
+def _wander(
+    strokes: Strokes, lesion: Lesion, rng: np.random.Generator, points: np.ndarray, width: tuple[float, float]
+) -> None:
     """Wriggling lines that start at the points; widths in reference pixels."""
     for point in points:
         turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.65, 12))
