@@ -11,21 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
-from google.protobuf.message import Message
+
+from amfam_tf.server import message_classes
 
 PREDICT_METHOD = "/tensorflow.serving.PredictionService/Predict"
 
-_PACKAGE = "amfam_tf.wire"
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "string": _FIELD.TYPE_STRING,
-    "bytes": _FIELD.TYPE_BYTES,
-    "int32": _FIELD.TYPE_INT32,
-    "int64": _FIELD.TYPE_INT64,
-    "float": _FIELD.TYPE_FLOAT,
-    "bool": _FIELD.TYPE_BOOL,
-}
 MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
         "Dim": {"size": (1, "int64")},
@@ -53,30 +43,7 @@ MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
 """message -> field -> (number, type)."""
 
 
-def _build_classes() -> dict[str, type[Message]]:
-    """Returns message name -> class, in a pool of its own: in the common one TensorFlow's could not be registered."""
-    file = descriptor_pb2.FileDescriptorProto(name="amfam_tf/wire.proto", package=_PACKAGE, syntax="proto3")
-    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
-    for message_name, fields in MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        for field_name, (number, kind) in fields.items():
-            single = kind.removeprefix("repeated ")
-            label = _FIELD.LABEL_OPTIONAL if single == kind else _FIELD.LABEL_REPEATED
-            field = message.field.add(name=field_name, number=number, label=label)
-            if single in _SCALARS:
-                field.type = _SCALARS[single]
-            else:
-                field.type = _FIELD.TYPE_MESSAGE
-                field.type_name = f".{single}" if "." in single else f".{_PACKAGE}.{single}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in MESSAGES
-    }
-
-
-_CLASSES = _build_classes()
+_CLASSES = message_classes.build("amfam_tf.wire", MESSAGES)
 PredictRequest: Any = _CLASSES["PredictRequest"]
 PredictResponse: Any = _CLASSES["PredictResponse"]
 Tensor: Any = _CLASSES["Tensor"]
