@@ -64,7 +64,7 @@ def evaluate(monkeypatch, tmp_path):
         shown = Shown()
         folder = tmp_path / "evaluation"
         evaluation = SimpleNamespace(table=candidate, cases=META, folder=folder, report=report_of(candidate is GOOD))
-        against = None if of_served is None else served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, None)
+        against = None if of_served is None else served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, {})
         monkeypatch.setattr(evaluation_run, "evaluate_run", lambda *_: evaluation)
         monkeypatch.setattr(compare_runs, "compare", functools.partial(COMPARE, resamples=RESAMPLES))
         monkeypatch.setattr(html_report, "write_report", lambda _, comparison: setattr(shown, "comparison", comparison))
@@ -168,7 +168,7 @@ def test_only_the_trainer_goes_on_with_what_a_killed_run_has_left():
 
 def test_what_is_served_decides_by_its_content(monkeypatch, tmp_path):
     seen = []
-    found = [None, served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, None)]
+    found = [None, served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, {})]
     monkeypatch.setattr(evaluator.record, "read", lambda folder: {"fingerprint": f"of {folder.name}"})
     monkeypatch.setattr(evaluator.served, "baseline", lambda *arguments: seen.append(arguments) or found[len(seen) - 1])
     inputs = {"Trainer": tmp_path / "trained", "ExampleGen": tmp_path / "records"}
@@ -226,5 +226,5 @@ def test_notes_say_what_the_served_version_was_trained_on():
     assert notes({"steps": {"ExampleGen": {"fingerprint": "same"}}}) == []
     (other,) = notes({"steps": {"ExampleGen": {"fingerprint": "other"}}})
     assert other.startswith("amfam/3 was trained on other records")
-    (unknown,) = notes(None)
+    (unknown,) = notes({})
     assert unknown.startswith("amfam/3 was not pushed by a release")
