@@ -28,12 +28,12 @@ from amfam_tf.batch_predict.pair import PredictedPair
 from amfam_tf.errors import DataError, EngineError, one_line
 from amfam_tf.evaluation.predictions import CASE, probability_columns
 from amfam_tf.files.writing import writing
+from amfam_tf.report.notice import RESEARCH_ONLY
 from amfam_tf.tasks import TASKS
 
 MELANOMA_PROBABILITY, SEVEN_POINT_SCORE = "melanoma_probability", "seven_point_score"
 MODEL, MODEL_VERSION, ERROR = "model", "model_version", "error"
 PAIRS, ERRORS = "pairs", "errors"
-RESEARCH_ONLY = "A research tool, not a medical device: no number here says anything about a patient."
 MISSING = "Parquet files need pyarrow: pip install amfam-tf[beam]"
 COMPRESSION = "zstd"
 

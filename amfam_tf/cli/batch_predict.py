@@ -89,7 +89,7 @@ def batch_predict(
 
 
 def _print(report: "BatchReport") -> None:
-    from amfam_tf.batch_predict.shard_file import RESEARCH_ONLY
+    from amfam_tf.report.notice import RESEARCH_ONLY
 
     if report.done_before:
         echo(f"done before: {report.done_before} of {report.shards} shards")

@@ -47,13 +47,14 @@ def _counts(numbers: "Mapping[str, int]") -> str:
 
 def _print_report(report: "CheckReport", console: "Console") -> None:
     """Prints counts, pictures, notes and problems, one line for each."""
-    from amfam_tf.cli.counts_table import counts_table
+    from amfam_tf.report.count_table import count_table
+    from amfam_tf.report.terminal import to_rich
 
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     title = f"{report.cases} cases of {report.data_set}"
-    console.print(counts_table(title, report.cases, report.splits, report.counts.to_dict("records")))
+    console.print(to_rich(count_table(title, report.cases, report.splits, report.counts.to_dict("records"))))
     line(f"cases whose clinical picture is the dermoscopic file: {report.shared_files}")
     for modality, share in report.black_corners.items():
         line(f"{modality} pictures with black corners: {share:.1%}")

@@ -49,8 +49,8 @@ def compare(
     from amfam_tf.comparison import grid
     from amfam_tf.comparison import tables as shown
     from amfam_tf.comparison.compare import compare as run_comparison
-    from amfam_tf.comparison.files import RESEARCH_ONLY
-    from amfam_tf.comparison.text_tables import to_rich
+    from amfam_tf.report.notice import RESEARCH_ONLY
+    from amfam_tf.report.terminal import to_rich
 
     options = {"method": "--methods", "seed": "--seeds", "model.metadata": "--metadata"}
     grid.refuse_overrides(overrides, options)
@@ -67,7 +67,7 @@ def compare(
         output.print()
         output.print(shown.section_title(section), style="bold")
         for table in shown.terminal_tables(outcome, section):
-            output.print(to_rich(table))
+            output.print(to_rich(table, framed=False))
     notes = (*shown.terminal_notes(outcome), *(f"written: {path}" for path in written), RESEARCH_ONLY)
     for line in notes:
         output.print(line, markup=False, soft_wrap=True)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from amfam_tf.evaluation.run import Evaluation
 
-RESEARCH_ONLY = "A research tool, not a medical device: no number here says anything about a patient."
 FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 
 
@@ -73,24 +72,17 @@ def _track(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping
 
 def _print(evaluation: "Evaluation", comparison: Mapping[str, Any] | None, written: Iterable[Path]) -> None:
     from amfam_tf.cli.options import console
-    from amfam_tf.evaluation import terminal_tables as tables
+    from amfam_tf.evaluation import tables
     from amfam_tf.evaluation.run import against_file
+    from amfam_tf.report.notice import RESEARCH_ONLY
+    from amfam_tf.report.terminal import to_rich
     from amfam_tf.runs.folder import METRICS_FILE, PREDICTIONS_FILE
 
     terminal = console()
-    report = evaluation.report
-    for table in (
-        tables.accuracy_table(report),
-        tables.average_table(report),
-        tables.auc_table(report),
-        tables.melanoma_table(report),
-        tables.subgroup_table(report),
-    ):
-        terminal.print(table)
+    for table in tables.terminal_tables(evaluation.report, comparison):
+        terminal.print(to_rich(table))
     files = [PREDICTIONS_FILE, METRICS_FILE]
-    if comparison is not None:
-        terminal.print(tables.comparison_table(comparison))
-        files.append(against_file(comparison["second"]))
+    files += [] if comparison is None else [against_file(comparison["second"])]
     _print_lines(terminal, [f"note: {note}" for note in evaluation.notes])
     _print_lines(terminal, [f"written: {evaluation.folder / name}" for name in files])
     _print_lines(terminal, [f"written: {path}" for path in written])

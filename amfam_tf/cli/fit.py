@@ -105,20 +105,16 @@ def _calibrate(run: Path, data: Path, cases: "pd.DataFrame") -> list[str]:
 
 def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None:
     """Writes profile.json and prints it as a table."""
-    from rich.table import Table
-
     from amfam_tf import phases
     from amfam_tf.errors import RunError
     from amfam_tf.files import json_file
+    from amfam_tf.report.table import Table, TableRow
+    from amfam_tf.report.terminal import to_rich
 
     content = recorder.to_dict()
     json_file.write(run / PROFILE_FILE, content, RunError)
-    table = Table("phase", title="What took the time")
-    table.add_column("seconds", justify="right")
-    table.add_column("times", justify="right")
-    for row in phases.lines(content):
-        table.add_row(*row)
-    terminal.print(table)
+    rows = [TableRow(row) for row in phases.lines(content)]
+    terminal.print(to_rich(Table("What took the time", ["phase", "seconds", "times"], rows)))
     terminal.print(f"written: {run / PROFILE_FILE}", soft_wrap=True, markup=False)
 
 

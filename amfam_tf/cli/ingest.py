@@ -78,14 +78,16 @@ def _worker_arguments(workers: int | None, shards: int, beam_options: Sequence[s
 
 def _print_report(report: "IngestReport", console: "Console") -> None:
     """Prints counts, pictures and anomalies, one line for each."""
-    from amfam_tf.cli.counts_table import counts_table
     from amfam_tf.ingest.file_names import STATISTICS_FILE
+    from amfam_tf.report.count_table import count_table
+    from amfam_tf.report.terminal import to_rich
 
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     found = json_file.read(report.out / STATISTICS_FILE)
-    console.print(counts_table(f"{report.cases} records", report.cases, found["splits"], found["classes"]))
+    counts = count_table(f"{report.cases} records", report.cases, found["splits"], found["classes"])
+    console.print(to_rich(counts))
     for text in picture_lines(found):
         line(text)
     for anomaly in report.anomalies:

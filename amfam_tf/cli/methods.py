@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +10,10 @@ from amfam_tf.cli.options import configuration_options, console, working
 from amfam_tf.cli.output import echo_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from collections.abc import Sequence
 
     from amfam_tf.models.describe import Cost, Description
+    from amfam_tf.report.table import Table
 
 
 @click.command(short_help="List the methods: a sentence, source, parameters and multiply-adds of each.")
@@ -31,6 +31,7 @@ def methods(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
     chosen = configuration.load(preset, overrides)
 
     from amfam_tf.models.describe import describe_methods
+    from amfam_tf.report.terminal import to_rich
 
     found = []
     with working("building the methods") as status:
@@ -41,40 +42,31 @@ def methods(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
         echo_json(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
         return
     terminal = console()
-    terminal.print(_descriptions(found))
+    terminal.print(to_rich(_descriptions(found), framed=False))
     terminal.print()
-    terminal.print(_costs(found))
+    terminal.print(to_rich(_costs(found), framed=False))
     for one in found:
         if one.problem:
             terminal.print(f"{one.name}: {one.problem}", soft_wrap=True, markup=False)
 
 
-def _new_table(*headings: str, right: tuple[str, ...] = ()) -> "Table":
-    from rich.table import Table
+def _descriptions(found: "Sequence[Description]") -> "Table":
+    from amfam_tf.report.table import text_table
 
-    table = Table(box=None, pad_edge=False)
-    for heading in (*headings, *right):
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    return table
+    return text_table("", ["method", "what it is", "source"], [[one.name, one.summary, one.source] for one in found])
 
 
-def _descriptions(found: Sequence["Description"]) -> "Table":
-    table = _new_table("method", "what it is", "source")
-    for one in found:
-        table.add_row(one.name, one.summary, one.source)
-    return table
+def _costs(found: "Sequence[Description]") -> "Table":
+    from amfam_tf.report.table import Table, TableRow
+
+    headings = ["method", "backbone", "image", "parameters", "served", "multiply-adds"]
+    rows = [TableRow([one.name, *(["-"] * 5 if one.cost is None else _cells(one.cost))]) for one in found]
+    return Table("", headings, rows, text=frozenset({0, 1}))
 
 
-def _costs(found: Sequence["Description"]) -> "Table":
-    table = _new_table("method", "backbone", right=("image", "parameters", "served", "multiply-adds"))
-    for one in found:
-        table.add_row(one.name, *(("-",) * 5 if one.cost is None else _cells(one.cost)))
-    return table
-
-
-def _cells(cost: "Cost") -> tuple[str, ...]:
+def _cells(cost: "Cost") -> list[str]:
     counts = (cost.parameters, cost.served_parameters, cost.multiply_adds)
-    return (cost.backbone, f"{cost.image_size}", *(_short(count) for count in counts))
+    return [cost.backbone, f"{cost.image_size}", *(_short(count) for count in counts)]
 
 
 def _short(count: int) -> str:

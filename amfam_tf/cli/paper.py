@@ -1,14 +1,6 @@
 """`amfam-tf paper`: the published tables as printed and as corrected, and what is left of the claims."""
 
-from typing import TYPE_CHECKING
-
 import click
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
 
 CSV_TABLES = {
     "classes": "corrected_classes",
@@ -32,11 +24,11 @@ def paper(csv_table: str | None, markdown: bool) -> None:
         raise click.UsageError("--csv and --markdown exclude each other")
     if csv_table:
         from amfam_tf.evaluation import paper as tables
+        from amfam_tf.report.csv_text import to_csv
 
-        frame = getattr(tables, CSV_TABLES[csv_table])()
-        click.echo(frame.round(2).to_csv(index=False, lineterminator="\n"), nl=False)
+        click.echo(to_csv(getattr(tables, CSV_TABLES[csv_table])().round(2)), nl=False)
     elif markdown:
-        from amfam_tf.evaluation.paper_markdown import document
+        from amfam_tf.evaluation.paper_tables import document
 
         click.echo(document(), nl=False)
     else:
@@ -45,61 +37,10 @@ def paper(csv_table: str | None, markdown: bool) -> None:
 
 def _print_tables() -> None:
     from amfam_tf.cli.options import console
+    from amfam_tf.evaluation import paper_tables as shown
+    from amfam_tf.report.terminal import to_rich
 
     terminal = console()
-    for table in (_readings(), _errors(), _averages(), _claims()):
-        terminal.print(table)
+    for table in (shown.reading_table(), shown.error_table(), shown.average_table(), shown.claim_table()):
+        terminal.print(to_rich(table.without("reason")))
     terminal.print("Every class of every row: amfam-tf paper --csv classes", markup=False, soft_wrap=True)
-
-
-def _table(title: str, headings: "Sequence[str]", rows: "Sequence[Sequence[str]]", caption: str = "") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*headings, title=title, caption=caption or None)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _readings() -> "Table":
-    from amfam_tf.evaluation.paper_markdown import reading_lines
-
-    headings = ("table", "method", "Sen., Prec.", "error*", "error**", "Spec. agrees with", "rows that differ")
-    caption = "largest error of a task's accuracy in points, * if Prec. is the recall, ** if Sen. is"
-    return _table("How the printed rows have to be read", headings, reading_lines(), caption)
-
-
-def _errors() -> "Table":
-    from amfam_tf.evaluation.paper import typing_errors
-    from amfam_tf.evaluation.paper_markdown import number
-
-    rows = [
-        [str(row["table"]), row["method"], row["column"], f"{row['task']} {row['class']}"]
-        + [number(row["printed"]), number(row["corrected"]), row["kind"]]
-        for row in typing_errors().to_dict("records")
-    ]
-    return _table("Cells that cannot be right", _ERROR_HEADINGS, rows)
-
-
-_ERROR_HEADINGS = ("table", "method", "column", "class", "printed", "corrected", "mistake")
-
-
-def _averages() -> "Table":
-    from amfam_tf.evaluation.paper import METRICS, averages
-    from amfam_tf.evaluation.paper_markdown import number
-
-    rows = [
-        [str(row["table"]), row["method"]]
-        + [f"{number(row[metric])} ({number(row[f'{metric}_as_printed'])})" for metric in METRICS]
-        for row in averages().to_dict("records")
-    ]
-    title = "Averages over classes in %: corrected (as printed)"
-    return _table(title, ("table", "method", "sensitivity", "specificity", "precision", "AUC"), rows)
-
-
-def _claims() -> "Table":
-    from amfam_tf.evaluation.paper import claims
-
-    rows = [[claim.claim, claim.printed, claim.corrected, claim.verdict] for claim in claims()]
-    return _table("What is left of the claims", ("claim", "as printed", "corrected", "verdict"), rows)

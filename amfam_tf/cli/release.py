@@ -86,7 +86,7 @@ def _plan(config: "ReleaseConfig") -> None:
 
 def _release(config: "ReleaseConfig") -> None:
     from amfam_tf.release import pipeline
-    from amfam_tf.release.blessing import RESEARCH_ONLY
+    from amfam_tf.report.notice import RESEARCH_ONLY
 
     results = pipeline.run(config, echo)
     evaluated = results["Evaluator"]

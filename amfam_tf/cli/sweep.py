@@ -43,7 +43,7 @@ def sweep(
     """
     from amfam_tf.comparison import grid, sweep_files
     from amfam_tf.comparison import sweep as sweeping
-    from amfam_tf.comparison.text_tables import to_rich
+    from amfam_tf.report.terminal import to_rich
 
     grid.refuse_overrides(overrides, {"method": "--method", "seed": "--seeds"})
     axes = [sweeping.parse_axis(text) for text in grids]
@@ -52,7 +52,7 @@ def sweep(
     )
     written = sweep_files.write(outcome, out)
     output = console()
-    output.print(to_rich(sweep_files.sweep_table(outcome)))
+    output.print(to_rich(sweep_files.sweep_table(outcome), framed=False))
     for line in (f"best: {outcome.best.name}", *(f"written: {path}" for path in written)):
         output.print(line, markup=False, soft_wrap=True)
     for name, error in outcome.failed.items():

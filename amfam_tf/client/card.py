@@ -8,12 +8,12 @@ import numpy as np
 
 from amfam_tf.client.client import Answer, Explanation
 from amfam_tf.errors import DataError, UserError
+from amfam_tf.report.notice import RESEARCH_ONLY
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-NOTICE = "A research tool, not a medical device: nothing here says anything about a patient."
 BAR = 30
 HIGHEST_SCORE = sum(max(task.scores) for task in CRITERIA)
 HEAT = np.array([[0, 0, 64], [110, 20, 130], [225, 70, 60], [255, 180, 30], [255, 255, 170]], np.float64)
@@ -46,7 +46,7 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
         criteria.add_row(task.title, task.class_titles[number], share, str(task.scores[number]))
     console.print(criteria)
     console.print(f"7-point score {answer.seven_point_score} of {HIGHEST_SCORE}: {verdict(answer)}", soft_wrap=True)
-    console.print(NOTICE, style="yellow", soft_wrap=True)
+    console.print(RESEARCH_ONLY, style="yellow", soft_wrap=True)
 
 
 def print_failure(error: UserError, names: Sequence[str], console: "Console") -> None:
@@ -81,7 +81,7 @@ def to_json(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
         "melanoma_probability": answer.melanoma_probability,
         "seven_point_score": answer.seven_point_score,
         "suspicious": answer.suspicious,
-        "notice": NOTICE,
+        "notice": RESEARCH_ONLY,
     }
 
 

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from amfam_tf import config as configuration
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.outcome import Outcome, Section
 from amfam_tf.comparison.results import METRICS, Difference, GroupResult, Value
-from amfam_tf.comparison.text_tables import to_markdown
-
-RESEARCH_ONLY = "A research tool, not a medical device: no number here says anything about a patient."
+from amfam_tf.report import csv_text
+from amfam_tf.report.markdown import to_markdown
+from amfam_tf.report.notice import RESEARCH_ONLY
 
 
 def to_dict(outcome: Outcome) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def to_csv(outcome: Outcome) -> str:
             rows += [begin | _csv_values(outcome, section, result, metric) for metric in METRICS]
             costs = vars(section.costs[result.name])
             rows += [begin | {"metric": name, "mean": costs[name]} for name in COST_COLUMNS]
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    return csv_text.to_csv(rows)
 
 
 def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric: str) -> Mapping[str, Any]:

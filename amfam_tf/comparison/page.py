@@ -7,12 +7,11 @@ from amfam_tf.comparison import tables
 from amfam_tf.comparison.forest import draw_forest
 from amfam_tf.comparison.outcome import REFERENCE, Outcome, Section
 from amfam_tf.comparison.results import AVERAGE, GroupResult
-from amfam_tf.evaluation import figure_style, html_report
+from amfam_tf.evaluation import figure_style
 from amfam_tf.evaluation.figures.write import FigureFile
-from amfam_tf.evaluation.html_report import Key
-from amfam_tf.evaluation.html_tables import share
-
-TEMPLATE = "comparison.html.j2"
+from amfam_tf.report import html
+from amfam_tf.report.html import Key
+from amfam_tf.report.numbers import UNDEFINED, ends, share
 
 
 def render(outcome: Outcome, name: str) -> str:
@@ -22,7 +21,7 @@ def render(outcome: Outcome, name: str) -> str:
         outcome: of the comparison.
         name: to call it by.
     """
-    return html_report.templates("amfam_tf.comparison").get_template(TEMPLATE).render(_content(outcome, name))
+    return html.render("amfam_tf.comparison", "comparison.html.j2", _content(outcome, name))
 
 
 def _content(outcome: Outcome, name: str) -> dict[str, Any]:
@@ -35,11 +34,11 @@ def _content(outcome: Outcome, name: str) -> dict[str, Any]:
     contents += [("failed", "Failed")] if outcome.failed else []
     return {
         "name": name,
+        "what": "comparison",
         "split": outcome.split,
         "subtitle": _subtitle(outcome),
         "contents": [*contents, ("methods", "Methods"), ("configuration", "Configuration")],
-        "comparable": outcome.comparable,
-        "published_note": outcome.published_note,
+        "other_data": None if outcome.comparable else outcome.published_note,
         "failures": tables.failure_table(outcome.failed) if outcome.failed else None,
         "keys": [key for section in outcome.sections for key in summary(section)],
         "forest": forest_picture(outcome),
@@ -47,7 +46,6 @@ def _content(outcome: Outcome, name: str) -> dict[str, Any]:
         "intervals": tables.INTERVALS,
         "fingerprint": outcome.fingerprint,
         "configuration": configuration.dump(outcome.config),
-        "data_uri": lambda picture: html_report.data_uri(picture.png, "png"),
     }
 
 
@@ -84,7 +82,7 @@ def summary(section: Section) -> list[Key]:
 
 def _key(section: Section, result: GroupResult, beside: str) -> Key:
     value = result.values[AVERAGE]
-    interval = "" if value.low != value.low else tables.ends(value.low, value.high)
+    interval = "" if ends(value.ends) == UNDEFINED else ends(value.ends)
     beside = f"{_number(len(result.seeds), 'seed')}; {beside}"
     known = f" with {', '.join(section.metadata)}" if section.metadata else ""
     return Key(f"Accuracy of {result.name}{known}, mean of the 8 tasks", share(value.mean), interval, beside)

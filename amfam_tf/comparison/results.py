@@ -41,6 +41,11 @@ class Value:
     high: float
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Returns the ends of the interval."""
+        return self.low, self.high
+
+    @property
     def mean(self) -> float:
         """Returns the mean over the seeds."""
         return float(np.mean(self.by_seed))

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.heat_map import draw_sweep
 from amfam_tf.comparison.results import AVERAGE, METRICS
 from amfam_tf.comparison.sweep import Point, SweepOutcome
-from amfam_tf.comparison.text_tables import to_markdown
 from amfam_tf.config import as_text
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import figure_style
-from amfam_tf.evaluation.html_tables import UNDEFINED, Table, TableRow, share
 from amfam_tf.files.writing import write_bytes
+from amfam_tf.report import csv_text
+from amfam_tf.report.markdown import to_markdown
+from amfam_tf.report.numbers import UNDEFINED, ends, share
+from amfam_tf.report.table import Table, TableRow
 from amfam_tf.tasks import DIAGNOSIS
 
 FIGURE = "sweep.png"
@@ -37,7 +37,7 @@ def _cells(outcome: SweepOutcome, point: Point) -> list[str]:
     if result is None:
         return [*begin, "0", *[UNDEFINED] * 3, "failed"]
     value = result.values[AVERAGE]
-    shown = [tables.mean_and_deviation(value), tables.ends(value.low, value.high)]
+    shown = [tables.mean_and_deviation(value), ends(value.ends)]
     diagnosis = share(result.values[DIAGNOSIS.name].mean)
     return [*begin, str(len(result.seeds)), *shown, diagnosis, "best" if point == outcome.best else ""]
 
@@ -55,7 +55,7 @@ def to_csv(outcome: SweepOutcome) -> str:
             row |= {"ci95_low": value.low, "ci95_high": value.high}
             row |= {name: result.values[name].mean for name in METRICS if name != AVERAGE}
         rows.append(row)
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    return csv_text.to_csv(rows)
 
 
 def to_markdown_page(outcome: SweepOutcome) -> str:

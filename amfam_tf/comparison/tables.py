@@ -5,14 +5,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 from amfam_tf.comparison.outcome import REFERENCE, Costs, Outcome, Section
 from amfam_tf.comparison.results import AUC, AVERAGE, DIAGNOSIS_AUC, Difference, GroupResult, Value
-from amfam_tf.evaluation.html_tables import UNDEFINED, Table, TableRow, difference, share, value_with_interval
 from amfam_tf.evaluation.intervals import RESAMPLES
+from amfam_tf.report.numbers import (
+    UNDEFINED,
+    count,
+    decimal,
+    difference_with_interval,
+    ends,
+    p_value,
+    share,
+    value_with_interval,
+)
+from amfam_tf.report.table import Table, TableRow, text_table
 from amfam_tf.tasks import task_names
 
 INTERVALS = (
     f"95 %: bootstrap of two levels, {RESAMPLES:,} resamples, percentiles. Each resample draws the cases within each "
     "diagnosis, the same for every row, and for each row its seeds; with one seed an interval is about cases only"
 )
+
+DIFFERENCE = f"minus {REFERENCE} (95 %)"
 
 
 def section_title(section: Section) -> str:
@@ -30,7 +42,7 @@ def all_tables(outcome: Outcome, section: Section) -> list[Table]:
 
 def terminal_tables(outcome: Outcome, section: Section) -> list[Table]:
     """Returns the tables of a section that fit a terminal; what all of them say once is in `terminal_notes`."""
-    auc = auc_table(outcome, section, differences=False)
+    auc = auc_table(outcome, section).without(DIFFERENCE)
     tables = (accuracy_table(outcome, section), task_table(outcome, section), auc)
     return [*(dataclasses.replace(table, note="") for table in tables), cost_table(section)]
 
@@ -43,11 +55,11 @@ def terminal_notes(outcome: Outcome) -> list[str]:
 def accuracy_table(outcome: Outcome, section: Section) -> Table:
     """Returns the mean accuracy over the eight tasks, the published one, and the difference to AMFAM."""
     headings = ["method", "seeds", "accuracy ± SD", "95 %", *_published_headings(outcome, section)]
-    headings += [f"minus {REFERENCE} (95 %)", "p", "p, Holm"] if section.reference else []
+    headings += [DIFFERENCE, "p", "p, Holm"] if section.reference else []
     rows = []
     for result in section.results:
         value = result.values[AVERAGE]
-        cells = [result.name, str(len(result.seeds)), mean_and_deviation(value), ends(value.low, value.high)]
+        cells = [result.name, str(len(result.seeds)), mean_and_deviation(value), ends(value.ends)]
         cells += _published_cells(section, result, AVERAGE)
         if section.reference:
             found = result.differences.get(AVERAGE)
@@ -73,19 +85,18 @@ def task_table(outcome: Outcome, section: Section) -> Table:
     return Table("Accuracy of each task in percent", headings, rows, note)
 
 
-def auc_table(outcome: Outcome, section: Section, differences: bool = True) -> Table:
-    """Returns the AUC over all tasks and that of the diagnosis, with differences to AMFAM if they are wanted."""
-    differences = differences and section.reference is not None
+def auc_table(outcome: Outcome, section: Section) -> Table:
+    """Returns the AUC over all tasks and that of the diagnosis, with differences to AMFAM where it is."""
     headings = ["method"]
     for title in ("AUC", "DIAG AUC"):
-        headings += [f"{title} ± SD (95 %)"] + ([f"minus {REFERENCE} (95 %)"] if differences else [])
+        headings += [f"{title} ± SD (95 %)"] + ([DIFFERENCE] if section.reference else [])
     rows = []
     for result in section.results:
         cells = [result.name]
         for metric in (AUC, DIAGNOSIS_AUC):
             value = result.values[metric]
-            cells.append(f"{mean_and_deviation(value)} ({ends(value.low, value.high)})")
-            if differences:
+            cells.append(f"{mean_and_deviation(value)} ({ends(value.ends)})")
+            if section.reference:
                 found = result.differences.get(metric)
                 cells.append("" if found is None else with_ends(found))
         cells += _published_cells(section, result, DIAGNOSIS_AUC)
@@ -103,9 +114,7 @@ def task_interval_table(section: Section) -> Table:
     return _task_cells(
         section,
         "Accuracy of each task in percent, mean over the seeds (95 %)",
-        lambda result, name: value_with_interval(
-            result.values[name].mean, (result.values[name].low, result.values[name].high)
-        ),
+        lambda result, name: value_with_interval(result.values[name].mean, result.values[name].ends),
     )
 
 
@@ -189,43 +198,14 @@ def mean_and_deviation(value: Value, between: str = " ± ") -> str:
     return mean if mean == UNDEFINED or deviation != deviation else f"{mean}{between}{100 * deviation:.1f}"
 
 
-def ends(low: float, high: float) -> str:
-    """Returns an interval in percent; a dash where there is none."""
-    return UNDEFINED if low != low else f"{share(low)}–{share(high)}"
-
-
 def with_ends(found: Difference) -> str:
     """Returns "difference (low to high)" in points."""
-    if found.value != found.value:
-        return UNDEFINED
-    return f"{difference(found.value)}" + (
-        "" if found.low != found.low else f" ({difference(found.low)} to {difference(found.high)})"
-    )
-
-
-def p_value(p: float) -> str:
-    """Returns a p-value with three decimals; one below that as "<0.001"."""
-    if p != p:
-        return UNDEFINED
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def decimal(value: float | None) -> str:
-    """Returns a value with three digits that count; a dash where there is none."""
-    if value is None or value != value:
-        return UNDEFINED
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def count(value: int | None) -> str:
-    """Returns a whole number with separators; a dash where there is none."""
-    return UNDEFINED if value is None else f"{value:,}"
+    return difference_with_interval(found.value, (found.low, found.high))
 
 
 def failure_table(failed: Mapping[str, str]) -> Table:
     """Returns the cells that failed, with their errors."""
-    rows = [TableRow([name, error]) for name, error in failed.items()]
-    return Table("Cells that failed", ["cell", "error"], rows, text=frozenset({1}))
+    return text_table("Cells that failed", ["cell", "error"], list(failed.items()))
 
 
 def _kind(result: GroupResult) -> str:

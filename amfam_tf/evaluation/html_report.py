@@ -1,28 +1,46 @@
 """report.html: one file with everything that an evaluation found; no script, no network, pictures inside."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from amfam_tf import config as configuration
+from amfam_tf.data.check import class_counts
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import html_tables, intervals, metrics
+from amfam_tf.evaluation import intervals, metrics, tables
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures import gallery, write
 from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.evaluation.run import Evaluation
 from amfam_tf.files.writing import write_text
+from amfam_tf.report import html
+from amfam_tf.report.count_table import count_table
+from amfam_tf.report.html import Key, data_uri
+from amfam_tf.report.numbers import UNDEFINED, ends, share
+from amfam_tf.report.table import Table
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import REPORT_FILE, RunFolder
-from amfam_tf.tasks import DIAGNOSIS
-from amfam_tf.text import visible
+from amfam_tf.tasks import DIAGNOSIS, SPLITS
 
-TEMPLATE = "report.html.j2"
+CONTENTS = (
+    ("summary", "Summary"),
+    ("classes", "Classes"),
+    ("calibration", "Calibration"),
+    ("melanoma", "Melanoma"),
+    ("subgroups", "Subgroups"),
+    ("errors", "Errors"),
+    ("data", "Data"),
+    ("network", "Training and network"),
+    ("methods", "Methods"),
+    ("configuration", "Configuration"),
+    ("environment", "Environment"),
+    ("checklists", "Checklists"),
+)
+"""Id and title of each section."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +59,6 @@ class Card:
     source: str
     width: int
     height: int
-
-
-@dataclass(frozen=True)
-class Key:
-    """A number of the summary: what it is, its value with interval, and what to hold it against."""
-
-    title: str
-    value: str
-    interval: str
-    beside: str
 
 
 def write_report(evaluation: Evaluation, comparison: Mapping[str, Any] | None = None) -> list[Path]:
@@ -90,27 +98,7 @@ def render(evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: M
         pictures: the figures to show.
         comparison: with another run, if there is one.
     """
-    return templates().get_template(TEMPLATE).render(_content(evaluation, pictures, comparison))
-
-
-def templates(*packages: str) -> jinja2.Environment:
-    """Returns the environment of the pages: the templates of `packages`, and the style and blocks that all pages share.
-
-    `blocks.html.j2` needs `data_uri` in the context, a function from a picture to its data URI.
-    """
-    return jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in (*packages, "amfam_tf.evaluation")]),
-        autoescape=True,
-        finalize=_shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _shown(value: Any) -> Any:
-    """Returns what a page shows of a value: text whose marks of direction cannot turn around what stands beside it."""
-    return visible(value, keep="\n\t") if type(value) is str else value
+    return html.render("amfam_tf.evaluation", "report.html.j2", _content(evaluation, pictures, comparison))
 
 
 def _content(
@@ -120,74 +108,76 @@ def _content(
     published = report.get("published")
     sections = {"figure-training": "training", "figure-network": "network"}
     missing = {section for section, name in sections.items() if name not in figures}
+    subtitle = Markup("Method {} on the {} cases of the split <em>{}</em>")
     return {
-        "run": evaluation.run.resolve().name,
-        "method": evaluation.config.method,
+        "name": evaluation.run.resolve().name,
+        "what": "evaluation",
         "split": evaluation.scope,
-        "cases": report["cases"],
+        "subtitle": subtitle.format(evaluation.config.method, report["cases"], evaluation.scope),
+        "contents": CONTENTS,
         "other_data": None if published is None or published["comparable"] else published["note"],
         "notes": evaluation.notes,
         "keys": summary(report),
         "tables": _tables(evaluation, comparison),
         "figures": figures,
-        "data_uri": lambda picture: data_uri(picture.png, "png"),
         "cards": cards(evaluation),
         "averages": metrics.AVERAGES,
         "intervals": intervals.METHOD,
         "undefined": report["undefined"],
         "configuration": configuration.dump(evaluation.config),
-        "environment": environment_rows(RunFolder(evaluation.run)),
-        "guidelines": GUIDELINES,
-        "missing": missing,
+        "guidelines": [tables.checklist_table(name, items, missing) for name, items in GUIDELINES.items()],
     }
 
 
-def _tables(evaluation: Evaluation, comparison: Mapping[str, Any] | None) -> dict[str, html_tables.Table | None]:
-    report = evaluation.report
+def _tables(evaluation: Evaluation, comparison: Mapping[str, Any] | None) -> dict[str, Table | None]:
+    report, release = evaluation.report, evaluation.release
+    splits = {split: int((release["split"] == split).sum()) for split in SPLITS}
+    counts = class_counts(release).to_dict("records")
     return {
-        "accuracy": html_tables.accuracy_table(report),
-        "averages": html_tables.average_table(report),
-        "classes": html_tables.class_table(report),
-        "calibration": html_tables.calibration_table(report),
-        "sensitivity": html_tables.score_table(report, "sensitivity_at_specificity", "specificity"),
-        "specificity": html_tables.score_table(report, "specificity_at_sensitivity", "sensitivity"),
-        "rules": html_tables.rule_table(report),
-        "subgroups": html_tables.subgroup_table(report),
-        "counts": html_tables.count_table(evaluation.release),
-        "comparison": None if comparison is None else html_tables.comparison_table(comparison),
+        "accuracy": tables.accuracy_table(report).without("class", "ECE"),
+        "averages": tables.average_table(report),
+        "classes": tables.class_table(report),
+        "calibration": tables.calibration_table(report),
+        "sensitivity": tables.score_table(report, "sensitivity_at_specificity", "specificity"),
+        "specificity": tables.score_table(report, "specificity_at_sensitivity", "sensitivity"),
+        "rules": tables.rule_table(report),
+        "subgroups": tables.subgroup_table(report),
+        "counts": count_table("Cases of each class", len(release), splits, counts),
+        "environment": tables.environment_table(environment_rows(RunFolder(evaluation.run))),
+        "comparison": None if comparison is None else tables.comparison_table(comparison).without(*tables.ONLY_RIGHT),
     }
 
 
 def summary(report: Mapping[str, Any]) -> list[Key]:
     """Returns the numbers to read first."""
-    baseline, where = html_tables.baseline_of(report)
+    baseline, where = tables.baseline_of(report)
     average, diagnosis = report["average"], report["tasks"][DIAGNOSIS.name]
     melanoma = report["melanoma"]["scores"]
     own, checklist = melanoma["melanoma_probability"], melanoma["seven_point_score"]
     majority = baseline["tasks"][DIAGNOSIS.name]
 
     def key(title: str, value: float, bounds: Sequence[float], beside: str) -> Key:
-        shown, _, ends = html_tables.value_with_interval(value, bounds).partition(" ")
-        return Key(title, shown, ends.strip("()"), beside)
+        interval = ends(bounds)
+        return Key(title, share(value), "" if UNDEFINED in (share(value), interval) else interval, beside)
 
     return [
         key(
             "Accuracy, average of the 8 tasks",
             average["accuracy"],
             average["accuracy_ci95"],
-            f"majority class of the {where}: {html_tables.share(baseline['average'])}",
+            f"majority class of the {where}: {share(baseline['average'])}",
         ),
         key(
             "Accuracy of the diagnosis",
             diagnosis["accuracy"],
             diagnosis["accuracy_ci95"],
-            f"always {majority['class']}: {html_tables.share(majority['accuracy'])}",
+            f"always {majority['class']}: {share(majority['accuracy'])}",
         ),
         key(
             "AUC of melanoma",
             own["auc"],
             own["auc_ci95"],
-            f"7-point score of the predicted criteria: {html_tables.share(checklist['auc'])}",
+            f"7-point score of the predicted criteria: {share(checklist['auc'])}",
         ),
     ]
 
@@ -200,11 +190,6 @@ def cards(evaluation: Evaluation) -> list[Card]:
         title, text = gallery.describe(mistake)
         found.append(Card(title, text, data_uri(gallery.to_jpeg(pair), "jpeg"), pair.shape[1], pair.shape[0]))
     return found
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """Returns a picture as text that stands for its file."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def environment_rows(run: RunFolder) -> list[tuple[str, str]]:

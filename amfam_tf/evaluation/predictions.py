@@ -13,6 +13,7 @@ import pandas as pd
 
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.files.writing import write_text
+from amfam_tf.report.csv_text import to_csv
 from amfam_tf.tasks import TASKS, Task, task_names
 
 CASE = "case_num"
@@ -83,7 +84,7 @@ def _class_numbers(frame: pd.DataFrame, task: Task, kind: str) -> np.ndarray:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Writes the table atomically; every float has all the digits that bring it back exactly."""
-    write_text(path, frame[columns()].to_csv(index=False, lineterminator="\n"))
+    write_text(path, to_csv(frame[columns()]))
 
 
 def read(path: Path, cases: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -17,8 +17,6 @@ from typing import Any
 from amfam_tf.release.configuration import Threshold
 from amfam_tf.release.metric_places import no_such_metric
 
-RESEARCH_ONLY = "A research tool, not a medical device: a blessing says nothing about a patient."
-
 
 @dataclass(frozen=True)
 class Blessing:

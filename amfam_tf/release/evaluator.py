@@ -15,6 +15,7 @@ from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import StepOutcome, Work
+from amfam_tf.report.notice import RESEARCH_ONLY
 from amfam_tf.runs import folder
 
 BLESSING_FILE = "blessing.json"
@@ -119,7 +120,7 @@ def _write(path: Path, decision: blessing.Blessing, against: served.Served | Non
         "served": None if against is None else against.describe(),
         "thresholds": decision.thresholds,
         "losses": decision.losses,
-        "notes": [*notes, blessing.RESEARCH_ONLY],
+        "notes": [*notes, RESEARCH_ONLY],
         "rule": " ".join(blessing.__doc__.split()),
     }
     json_file.write(path, content)

@@ -18,6 +18,7 @@ from amfam_tf.files import storage
 from amfam_tf.release import trainer as training
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.step import ReleaseError
+from amfam_tf.report import notice
 
 try:
     from kfp import compiler, dsl
@@ -123,9 +124,7 @@ def define(image: str, config: ReleaseConfig, volumes: Mapping[str, str] = Mappi
     # One line: kfp repeats the default in a comment of the file.
     default = json.dumps(to_dict(config))
 
-    @dsl.pipeline(
-        name=NAME, description="Data to a served version of a lesion model. A research tool, no medical device."
-    )
+    @dsl.pipeline(name=NAME, description=f"Data to a served version of a lesion model. {notice.TOOL}.")
     def release(config: str = default) -> None:
         made: dict[str, Any] = {}
         for name, (output, inputs) in WIRES.items():

@@ -9,7 +9,7 @@ from amfam_tf.errors import ExportError
 from amfam_tf.export import version_files
 from amfam_tf.files import digests, publish
 from amfam_tf.release import record, served
-from amfam_tf.release.blessing import RESEARCH_ONLY
+from amfam_tf.report.notice import RESEARCH_ONLY
 
 CANDIDATE_STEP = "InfraValidator"
 """Its fingerprint is that of the files that are pushed."""

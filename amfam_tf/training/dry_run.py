@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 from rich.console import Console
-from rich.table import Table
 
 from amfam_tf import models
 from amfam_tf.config import Config
 from amfam_tf.data import pipeline
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.report.table import Table, TableRow, text_table
+from amfam_tf.report.terminal import to_rich
 from amfam_tf.training.run import (
     check_sources,
     count_parameters,
@@ -80,21 +81,16 @@ def _try_step(trainer: Trainer, batch: Mapping[str, tf.Tensor], console: Console
 
 
 def _print_shapes(batch: Mapping[str, tf.Tensor], network: LesionModel, console: Console) -> None:
-    table = Table("tensor", "shape", "type")
-    for name, value in batch.items():
-        table.add_row(f"input {name}", str(tuple(value.shape)), value.dtype.name)
-    for name, value in network.output.items():
-        table.add_row(f"output {name}", str(tuple(value.shape)), str(value.dtype))
-    console.print(table)
+    rows = [(f"input {name}", str(tuple(value.shape)), value.dtype.name) for name, value in batch.items()]
+    rows += [(f"output {name}", str(tuple(value.shape)), str(value.dtype)) for name, value in network.output.items()]
+    console.print(to_rich(text_table("", ["tensor", "shape", "type"], rows)))
 
 
 def _print_parameters(network: LesionModel, console: Console) -> None:
-    table = Table("part", "trainable parameters")
-    for name, variables in network.parameter_groups().items():
-        table.add_row(name, f"{count_parameters(variables):,}")
-    table.add_row("all", f"{count_parameters(network.trainable_variables):,}")
-    table.add_row("inference model", f"{count_parameters(network.inference_model().trainable_variables):,}")
-    console.print(table)
+    groups = network.parameter_groups()
+    groups |= {"all": network.trainable_variables, "inference model": network.inference_model().trainable_variables}
+    rows = [TableRow([name, f"{count_parameters(variables):,}"]) for name, variables in groups.items()]
+    console.print(to_rich(Table("", ["part", "trainable parameters"], rows)))
 
 
 def peak_memory_gib() -> float:

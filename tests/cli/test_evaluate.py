@@ -33,10 +33,12 @@ def test_tables_and_files(finished, release, capsys):
     for task, values in content["tasks"].items():
         line = next(line for line in printed.splitlines() if f" {task} " in line)
         low, high = (f"{100 * bound:.1f}" for bound in values["accuracy_ci95"])
-        assert f"{100 * values['accuracy']:.1f} ({low}-{high})" in line
+        assert f"{100 * values['accuracy']:.1f} ({low}–{high})" in line
         assert f"{100 * content['published']['accuracy'][task]:.1f}" in line
     assert "training split" in printed
-    assert "AMFAM: published for Derm7pt; these are other data" in printed
+    assert "AMFAM in the paper, corrected by arithmetic; published for Derm7pt; these are other data" in " ".join(
+        printed.split()
+    )
     assert "too small" in printed
     assert "not a medical device" in printed
     assert (finished / "evaluation/test/predictions.csv").is_file()

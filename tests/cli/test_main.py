@@ -14,7 +14,7 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.errors import DataError
 
 CLI_FOLDER = Path(command_line.__file__).parent
-NO_VERBS = {"__init__", "main", "options", "output", "paths", "quiet", "counts_table", "signals"}
+NO_VERBS = {"__init__", "main", "options", "output", "paths", "quiet", "signals"}
 HEAVY = ("tensorflow", "keras", "keras_cv", "numpy", "pandas", "matplotlib", "sklearn", "rich", "grpc")
 
 

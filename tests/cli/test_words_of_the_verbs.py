@@ -10,21 +10,28 @@ import reading
 from rich.console import Console
 
 from amfam_tf.cli import main, methods
-from amfam_tf.cli.counts_table import counts_table
 from amfam_tf.client import card
 from amfam_tf.client.client import Answer
-from amfam_tf.evaluation import paper, paper_markdown
+from amfam_tf.evaluation import paper, paper_tables
 from amfam_tf.models.describe import Cost, Description
 from amfam_tf.release import lineage, served
+from amfam_tf.report.count_table import count_table
+from amfam_tf.report.table import Table
+from amfam_tf.report.terminal import to_rich
 from amfam_tf.tasks import CRITERIA, TASKS
 
 
-def printed(*shown) -> str:
+def printed(*shown, framed: bool = True) -> str:
     """Returns what a wide terminal shows."""
     console = Console(file=io.StringIO(), width=300, highlight=False)
     for one in shown:
-        console.print(one)
+        console.print(to_rich(one, framed) if isinstance(one, Table) else one)
     return console.file.getvalue()
+
+
+def words_of_lines(text: str) -> list[str]:
+    """Returns the lines without their blanks; the line below the headings is none."""
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip(" ─")]
 
 
 # check and ingest
@@ -38,16 +45,14 @@ def test_counts_of_each_class_and_split_are_under_their_split():
         for task in TASKS
         for name in task.classes
     ]
-    (grid,) = reading.terminal_grids(printed(counts_table("1,234 cases", 1234, splits, rows))).values()
+    (grid,) = reading.terminal_grids(printed(count_table("1,234 cases", 1234, splits, rows))).values()
     assert grid.caption == "1,234 cases"
-    assert grid.headings == ["task", "class", "train", "validate", "test", "total"]
-    task = ""
-    for cells, row in zip(grid.rows, rows, strict=False):
-        task = cells[0] or task
-        assert [task, *cells[1:]] == [row["task"], row["class"]] + [
-            str(row[name]) for name in ("train", "validate", "test", "total")
-        ]
-    assert grid.rows[-1] == ["cases", "", *map(str, splits.values()), "1234"]
+    assert grid.headings == ["class", "train", "validate", "test", "all"]
+    assert grid.rows[0] == ["cases", *map(str, splits.values()), "1234"]
+    titles = [title for task in TASKS for title in task.class_titles]
+    for cells, row, title in zip(grid.rows[1:], rows, titles, strict=True):
+        numbers = [str(row[name]) for name in ("train", "validate", "test", "total")]
+        assert cells == [f"{row['task']} {row['class']}, {title}", *numbers]
 
 
 # methods
@@ -59,14 +64,14 @@ def test_costs_of_each_method_are_under_their_heading():
         Description("two", "the second", "paper B", Cost("net B", 96, 34_560_000, 7_890_000, 123_450_000), None),
         Description("three", "the third", "paper C", None, "does not fit"),
     ]
-    lines = [" ".join(line.split()) for line in printed(methods._costs(found)).splitlines()]
+    lines = words_of_lines(printed(methods._costs(found), framed=False))
     assert lines == [
         "method backbone image parameters served multiply-adds",
         "one net A 64 1.23 M 0.45 M 7,218 M",
         "two net B 96 34.6 M 7.89 M 123.5 M",
         "three - - - - -",
     ]
-    lines = [" ".join(line.split()) for line in printed(methods._descriptions(found)).splitlines()]
+    lines = words_of_lines(printed(methods._descriptions(found), framed=False))
     assert lines == [
         "method what it is source",
         "one the first paper A",
@@ -98,7 +103,7 @@ def terminal():
 @pytest.fixture(scope="module")
 def markdown():
     """Returns the tables of docs/published_tables.md by the text above each."""
-    return list(reading.markdown_grids(paper_markdown.document()).values())
+    return list(reading.markdown_grids(paper_tables.document()).values())
 
 
 def test_published_averages_are_corrected_as_printed(terminal, markdown):
@@ -135,19 +140,8 @@ def test_mistyped_cells_have_printed_and_corrected_at_their_place(terminal, mark
 def test_readings_have_both_errors_at_their_place(terminal, markdown):
     frame = paper.readings()
     grids = terminal["How the printed rows have to be read"], markdown[0]
-    assert grids[0].headings == [
-        "table",
-        "method",
-        "Sen., Prec.",
-        "error*",
-        "error**",
-        "Spec. agrees with",
-        "rows that differ",
-    ]
-    assert grids[1].headings == [
-        *("table", "method", "Sen. and Prec. are", "largest error of accuracy if Prec. is recall", "if Sen. is recall"),
-        *("Spec. agrees with", "rows that differ"),
-    ]
+    headings = ["table", "method", "Sen., Prec.", "error*", "error**", "Spec. agrees with", "rows that differ"]
+    assert grids[0].headings == grids[1].headings == headings
     rows = iter(zip(grids[0].rows, grids[1].rows, strict=True))
     for (place, method), group in frame.groupby(["table", "method"], sort=False):
         in_terminal, in_markdown = next(rows)

@@ -20,12 +20,14 @@ from amfam_tf.comparison import children, page, tables
 from amfam_tf.comparison.compare import compare
 from amfam_tf.comparison.outcome import Costs, Outcome, Section
 from amfam_tf.comparison.results import AVERAGE, METRICS, summarise
-from amfam_tf.comparison.text_tables import to_markdown, to_rich
 from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError, RunError
-from amfam_tf.evaluation.html_tables import Table, TableRow
 from amfam_tf.evaluation.paper import published_values
+from amfam_tf.report import numbers
+from amfam_tf.report.markdown import to_markdown
+from amfam_tf.report.table import Table, TableRow
+from amfam_tf.report.terminal import to_rich
 from amfam_tf.tasks import task_names
 
 METHODS = ("concat", "amfam")
@@ -275,7 +277,7 @@ def test_tables_of_the_terminal_fit_120_columns_without_a_cut(two_sections):
     for section in two_sections.sections:
         for table in tables.terminal_tables(two_sections, section):
             console = Console(file=io.StringIO(), width=120)
-            console.print(to_rich(table))
+            console.print(to_rich(table, framed=False))
             text = console.file.getvalue()
             assert "…" not in text
             for row in table.rows:
@@ -283,11 +285,11 @@ def test_tables_of_the_terminal_fit_120_columns_without_a_cut(two_sections):
 
 
 def test_numbers_as_text():
-    assert tables.p_value(0.0004) == "<0.001"
-    assert tables.p_value(0.0432) == "0.043"
-    assert tables.p_value(np.nan) == tables.decimal(None) == tables.count(None) == tables.ends(np.nan, np.nan) == "–"
-    assert [tables.decimal(value) for value in (123.4, 12.34, 1.234)] == ["123", "12.3", "1.23"]
-    assert tables.count(1234567) == "1,234,567"
+    assert numbers.p_value(0.0004) == "<0.001"
+    assert numbers.p_value(0.0432) == "0.043"
+    assert numbers.p_value(np.nan) == numbers.decimal(None) == numbers.count(None) == numbers.ends([np.nan] * 2) == "–"
+    assert [numbers.decimal(value) for value in (123.4, 12.34, 1.234)] == ["123", "12.3", "1.23"]
+    assert numbers.count(1234567) == "1,234,567"
 
 
 def test_markdown_keeps_every_cell_whatever_it_holds():

@@ -19,8 +19,9 @@ from amfam_tf.comparison import files, forest, heat_map, page, sweep_files, tabl
 from amfam_tf.comparison.outcome import Costs, Outcome, Section
 from amfam_tf.comparison.results import METRICS, Difference, GroupResult, Value
 from amfam_tf.comparison.sweep import Point, SweepOutcome
-from amfam_tf.comparison.text_tables import to_markdown, to_rich
 from amfam_tf.files import json_file
+from amfam_tf.report.markdown import to_markdown
+from amfam_tf.report.terminal import to_rich
 
 NAMES = ("DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS")
 MEANS = (*NAMES, "average")
@@ -124,7 +125,7 @@ def _of_terminal(one: Section) -> dict[str, reading.Grid]:
     grids = {}
     for table in tables.terminal_tables(OUTCOME, one):
         console = Console(file=io.StringIO(), width=400)
-        console.print(to_rich(table))
+        console.print(to_rich(table, framed=False))
         text = console.file.getvalue()
         above, _, below = text.partition("\n ─" if "\n ─" in text else "\n─")
         assert " ".join(above.split()).startswith(table.caption)

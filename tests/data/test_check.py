@@ -288,9 +288,9 @@ def test_the_command_prints_the_table_and_ends_with_0(root: Path) -> None:
     result = run(root)
     assert result.exit_code == 0, result.output
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines()]
-    assert ["DIAG", "BCC", "1", "1", "1", "3"] in cells
-    assert ["", "MEL", "1", "0", "1", "2"] in cells
-    assert ["cases", "", "6", "3", "3", "12"] in cells
+    assert ["DIAG BCC, basal cell carcinoma", "1", "1", "1", "3"] in cells
+    assert ["DIAG MEL, melanoma", "1", "0", "1", "2"] in cells
+    assert ["cases", "6", "3", "3", "12"] in cells
     assert "0 problems" in result.output
 
 

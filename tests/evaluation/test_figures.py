@@ -20,7 +20,7 @@ from amfam_tf.evaluation.figures import (
     training,
     write,
 )
-from amfam_tf.evaluation.terminal_tables import SCORE_TITLES
+from amfam_tf.evaluation.tables import SCORE_TITLES
 from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, TASKS
 
 

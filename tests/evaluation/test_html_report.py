@@ -10,8 +10,9 @@ from releases import TinyRelease
 from small_runs import write_run
 
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import html_report, html_tables, run
+from amfam_tf.evaluation import html_report, run
 from amfam_tf.evaluation.checklists import CLAIM, TRIPOD_AI
+from amfam_tf.report import numbers
 from amfam_tf.tasks import TASKS
 
 VOID = {"meta", "link", "img", "br", "path", "circle"}
@@ -192,7 +193,7 @@ def test_place_that_cannot_be_written_is_one_line(evaluation, monkeypatch):
 
 def test_undefined_values_are_dashes_and_minus_is_a_minus():
     nothing = float("nan")
-    assert html_tables.value_with_interval(nothing, [nothing, nothing]) == "–"
-    assert html_tables.value_with_interval(0.5, [nothing, nothing]) == "50.0"
-    assert html_tables.value_with_interval(0.5, [0.25, 1]) == "50.0 (25.0–100.0)"
-    assert html_tables.difference(-0.014) == "−1.4"
+    assert numbers.value_with_interval(nothing, [nothing, nothing]) == "–"
+    assert numbers.value_with_interval(0.5, [nothing, nothing]) == "50.0"
+    assert numbers.value_with_interval(0.5, [0.25, 1]) == "50.0 (25.0–100.0)"
+    assert numbers.difference(-0.014) == "−1.4"

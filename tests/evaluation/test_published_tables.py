@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from amfam_tf.data.synthetic.data_set import DRAWN_PREFIX, SHARED_ROWS
-from amfam_tf.evaluation import paper, paper_markdown, published, reconstruct
+from amfam_tf.evaluation import paper, paper_tables, published, reconstruct
 from amfam_tf.tasks import DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS
 
 OWN = ("Clin. only", "Derm. only", "Concat.", "Concat.+AD.", "AMFAM")
@@ -216,7 +216,7 @@ def test_data_that_are_not_derm7pt_are_told():
 
 def test_document_in_docs_is_the_generated_one():
     path = Path(__file__).parents[2] / "docs" / "published_tables.md"
-    assert path.read_text(encoding="utf-8") == paper_markdown.document()
+    assert path.read_text(encoding="utf-8") == paper_tables.document()
 
 
 def test_csv_of_the_command_has_every_class(capsys):

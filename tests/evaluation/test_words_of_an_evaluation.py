@@ -82,15 +82,15 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def points(value: float, minus: str = "-") -> str:
-    return f"{100 * value:+.1f}".replace("-", minus)
+def points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
-def ranged(values, name: str, dash: str = "-") -> str:
-    """Returns "value (low-high)" in percent."""
+def ranged(values, name: str) -> str:
+    """Returns "value (low–high)" in percent."""
     low, high = values[f"{name}_ci95" if name else "ci95"]
     assert low < high
-    return f"{percent(values[name or 'value'])} ({percent(low)}{dash}{percent(high)})"
+    return f"{percent(values[name or 'value'])} ({percent(low)}–{percent(high)})"
 
 
 def test_no_two_printed_values_are_the_same(report, results):
@@ -117,21 +117,19 @@ def test_no_two_printed_values_are_the_same(report, results):
 
 
 def test_accuracies_of_the_terminal(terminal, report):
-    (title,) = [title for title in terminal[0] if title.startswith("Accuracy")]
-    assert title == f"Accuracy in %, {report['cases']} cases of the split test"
-    grid = terminal[0][title]
+    grid = terminal[0][f"Accuracy in percent, {report['cases']} cases of the split test"]
     assert grid.headings == [
-        *("task", "", "accuracy (95 %)", "majority", "gain", "balanced", "kappa", "ECE", "published*"),
+        *("task", "", "accuracy (95 %)", "majority", "class", "gain", "balanced", "kappa", "ECE", "published*"),
     ]
-    rows = [cells for cells in grid.rows if cells[0]]
-    assert [cells[0] for cells in rows] == [*TASK_NAMES, "average"]
+    assert grid.names() == [*TASK_NAMES, "average"]
     base = report["majority_baseline"]["train"]
-    for task, cells in zip(TASKS, rows, strict=False):
+    for task, cells in zip(TASKS, grid.rows, strict=False):
         values, most = report["tasks"][task.name], base["tasks"][task.name]
         assert cells[1] == task.title
         assert cells[2:] == [
             ranged(values, "accuracy"),
-            f"{percent(most['accuracy'])} {most['class']:>4}",
+            percent(most["accuracy"]),
+            most["class"],
             points(values["accuracy"] - most["accuracy"]),
             percent(values["balanced_accuracy"]),
             f"{values['kappa']:.2f}",
@@ -139,91 +137,102 @@ def test_accuracies_of_the_terminal(terminal, report):
             percent(report["published"]["accuracy"][task.name]),
         ]
     average = report["average"]
-    assert rows[-1][1:] == [
+    assert grid.rows[-1][1:] == [
         "of the 8 tasks",
         ranged(average, "accuracy"),
         percent(base["average"]),
+        "",
         points(average["accuracy"] - base["average"]),
         percent(average["balanced_accuracy"]),
         f"{average['kappa']:.2f}",
         "",
         percent(report["published"]["accuracy"]["average"]),
     ]
-    assert "majority: always the most frequent class of the training split" in terminal[1]
+    words = " ".join(terminal[1].split())
+    assert "ECE: expected calibration error." in words
+    assert "always the most frequent class of the training split" in words
+
+
+def averages(report) -> list[list[str]]:
+    """Returns the rows of the averages."""
+    expected = []
+    for title, key in AVERAGES.items():
+        values, published = report["average"][key], report["published"].get(key)
+        expected.append([title, *(ranged(values, OF_A_CLASS[heading]) for heading in PAPER)])
+        if published:
+            expected.append(["published*", *(percent(published[OF_A_CLASS[heading]]) for heading in PAPER)])
+    assert len(expected) == 5
+    return expected
 
 
 def test_averages_of_the_terminal(terminal, report):
-    grid = terminal[0]["Averages over classes, one class against the rest, in %"]
-    assert grid.headings == ["average over", "", *PAPER]
-    ours = [cells for cells in grid.rows if cells[1] == "this run"]
-    assert [cells[0] for cells in ours] == list(AVERAGES)
-    for cells in ours:
-        values = report["average"][AVERAGES[cells[0]]]
-        assert cells[2:] == [ranged(values, OF_A_CLASS[heading]) for heading in PAPER]
-    theirs = [cells for cells in grid.rows if cells[1] == "published*"]
-    assert len(theirs) == 2
-    for cells, key in zip(theirs, ("paper_criteria", "paper_diagnosis"), strict=True):
-        assert cells[2:] == [percent(report["published"][key][OF_A_CLASS[heading]]) for heading in PAPER]
-        above = grid.rows[grid.rows.index(cells) - 1]
-        assert AVERAGES[above[0]] == key
+    grid = terminal[0]["Averages over classes in percent"]
+    assert grid.headings == ["average over", *PAPER]
+    assert grid.rows == averages(report)
 
 
 def test_areas_of_the_terminal(terminal, report):
-    grid = terminal[0]["AUC in %, one class against the rest (95 %)"]
-    assert grid.rows[::2] and [cells[0] for cells in grid.rows[::2]] == list(TASK_NAMES)
-    for task, names, values in zip(TASKS, grid.rows[::2], grid.rows[1::2], strict=True):
+    grid = terminal[0]["One class against the rest, in percent (95 %)"]
+    assert grid.headings == ["class", "", "cases", "AUC"]
+    expected = []
+    for task in TASKS:
         rows = report["tasks"][task.name]["classes"]
-        assert [name for name in names[1:] if name] == [f"{name} ({rows[name]['support']})" for name in task.classes]
-        assert [value for value in values[1:] if value] == [ranged(rows[name], "auc") for name in task.classes]
+        for name, title in zip(task.classes, task.class_titles, strict=True):
+            expected.append([f"{task.name} {name}", title, str(rows[name]["support"]), ranged(rows[name], "auc")])
+    assert grid.rows == expected
 
 
 def test_melanoma_of_the_terminal(terminal, report):
     melanoma = report["melanoma"]
-    grid = terminal[0][f"Melanoma or not, in %: {melanoma['melanomas']} of {melanoma['cases']} cases"]
-    assert grid.headings == ["score", "AUC (95 %)", *(f"at {place} specificity" for place in (80, 90, 95))]
+    caption = f"Sensitivity for melanoma in percent, {melanoma['melanomas']} melanomas in {melanoma['cases']} cases"
+    grid = terminal[0][caption]
+    assert grid.headings == ["score", "AUC (95 %)", *(f"at {place} % specificity" for place in (80, 90, 95))]
     assert grid.names() == list(SCORES)
     for cells in grid.rows:
         values = melanoma["scores"][SCORES[cells[0]]]
         assert cells[1] == ranged(values, "auc")
         assert cells[2:] == [ranged(row, "") for row in values["sensitivity_at_specificity"]]
-    assert "sensitivity at a specificity" in terminal[1]
+
+
+def subgroups(report) -> list[list[str]]:
+    """Returns the rows of the subgroups."""
+    small = [row for row in report["subgroups"] if row["too_small"]]
+    assert small and len(small) < len(report["subgroups"])
+    expected = []
+    for row in report["subgroups"]:
+        values = [ranged(row, key) for key in SUBGROUP.values()]
+        cells = [f"{row['variable'].rpartition('_')[2]}: {row['value']}", str(row["cases"]), str(row["melanomas"])]
+        expected.append([*cells, *(["under 10 cases: too small", "", ""] if row["too_small"] else values)])
+    return expected
 
 
 def test_subgroups_of_the_terminal(terminal, report):
-    grid = terminal[0]["Subgroups, in % (95 %)"]
-    assert grid.headings == ["subgroup", "", "cases", "melanomas", *SUBGROUP]
-    rows = [cells for cells in grid.rows if cells[1]]
-    assert len(rows) == len(report["subgroups"])
-    title = ""
-    for cells, row in zip(rows, report["subgroups"], strict=True):
-        title = cells[0] or title
-        assert row["variable"].endswith(title) and title
-        assert cells[1:4] == [row["value"], str(row["cases"]), str(row["melanomas"])]
-        expected = ["too small", "", ""] if row["too_small"] else [ranged(row, key) for key in SUBGROUP.values()]
-        assert cells[4:] == expected
+    grid = terminal[0]["Subgroups in percent (95 %)"]
+    assert grid.headings == ["subgroup", "cases", "melanomas", *SUBGROUP]
+    assert grid.rows == subgroups(report)
 
 
 def test_comparison_of_the_terminal(terminal, results):
     found = results.comparison
-    grid = terminal[0][f"one run minus another run, {found['cases']} cases, points (95 %)"]
-    assert grid.headings == [
-        *("task", "one run", "another run", "difference", "only 1st right", "only 2nd right", "p", "p, Holm"),
-    ]
-    assert grid.names() == [*TASK_NAMES, "average"]
-    for name in TASK_NAMES:
-        row = found["tasks"][name]["accuracy"]
-        low, high = row["ci95"]
-        assert grid.cell(name, "one run") == percent(row["first"])
-        assert grid.cell(name, "another run") == percent(row["second"])
-        assert grid.cell(name, "difference") == f"{points(row['difference'])} ({points(low)} to {points(high)})"
-        assert grid.cell(name, "only 1st right") == str(row["only_first_right"])
-        assert grid.cell(name, "only 2nd right") == str(row["only_second_right"])
-        assert grid.cell(name, "p") == f"{row['mcnemar_exact_p']:.3f}"
-        assert grid.cell(name, "p, Holm") == f"{row['mcnemar_holm_p']:.3f}"
-    row = found["average"]["accuracy"]
-    assert grid.cell("average", "one run") == percent(row["first"])
-    assert grid.cell("average", "another run") == percent(row["second"])
-    assert grid.cell("average", "only 1st right") == ""
+    grid = terminal[0][f"Accuracy of one run minus another run, {found['cases']} cases, in points"]
+    first = ["task", "one run", "another run", "difference (95 %)"]
+    assert grid.headings == [*first, "only 1st right", "only 2nd right", "p, McNemar", "p, Holm"]
+    assert grid.rows == comparison(found)
+
+
+def comparison(found) -> list[list[str]]:
+    """Returns the rows of the comparison of two runs."""
+    expected = []
+    for name in (*TASK_NAMES, "average"):
+        row = (found["average"] if name == "average" else found["tasks"][name])["accuracy"]
+        low, high = map(points, row["ci95"])
+        cells = [name, percent(row["first"]), percent(row["second"]), f"{points(row['difference'])} ({low} to {high})"]
+        tests = ["", "", "", ""]
+        if name != "average":
+            tests = [str(row["only_first_right"]), str(row["only_second_right"])]
+            tests += [f"{row['mcnemar_exact_p']:.3f}", f"{row['mcnemar_holm_p']:.3f}"]
+        expected.append(cells + tests)
+    return expected
 
 
 def test_notes_and_files_of_the_terminal(terminal, results):
@@ -271,7 +280,7 @@ def test_numbers_to_read_first(page, report):
 
 
 def test_accuracies_of_the_page(page, report):
-    grid = page[0]["Accuracy in percent"]
+    grid = page[0][f"Accuracy in percent, {report['cases']} cases of the split test"]
     assert grid.headings == [
         *("task", "", "accuracy (95 %)", "0 to 100 %", "majority", "gain", "balanced", "kappa", "published*"),
     ]
@@ -279,14 +288,17 @@ def test_accuracies_of_the_page(page, report):
     base = report["majority_baseline"]["train"]
     parts = {name: (report["tasks"][name], base["tasks"][name]["accuracy"]) for name in TASK_NAMES}
     for name, (values, most) in (parts | {"average": (report["average"], base["average"])}).items():
-        assert grid.cell(name, "accuracy (95 %)") == ranged(values, "accuracy", "–")
+        assert grid.cell(name, "accuracy (95 %)") == ranged(values, "accuracy")
         assert grid.cell(name, "majority") == percent(most)
-        assert grid.cell(name, "gain") == points(values["accuracy"] - most, "−")
+        assert grid.cell(name, "gain") == points(values["accuracy"] - most)
         assert grid.cell(name, "balanced") == percent(values["balanced_accuracy"])
         assert grid.cell(name, "kappa") == f"{values['kappa']:.2f}"
         assert grid.cell(name, "published*") == percent(report["published"]["accuracy"][name])
     assert [cells[1] for cells in grid.rows[:-1]] == [task.title for task in TASKS]
-    assert any("Majority, the upright mark: always the most frequent class of the training" in p for p in page[1]["p"])
+    assert any(
+        "Majority, the upright mark where it is drawn: always the most frequent class of the training" in p
+        for p in page[1]["p"]
+    )
 
 
 def test_classes_of_the_page(page, report):
@@ -299,20 +311,13 @@ def test_classes_of_the_page(page, report):
             assert grid.cell(f"{task.name} {name}", "") == title
             assert grid.cell(f"{task.name} {name}", "cases") == str(row["support"])
             for heading, key in OF_A_CLASS.items():
-                assert grid.cell(f"{task.name} {name}", heading) == ranged(row, key, "–")
+                assert grid.cell(f"{task.name} {name}", heading) == ranged(row, key)
 
 
 def test_averages_of_the_page(page, report):
     grid = page[0]["Averages over classes in percent"]
     assert grid.headings == ["average over", *PAPER]
-    expected = []
-    for title, key in AVERAGES.items():
-        values, published = report["average"][key], report["published"].get(key)
-        expected.append([title, *(ranged(values, OF_A_CLASS[heading], "–") for heading in PAPER)])
-        if published:
-            expected.append(["published*", *(percent(published[OF_A_CLASS[heading]]) for heading in PAPER)])
-    assert len(expected) == 5
-    assert grid.rows == expected
+    assert grid.rows == averages(report)
 
 
 def test_calibration_of_the_page(page, report):
@@ -341,12 +346,13 @@ def test_calibration_of_the_page(page, report):
     ],
 )
 def test_melanoma_of_the_page(page, report, caption, measure, other):
-    grid = page[0][caption]
+    found = report["melanoma"]
+    grid = page[0][f"{caption}, {found['melanomas']} melanomas in {found['cases']} cases"]
     assert grid.headings == ["score", "AUC (95 %)", *(f"at {place} % {other}" for place in (80, 90, 95))]
     assert grid.names() == list(SCORES)
     for cells in grid.rows:
         values = report["melanoma"]["scores"][SCORES[cells[0]]]
-        assert cells[1:] == [ranged(values, "auc", "–"), *(ranged(row, "", "–") for row in values[measure])]
+        assert cells[1:] == [ranged(values, "auc"), *(ranged(row, "") for row in values[measure])]
 
 
 def test_rules_of_the_page(page, report):
@@ -360,19 +366,13 @@ def test_rules_of_the_page(page, report):
         "7-point score of the labels at least 1 (revised rule)",
     ]
     for cells, row in zip(grid.rows, report["melanoma"]["rules"], strict=True):
-        assert cells == [row["rule"], ranged(row, "sensitivity", "–"), ranged(row, "specificity", "–")]
+        assert cells == [row["rule"], ranged(row, "sensitivity"), ranged(row, "specificity")]
 
 
 def test_subgroups_of_the_page(page, report):
     grid = page[0]["Subgroups in percent (95 %)"]
     assert grid.headings == ["subgroup", "cases", "melanomas", *SUBGROUP]
-    small = [row for row in report["subgroups"] if row["too_small"]]
-    assert small and len(small) < len(report["subgroups"])
-    for cells, row in zip(grid.rows, report["subgroups"], strict=True):
-        assert cells[0] == f"{row['variable'].rpartition('_')[2]}: {row['value']}"
-        assert cells[1:3] == [str(row["cases"]), str(row["melanomas"])]
-        values = [ranged(row, key, "–") for key in SUBGROUP.values()]
-        assert cells[3:] == (["under 10 cases: too small", "", ""] if row["too_small"] else values)
+    assert grid.rows == subgroups(report)
 
 
 def test_counts_of_the_page(page, results):
@@ -391,18 +391,10 @@ def test_counts_of_the_page(page, results):
 
 
 def test_comparison_of_the_page(page, results):
-    grid = page[0]["Accuracy of one run minus another run, in points"]
+    found = results.comparison
+    grid = page[0][f"Accuracy of one run minus another run, {found['cases']} cases, in points"]
     assert grid.headings == ["task", "one run", "another run", "difference (95 %)", "p, McNemar", "p, Holm"]
-    assert grid.names() == [*TASK_NAMES, "average"]
-    for name in (*TASK_NAMES, "average"):
-        part = results.comparison["average"] if name == "average" else results.comparison["tasks"][name]
-        row = part["accuracy"]
-        low, high = (points(end, "−") for end in row["ci95"])
-        assert grid.cell(name, "one run") == percent(row["first"])
-        assert grid.cell(name, "another run") == percent(row["second"])
-        assert grid.cell(name, "difference (95 %)") == f"{points(row['difference'], '−')} ({low} to {high})"
-        p_values = [f"{row[key]:.3f}" if name != "average" else "" for key in ("mcnemar_exact_p", "mcnemar_holm_p")]
-        assert [grid.cell(name, "p, McNemar"), grid.cell(name, "p, Holm")] == p_values
+    assert grid.rows == [[*cells[:4], *cells[6:]] for cells in comparison(found)]
 
 
 def test_plots_beside_the_accuracies_are_the_values(results, report):

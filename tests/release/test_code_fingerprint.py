@@ -9,7 +9,8 @@ from amfam_tf.release import code
 from amfam_tf.release.pipeline import STEPS
 
 BY_NAME = {step.name: step for step in STEPS}
-SHOWN = ("evaluation/figures/", "evaluation/html_", "evaluation/terminal_tables", "training/panel", "training/progress")
+SHOWN = ("evaluation/figures/", "evaluation/html_report", "evaluation/tables", "training/panel", "training/progress")
+SHOWN += ("report/table", "report/terminal", "report/html", "report/markdown", "report/numbers", "report/count_table")
 SHOWN += ("terminal.py", "cli/", "explain/panel", "comparison/", "training/dry_run")
 
 

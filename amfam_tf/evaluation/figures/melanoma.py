@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from amfam_tf.evaluation import clinical
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import unit_square
-from amfam_tf.evaluation.terminal_tables import SCORE_TITLES
+from amfam_tf.evaluation.tables import SCORE_TITLES
 
 
 def draw_melanoma_roc(table: pd.DataFrame) -> Figure:

@@ -1,20 +1,28 @@
-"""metrics.json as tables for report.html: plain text cells, values in percent."""
+"""metrics.json as tables, values in percent: those of report.html, of which the terminal shows a part."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
+from amfam_tf.evaluation.checklists import Item
 from amfam_tf.evaluation.metrics import CLASS_METRICS, PAPER_METRICS
 from amfam_tf.evaluation.subgroups import FEWEST_CASES
-from amfam_tf.evaluation.terminal_tables import AVERAGE_ROWS, SCORE_TITLES, percent
-from amfam_tf.tasks import SPLITS, TASK_BY_NAME, TASKS
+from amfam_tf.evaluation.subgroups import VALUES as SUBGROUP_VALUES
+from amfam_tf.report.numbers import (
+    UNDEFINED,
+    difference,
+    difference_with_interval,
+    number,
+    share,
+    value_with_interval,
+)
+from amfam_tf.report.table import Table, TableRow, text_table
+from amfam_tf.tasks import TASK_BY_NAME, TASKS
 
-UNDEFINED = "–"
 PLOT = 140
+PLOT_HEADING = "0 to 100 %"
 METRIC_TITLES: Mapping[str, str] = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
@@ -23,64 +31,32 @@ METRIC_TITLES: Mapping[str, str] = {
     "f1": "F1",
     "average_precision": "average precision",
 }
+AVERAGE_ROWS: Mapping[str, str] = {
+    "paper_criteria": "19 classes of the criteria (Table 3)",
+    "paper_diagnosis": "5 classes of DIAG (Tables 4, 7)",
+    "macro": "8 tasks, each over its classes",
+}
+SCORE_TITLES: Mapping[str, str] = {
+    "melanoma_probability": "classifier's probability of MEL",
+    "seven_point_score": "7-point score, predicted criteria",
+    "expected_seven_point_score": "expected 7-point score",
+    "seven_point_score_of_labels": "7-point score of the labels",
+}
+ONLY_RIGHT = ("only 1st right", "only 2nd right")
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """A row of a table.
-
-    Attributes:
-        cells: as many as the table has headings; the first ones are headers of the row.
-        kind: "" or a class of the style sheet: total, quiet, first.
-    """
-
-    cells: Sequence[str]
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the report.
-
-    Attributes:
-        caption: what it shows.
-        headings: of its columns.
-        rows: top to bottom.
-        note: below it.
-        headers: leading cells of each row that name it.
-        text: numbers of the columns that hold text, left-aligned.
-    """
-
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[TableRow]
-    note: str = ""
-    headers: int = 1
-    text: frozenset[int] = frozenset()
-
-
-def value_with_interval(value: float | None, bounds: Iterable[float] | None) -> str:
-    """Returns "value (low–high)" in percent; a dash where it is undefined."""
-    number = percent(value)
-    ends = [] if bounds is None else [percent(end) for end in bounds]
-    if number == "-":
-        return UNDEFINED
-    return number if not ends or "-" in ends else f"{number} ({'–'.join(ends)})"
-
-
-def number(value: float | None) -> str:
-    """Returns a value with two decimals; a dash where it is undefined."""
-    return UNDEFINED if value is None or value != value else f"{value:.2f}"
-
-
-def share(value: float | None) -> str:
-    """Returns a value of [0, 1] in percent with one decimal; a dash where it is undefined."""
-    return UNDEFINED if percent(value) == "-" else percent(value)
-
-
-def difference(value: float) -> str:
-    """Returns a difference in points with its sign, a true minus."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+def terminal_tables(report: Mapping[str, Any], comparison: Mapping[str, Any] | None = None) -> list[Table]:
+    """Returns what the terminal shows of an evaluation."""
+    others = (title for metric, title in METRIC_TITLES.items() if metric != "auc")
+    accuracy = accuracy_table(report).without(PLOT_HEADING)
+    tables = [
+        dataclasses.replace(accuracy, note=f"ECE: expected calibration error. {accuracy.note}"),
+        average_table(report),
+        class_table(report).without(*others),
+        score_table(report, "sensitivity_at_specificity", "specificity"),
+        subgroup_table(report),
+    ]
+    return tables if comparison is None else [*tables, comparison_table(comparison)]
 
 
 def interval_plot(value: float, bounds: Sequence[float], mark: float) -> Markup:
@@ -102,25 +78,28 @@ def baseline_of(report: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
 def accuracy_table(report: Mapping[str, Any]) -> Table:
     """Returns the accuracy of each task and on average beside the majority class and the published value."""
     baseline, where = baseline_of(report)
-    published = report.get("published")
-    headings = ["task", "", "accuracy (95 %)", "0 to 100 %", "majority", "gain", "balanced", "kappa"]
+    published, calibration = report.get("published"), report["calibration"]["tasks"]
+    headings = ["task", "", "accuracy (95 %)", PLOT_HEADING, "majority", "class", "gain", "balanced", "kappa", "ECE"]
     headings += ["published*"] if published else []
 
-    def row(names: Sequence[str], values: Mapping[str, Any], majority: float, key: str, kind: str = "") -> TableRow:
+    def row(names: Sequence[str], values: Mapping[str, Any], majority: float, name: str, *rest: str) -> list[str]:
         cells = [*names, value_with_interval(values["accuracy"], values["accuracy_ci95"])]
         cells.append(interval_plot(values["accuracy"], values["accuracy_ci95"], majority))
-        cells += [percent(majority), difference(values["accuracy"] - majority)]
-        cells += [value_with_interval(values["balanced_accuracy"], None), number(values["kappa"])]
-        return TableRow(cells + ([percent(published["accuracy"][key])] if published else []), kind)
+        cells += [share(majority), rest[0], difference(values["accuracy"] - majority)]
+        cells += [share(values["balanced_accuracy"]), number(values["kappa"]), rest[1]]
+        return cells + ([share(published["accuracy"][name])] if published else [])
 
-    rows = [
-        row([task.name, task.title], report["tasks"][task.name], baseline["tasks"][task.name]["accuracy"], task.name)
-        for task in TASKS
-    ]
-    rows.append(row(["average", "of the 8 tasks"], report["average"], baseline["average"], "average", "total"))
-    note = f"Majority, the upright mark: always the most frequent class of the {where}."
+    rows = []
+    for task in TASKS:
+        name, most = task.name, baseline["tasks"][task.name]
+        error = share(calibration[name]["expected_calibration_error"])
+        cells = row([name, task.title], report["tasks"][name], most["accuracy"], name, most["class"], error)
+        rows.append(TableRow(cells))
+    average = row(["average", "of the 8 tasks"], report["average"], baseline["average"], "average", "", "")
+    note = f"Majority, the upright mark where it is drawn: always the most frequent class of the {where}."
     note += f" {published_note(published)}" if published else ""
-    return Table("Accuracy in percent", headings, rows, note, headers=1, text=frozenset({1}))
+    caption = f"Accuracy in percent, {report['cases']} cases of the split {report['split']}"
+    return Table(caption, headings, [*rows, TableRow(average, "total")], note, text=frozenset({1, 5}))
 
 
 def published_note(published: Mapping[str, Any]) -> str:
@@ -139,7 +118,8 @@ def average_table(report: Mapping[str, Any]) -> Table:
         if key in published:
             rows.append(TableRow(["published*", *(share(published[key][metric]) for metric in PAPER_METRICS)], "quiet"))
     headings = ["average over", *(METRIC_TITLES[metric] for metric in PAPER_METRICS)]
-    return Table("Averages over classes in percent", headings, rows, published_note(published) if published else "")
+    note = published_note(published) if published else ""
+    return Table("Averages over classes in percent", headings, rows, note, text=frozenset({0}))
 
 
 def class_table(report: Mapping[str, Any]) -> Table:
@@ -167,7 +147,7 @@ def calibration_table(report: Mapping[str, Any]) -> Table:
     for task in TASKS:
         cells = [task.name, *([number(after["temperatures"][task.name])] if before else [])]
         for key in names:
-            show = percent if key == "expected_calibration_error" else number
+            show = share if key == "expected_calibration_error" else number
             cells += [show(part["tasks"][task.name][key]) for part in (before, after) if part]
         rows.append(TableRow(cells))
     method = "" if before else "No temperature was applied. "
@@ -189,7 +169,8 @@ def score_table(report: Mapping[str, Any], measure: str, other: str) -> Table:
     headings = ["score", "AUC (95 %)", *(f"at {100 * target:.0f} % {other}" for target in targets)]
     kind = measure.partition("_")[0].capitalize()
     note = "Thresholds are chosen on these very cases, which flatters a little."
-    return Table(f"{kind} for melanoma in percent", headings, rows, note)
+    found = f"{report['melanoma']['melanomas']} melanomas in {report['melanoma']['cases']} cases"
+    return Table(f"{kind} for melanoma in percent, {found}", headings, rows, note)
 
 
 def rule_table(report: Mapping[str, Any]) -> Table:
@@ -220,31 +201,35 @@ def subgroup_table(report: Mapping[str, Any]) -> Table:
     return Table("Subgroups in percent (95 %)", headings, rows, note)
 
 
-SUBGROUP_VALUES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
-
-
-def count_table(release: pd.DataFrame) -> Table:
-    """Returns the cases of each class in each split."""
-    counts = {split: release[release["split"] == split] for split in SPLITS}
-    rows = [TableRow(["cases", *(str(len(part)) for part in counts.values()), str(len(release))], "total")]
-    for task in TASKS:
-        found = [np.bincount(part[task.name], minlength=len(task.classes)) for part in counts.values()]
-        for place, (label, title) in enumerate(zip(task.classes, task.class_titles, strict=True)):
-            numbers = [int(part[place]) for part in found]
-            cells = [f"{task.name} {label}, {title}", *map(str, numbers), str(sum(numbers))]
-            rows.append(TableRow(cells, "first" if place == 0 else ""))
-    return Table("Cases of each class", ["class", *SPLITS, "all"], rows)
-
-
 def comparison_table(comparison: Mapping[str, Any]) -> Table:
     """Returns the differences to another run, case by case."""
     rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in TASKS]
     shown = []
     for name, row, kind in [*rows, ("average", comparison["average"]["accuracy"], "total")]:
-        ends = " to ".join(UNDEFINED if end != end else difference(end) for end in row["ci95"])
-        cells = [name, percent(row["first"]), percent(row["second"]), f"{difference(row['difference'])} ({ends})"]
-        keys = ("mcnemar_exact_p", "mcnemar_holm_p")
-        shown.append(TableRow(cells + [f"{row[key]:.3f}" if key in row else "" for key in keys], kind))
+        tests = ["", "", "", ""]
+        if "mcnemar_exact_p" in row:
+            tests = [str(row["only_first_right"]), str(row["only_second_right"])]
+            tests += [f"{row[key]:.3f}" for key in ("mcnemar_exact_p", "mcnemar_holm_p")]
+        change = difference_with_interval(row["difference"], row["ci95"])
+        shown.append(TableRow([name, share(row["first"]), share(row["second"]), change, *tests], kind))
     names = (comparison["first"], comparison["second"])
-    headings = ["task", *names, "difference (95 %)", "p, McNemar", "p, Holm"]
-    return Table(f"Accuracy of {names[0]} minus {names[1]}, in points", headings, shown)
+    headings = ["task", *names, "difference (95 %)", *ONLY_RIGHT, "p, McNemar", "p, Holm"]
+    caption = f"Accuracy of {names[0]} minus {names[1]}, {comparison['cases']} cases, in points"
+    note = "Holm: p corrected for the 8 tasks. AUC and DeLong's tests: the file of the comparison, against_...json."
+    return Table(caption, headings, shown, note)
+
+
+def environment_table(rows: Sequence[tuple[str, str]]) -> Table:
+    """Returns what environment.json says, name and value."""
+    return text_table("From environment.json", ["what", "value"], rows)
+
+
+def checklist_table(guideline: str, items: Sequence[Item], missing: Collection[str]) -> Table:
+    """Returns where the page answers the items of a guideline; `missing` are sections that it does not have."""
+    link = Markup('<a href="#{}">{}</a>')
+    rows = []
+    for item in items:
+        here = item.section is not None and item.section not in missing
+        where = link.format(item.section, item.section.removeprefix("figure-")) if here else "not answered here"
+        rows.append([item.number, item.topic, where])
+    return text_table(guideline, ["item", "asks for", "where"], rows)

@@ -1,11 +1,12 @@
-"""The corrected published tables as Markdown: the text of docs/published_tables.md, generated."""
+"""The published tables, corrected, as tables, and the text of docs/published_tables.md."""
 
-from collections.abc import Sequence
-
-import pandas as pd
+import dataclasses
 
 from amfam_tf.evaluation import paper
 from amfam_tf.evaluation.published import AMFAM, TEST_CASES
+from amfam_tf.report.markdown import to_markdown
+from amfam_tf.report.numbers import undefined
+from amfam_tf.report.table import Table, text_table
 
 INTRODUCTION = f"""# The published tables, as printed and as corrected
 
@@ -28,85 +29,74 @@ def document() -> str:
     """Returns the whole text."""
     sections = [
         INTRODUCTION,
-        METHOD + "\n" + _readings(),
-        "## Cells that cannot be right\n\n" + _errors(),
+        METHOD + "\n" + _markdown(reading_table()),
+        "## Cells that cannot be right\n\n" + _markdown(error_table()),
         "## Averages over classes\n\nUnweighted mean over the 19 classes of the seven criteria (Table 3) or the 5 "
         "diagnoses (Tables 4 and 7);\na precision that does not exist because the class is never predicted counts as "
-        "0, as in the paper.\nEach cell: corrected (as printed).\n\n" + _averages(),
+        "0, as in the paper.\nEach cell: corrected (as printed).\n\n" + _markdown(average_table()),
         "## Diagnosis, class by class\n\nCorrected values; - where a class is never predicted or several counts fit."
-        "\n\n" + _diagnosis(),
-        f"## Criteria, class by class: {AMFAM}\n\n" + _criteria(),
+        "\n\n" + _markdown(diagnosis_table()),
+        f"## Criteria, class by class: {AMFAM}\n\n" + _markdown(criteria_table()),
         "## What is left of the claims\n\nClaims that the printed tables suggest, against the corrected ones.\n\n"
-        + _claims(),
+        + _markdown(claim_table()),
     ]
     return "\n".join(sections)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+def _markdown(table: Table) -> str:
+    """Returns a table under the heading that says what it shows."""
+    return to_markdown(dataclasses.replace(table, caption=""))
 
 
 def number(value: float) -> str:
     """Returns a value in percent with one decimal, "-" for NaN."""
-    return "-" if pd.isna(value) else f"{value:.1f}"
+    return "-" if undefined(value) else f"{value:.1f}"
 
 
-def reading_lines() -> list[list[str]]:
-    """Returns one line per table and method: what its rows have in common, and what single rows differ in."""
-    frame = paper.readings()
-    lines = []
-    for (place, method), group in frame.groupby(["table", "method"], sort=False):
+def reading_table() -> Table:
+    """Returns a row per table and method: what its rows have in common, and what single rows differ in."""
+    rows = []
+    for (place, method), group in paper.readings().groupby(["table", "method"], sort=False):
         proven = " ".join(dict.fromkeys(group["reading"]))
         by_prec = (group["accuracy_if_prec_is_recall"] - group["accuracy_printed"]).abs().max()
         by_sen = (group["accuracy_if_sen_is_recall"] - group["accuracy_printed"]).abs().max()
         classes = group["classes"].sum()
         spec = f"NPV {group['spec_is_npv'].sum()}, specificity {group['spec_is_specificity'].sum()} of {classes}"
         notes = "; ".join(f"{row['task']}: {row['note']}" for _, row in group.iterrows() if row["note"])
-        lines.append([str(place), method, proven, f"{by_prec:.2f}", f"{by_sen:.2f}", spec, notes])
-    return lines
+        rows.append([str(place), method, proven, f"{by_prec:.2f}", f"{by_sen:.2f}", spec, notes])
+    headings = ["table", "method", "Sen., Prec.", "error*", "error**", "Spec. agrees with", "rows that differ"]
+    note = "largest error of a task's accuracy in points, * if Prec. is the recall, ** if Sen. is"
+    return text_table("How the printed rows have to be read", headings, rows, note)
 
 
-READING_HEADINGS = (
-    "table",
-    "method",
-    "Sen. and Prec. are",
-    "largest error of accuracy if Prec. is recall",
-    "if Sen. is recall",
-    "Spec. agrees with",
-    "rows that differ",
-)
-
-
-def _readings() -> str:
-    return table(READING_HEADINGS, reading_lines())
-
-
-def _errors() -> str:
-    frame = paper.typing_errors()
+def error_table() -> Table:
+    """Returns the printed cells that cannot be right."""
     rows = [
         [str(row["table"]), row["method"], row["column"], f"{row['task']} {row['class']}"]
         + [number(row["printed"]), number(row["corrected"]), row["kind"]]
-        for row in frame.to_dict("records")
+        for row in paper.typing_errors().to_dict("records")
     ]
-    return table(["table", "method", "column", "class", "printed", "corrected", "mistake"], rows)
+    headings = ["table", "method", "column", "class", "printed", "corrected", "mistake"]
+    return text_table("Cells that cannot be right", headings, rows)
 
 
-def _averages() -> str:
+def average_table() -> Table:
+    """Returns the averages over classes, corrected and as printed."""
     rows = [
         [str(row["table"]), row["method"]]
         + [f"{number(row[metric])} ({number(row[f'{metric}_as_printed'])})" for metric in paper.METRICS]
         for row in paper.averages().to_dict("records")
     ]
-    return table(["table", "method", *_titles()], rows)
+    caption = "Averages over classes in %: corrected (as printed)"
+    return text_table(caption, ["table", "method", *_titles()], rows)
 
 
 def _titles() -> list[str]:
     return ["AUC" if metric == "auc" else metric for metric in paper.METRICS]
 
 
-def _diagnosis() -> str:
+def diagnosis_table() -> Table:
+    """Returns the corrected rates of each diagnosis."""
     frame = paper.corrected_classes()
     frame = frame[frame["table"].isin([4, 7])]
     headings = ["table", "method", "metric", *dict.fromkeys(frame["class"])]
@@ -115,19 +105,21 @@ def _diagnosis() -> str:
         for (place, method), group in frame.groupby(["table", "method"], sort=False)
         for metric, title in zip(paper.METRICS, _titles(), strict=True)
     ]
-    return table(headings, rows)
+    return text_table("Diagnosis, class by class", headings, rows)
 
 
-def _criteria() -> str:
+def criteria_table() -> Table:
+    """Returns the corrected rates of AMFAM for each class of the criteria."""
     frame = paper.corrected_classes()
     frame = frame[(frame["table"] == 3) & (frame["method"] == AMFAM)]
     rows = [
         [row["task"], row["class"], str(row["support"]), *(number(row[metric]) for metric in paper.METRICS)]
         for row in frame.to_dict("records")
     ]
-    return table(["task", "class", "cases", *_titles()], rows)
+    return text_table("Criteria, class by class", ["task", "class", "cases", *_titles()], rows)
 
 
-def _claims() -> str:
+def claim_table() -> Table:
+    """Returns what is left of the claims."""
     rows = [[claim.claim, claim.printed, claim.corrected, claim.verdict, claim.reason] for claim in paper.claims()]
-    return table(["claim", "as printed", "corrected", "verdict", "reason"], rows)
+    return text_table("What is left of the claims", ["claim", "as printed", "corrected", "verdict", "reason"], rows)

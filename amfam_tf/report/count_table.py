@@ -1,0 +1,26 @@
+"""The cases of each class in each split."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from amfam_tf.report.table import Table, TableRow
+from amfam_tf.tasks import SPLITS, TASK_BY_NAME
+
+
+def count_table(caption: str, cases: int, splits: Mapping[str, int], classes: Iterable[Mapping[str, Any]]) -> Table:
+    """Returns the table.
+
+    Args:
+        caption: what is counted.
+        cases: of all splits.
+        splits: cases of each.
+        classes: what `amfam_tf.data.check.class_counts` returns, row by row: task, class, a number per split, total.
+    """
+    rows = [TableRow(["cases", *(str(splits[split]) for split in SPLITS), str(cases)], "total")]
+    for row in classes:
+        task = TASK_BY_NAME[row["task"]]
+        place = task.classes.index(row["class"])
+        numbers = [str(row[column]) for column in (*SPLITS, "total")]
+        name = f"{task.name} {row['class']}, {task.class_titles[place]}"
+        rows.append(TableRow([name, *numbers], "" if place else "first"))
+    return Table(caption, ["class", *SPLITS, "all"], rows)
