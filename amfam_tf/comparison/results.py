@@ -6,13 +6,13 @@ over those seeds on those cases. So it is about another sample of cases and anot
 cases only; of few seeds, S, such a draw shows only (S - 1) / S of their variance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
 from amfam_tf.tasks import DIAGNOSIS, TASKS, task_names
 
 AVERAGE = "average"
@@ -126,34 +126,21 @@ def _align(tables: Tables) -> dict[str, dict[int, pd.DataFrame]]:
 
 
 def _measure(table: pd.DataFrame) -> dict[str, float]:
-    return {metric: float(found[0]) for metric, found in metric_replicates(table, np.ones((1, len(table)))).items()}
+    return {metric: float(found[0]) for metric, found in _measure_of(table)(np.ones((1, len(table)))).items()}
 
 
-def metric_replicates(table: pd.DataFrame, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns each of METRICS in each resample, [R].
+def _measure_of(table: pd.DataFrame) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Returns the function from counts [R, N] to each of METRICS of a table, [R]."""
+    measure = metrics.measure_of(table)
 
-    Args:
-        table: a predictions table of N cases.
-        counts: how often each case was drawn, [R, N].
-    """
-    found, areas = {}, {}
-    for task in TASKS:
-        truth, scores = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
-        found[task.name] = counts @ (scores.argmax(axis=1) == truth) / counts.sum(axis=1)
-        numbers = range(len(task.classes))
-        by_class = [intervals.weighted_auc(truth == number, scores[:, number], counts) for number in numbers]
-        areas[task.name] = _mean_of_defined(by_class)
-    found[AVERAGE] = np.mean([found[name] for name in task_names()], axis=0)
-    found[AUC] = _mean_of_defined(list(areas.values()))
-    found[DIAGNOSIS_AUC] = areas[DIAGNOSIS.name]
-    return found
+    def chosen(counts: np.ndarray) -> dict[str, np.ndarray]:
+        values = measure(counts)
+        found = {name: values["tasks", name, "accuracy"] for name in task_names()}
+        areas = [values["tasks", DIAGNOSIS.name, "classes", name, "auc"] for name in DIAGNOSIS.classes]
+        found |= {AVERAGE: values["average", "accuracy"], AUC: values["average", "macro", "auc"]}
+        return found | {DIAGNOSIS_AUC: metrics.mean_of_defined(np.stack(areas, axis=1))}
 
-
-def _mean_of_defined(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the mean over the rows where they are not NaN, [R]; NaN where all are."""
-    stacked = np.stack(rows)
-    defined = ~np.isnan(stacked)
-    return intervals.divide(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0))
+    return chosen
 
 
 def _replicates(aligned: Tables, resamples: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
@@ -162,12 +149,7 @@ def _replicates(aligned: Tables, resamples: int, seed: int) -> dict[str, dict[st
     found = {}
     for group, runs in aligned.items():
         # Equal arguments give equal counts: every table is measured on the same resamples.
-        drawn = [
-            intervals.replicates_of(
-                lambda counts, table=table: metric_replicates(table, counts), strata, resamples, seed
-            )
-            for table in runs.values()
-        ]
+        drawn = [intervals.replicates_of(_measure_of(table), strata, resamples, seed) for table in runs.values()]
         weights = seed_weights(group, len(runs), resamples, seed)
         found[group] = {
             metric: np.sum(weights.T * np.stack([one[metric] for one in drawn]), axis=0) for metric in METRICS

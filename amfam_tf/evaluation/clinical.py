@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
+from amfam_tf.report.results import AucDifference, MelanomaPart, MelanomaRule, MelanomaScore
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, SEVEN_POINT_THRESHOLDS
 
 TARGETS = (0.80, 0.90, 0.95)
@@ -73,12 +74,12 @@ def specificity_at(truth: np.ndarray, scores: np.ndarray, sensitivity: float, co
 
 def _rates_of_thresholds(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns sensitivity and specificity, [R, distinct scores + 1], of the thresholds at each score and above all."""
-    positives, negatives = intervals.totals_per_score(truth, scores, counts)
+    positives, negatives = metrics.totals_per_score(truth, scores, counts)
     zeros = np.zeros((len(counts), 1))
     missed = np.concatenate([zeros, np.cumsum(positives, axis=1)], axis=1)
     cleared = np.concatenate([zeros, np.cumsum(negatives, axis=1)], axis=1)
     all_positives, all_negatives = missed[:, -1:], cleared[:, -1:]
-    return intervals.divide(all_positives - missed, all_positives), intervals.divide(cleared, all_negatives)
+    return metrics.divide(all_positives - missed, all_positives), metrics.divide(cleared, all_negatives)
 
 
 def _best(wanted: np.ndarray, bound: np.ndarray, target: float) -> np.ndarray:
@@ -128,7 +129,7 @@ def decision_curve(table: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS
     }
 
 
-def rules(table: pd.DataFrame) -> list[dict[str, Any]]:
+def rules(table: pd.DataFrame) -> list[MelanomaRule]:
     """Returns sensitivity and specificity, with Wilson intervals, of the rules that need no chosen threshold."""
     truth = melanoma(table)
     suspected = {"predicted diagnosis is MEL": predictions.predicted_labels(table, DIAGNOSIS) == MELANOMA}
@@ -153,7 +154,7 @@ def _proportion(name: str, successes: np.ndarray) -> dict[str, Any]:
 
 def melanoma_report(
     table: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
-) -> dict[str, Any]:
+) -> MelanomaPart:
     """Returns how well melanoma is told from the rest.
 
     Returns:
@@ -181,7 +182,7 @@ def _score_replicates(
     """Returns (score, measure, target) -> [R]."""
     values = {}
     for name, score in scores.items():
-        values[name, "auc", 0.0] = intervals.weighted_auc(truth, score, counts)
+        values[name, "auc", 0.0] = metrics.weighted_auc(truth, score, counts)
         sensitivity, specificity = _rates_of_thresholds(truth, score, counts)
         for target in TARGETS:
             values[name, "sensitivity_at_specificity", target] = _best(sensitivity, specificity, target)
@@ -189,9 +190,9 @@ def _score_replicates(
     return values
 
 
-def _score_report(name: str, truth: np.ndarray, score: np.ndarray, plain: Mapping, drawn: Mapping) -> dict[str, Any]:
+def _score_report(name: str, truth: np.ndarray, score: np.ndarray, plain: Mapping, drawn: Mapping) -> MelanomaScore:
     area = (name, "auc", 0.0)
-    report: dict[str, Any] = {
+    report: MelanomaScore = {
         "auc": float(plain[area][0]),
         "auc_ci95": list(intervals.percentile_interval(drawn[area])),
     }
@@ -208,7 +209,7 @@ def _score_report(name: str, truth: np.ndarray, score: np.ndarray, plain: Mappin
     return report
 
 
-def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], other: str) -> dict[str, Any]:
+def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], other: str) -> AucDifference:
     difference, error, p_value = compare_runs.delong(truth, np.stack([scores[PROBABILITY], scores[other]]))
     return {
         "first": PROBABILITY,

@@ -11,14 +11,14 @@ two classes has one, not two).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binom, binomtest, norm, rankdata
 
 from amfam_tf.errors import DataError
-from amfam_tf.evaluation import intervals, predictions
+from amfam_tf.evaluation import intervals, metrics, predictions
+from amfam_tf.report.results import Change, RunComparison, TaskChange
 from amfam_tf.tasks import DIAGNOSIS, TASKS, Task
 
 AVERAGES = ("accuracy", "balanced_accuracy")
@@ -26,7 +26,7 @@ AVERAGES = ("accuracy", "balanced_accuracy")
 
 def compare(
     first: pd.DataFrame, second: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
-) -> dict[str, Any]:
+) -> RunComparison:
     """Returns how two runs differ; every difference is first minus second.
 
     Args:
@@ -42,16 +42,21 @@ def compare(
         DataError: the tables are not about the same cases with the same labels.
     """
     second = align(first, second)
-    ones = np.ones((1, len(first)))
-    plain = [intervals.table_replicates(table, ones) for table in (first, second)]
-    drawn = _resampled_differences(first, second, resamples, seed)
+    measures = [metrics.measure_of(table) for table in (first, second)]
+    plain = [measure(np.ones((1, len(first)))) for measure in measures]
 
-    def change(*path: str) -> dict[str, Any]:
+    def differences(counts: np.ndarray) -> dict[metrics.Path, np.ndarray]:
+        one, other = (measure(counts) for measure in measures)
+        return {path: one[path] - other[path] for path in one}
+
+    drawn = intervals.replicates_of(differences, predictions.true_labels(first, DIAGNOSIS), resamples, seed)
+
+    def change(*path: str) -> Change:
         one, other = (float(values[path][0]) for values in plain)
         interval = list(intervals.percentile_interval(drawn[path]))
         return {"first": one, "second": other, "difference": one - other, "ci95": interval}
 
-    def task_changes(task: Task) -> dict[str, Any]:
+    def task_changes(task: Task) -> TaskChange:
         areas = {
             name: change("tasks", task.name, "classes", name, "auc") | delong_of_class(first, second, task, number)
             for number, name in enumerate(task.classes)
@@ -63,18 +68,6 @@ def compare(
     _correct(tasks)
     average = {metric: change("average", metric) for metric in AVERAGES}
     return {"cases": len(first), "average": average, "tasks": tasks}
-
-
-def _resampled_differences(
-    first: pd.DataFrame, second: pd.DataFrame, resamples: int, seed: int
-) -> dict[intervals.Path, np.ndarray]:
-    """Returns the difference of every metric in each resample, [R]."""
-
-    def differences(counts: np.ndarray) -> dict[intervals.Path, np.ndarray]:
-        one, other = (intervals.table_replicates(table, counts) for table in (first, second))
-        return {path: one[path] - other[path] for path in one}
-
-    return intervals.replicates_of(differences, predictions.true_labels(first, DIAGNOSIS), resamples, seed)
 
 
 def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +88,7 @@ def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return aligned
 
 
-def mcnemar(first: pd.DataFrame, second: pd.DataFrame, task: Task) -> dict[str, Any]:
+def mcnemar(first: pd.DataFrame, second: pd.DataFrame, task: Task) -> Change:
     """Returns McNemar's counts and p-values for the accuracy of a task; the tables are aligned."""
     truth = predictions.true_labels(first, task)
     one, other = (predictions.predicted_labels(table, task) == truth for table in (first, second))
@@ -122,7 +115,7 @@ def mcnemar_p_values(only_first: int, only_second: int) -> tuple[float, float]:
     return exact, 1.0 if only_first == only_second else middle
 
 
-def delong_of_class(first: pd.DataFrame, second: pd.DataFrame, task: Task, number: int) -> dict[str, float]:
+def delong_of_class(first: pd.DataFrame, second: pd.DataFrame, task: Task, number: int) -> Change:
     """Returns DeLong's standard error and p-value for the AUC of a class; the tables are aligned."""
     truth = predictions.true_labels(first, task) == number
     scores = np.stack([predictions.task_probabilities(table, task)[:, number] for table in (first, second)])
@@ -171,7 +164,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _correct(tasks: Mapping[str, Any]) -> None:
+def _correct(tasks: Mapping[str, TaskChange]) -> None:
     """Adds mcnemar_holm_p and delong_holm_p in place."""
     accuracies = [tasks[task.name]["accuracy"] for task in TASKS]
     for row, value in zip(accuracies, holm([row["mcnemar_exact_p"] for row in accuracies]), strict=True):
@@ -183,7 +176,7 @@ def _correct(tasks: Mapping[str, Any]) -> None:
             row["delong_holm_p"] = value
 
 
-def _distinct_areas(classes: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+def _distinct_areas(classes: Mapping[str, Mapping[str, Change]]) -> list[list[Change]]:
     """Returns the AUC comparisons of a task; the two of a task of two classes are one and the same."""
     rows = [values["auc"] for values in classes.values()]
     return [rows] if len(rows) == 2 else [[row] for row in rows]

@@ -1,24 +1,21 @@
 """Metrics per class, per task and averaged; all in [0, 1] (kappa in [-1, 1]); undefined is NaN, never 0.
 
+Each is defined once, for counts [R, N]: how often each of N cases is in each of R samples. It gives R values, so that
+2,000 resamples are a few matrix products and cumulative sums, not 2,000 calls. The plain value is that of counts of 1.
+
 Source: Wang et al. 2022, Sec. 4.3. The paper's Tables 3, 4 and 7 have sensitivity and precision exchanged for the
 authors' own models (see `amfam_tf.evaluation.paper`); here every metric is what its name says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    cohen_kappa_score,
-    multilabel_confusion_matrix,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
 
 from amfam_tf.evaluation import predictions
+from amfam_tf.report.results import Baseline, TaskValues
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASKS, Task, task_names
 
 CLASS_METRICS = ("sensitivity", "specificity", "precision", "auc", "f1", "average_precision")
@@ -45,6 +42,207 @@ AVERAGES: Mapping[str, str] = {
 }
 """Over what each average is taken."""
 
+Path = tuple[str, ...]
+"""Where a metric is in metrics.json, e.g. ("tasks", "DIAG", "classes", "MEL", "auc")."""
+
+
+def weighted_confusion(y_true: np.ndarray, y_pred: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
+    """Returns confusion matrices, [R, classes, classes], rows labels and columns predictions."""
+    cells = np.eye(classes * classes)[np.asarray(y_true) * classes + np.asarray(y_pred)]
+    return (counts @ cells).reshape(len(counts), classes, classes)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Cases in the order of a score; made once, for any number of resamples.
+
+    Attributes:
+        order: of the cases by score, ascending, int [N].
+        starts: where in it each distinct score begins, int [scores].
+        truth: of the cases in this order, bool [N].
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+    truth: np.ndarray
+
+    @classmethod
+    def of(cls, truth: np.ndarray, scores: np.ndarray) -> "Ranking":
+        """Returns the ranking of cases by scores [N], higher for true; truth is bool [N]."""
+        order = np.argsort(scores, kind="stable")
+        ordered = np.asarray(scores)[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        return cls(order, starts, np.asarray(truth, bool)[order])
+
+    def totals(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the counts, of [R, N], of true and of other cases at each distinct score, each [R, scores]."""
+        drawn = counts[:, self.order]
+        positives = drawn * self.truth
+        drawn -= positives
+        if len(self.starts) == len(self.order):
+            return positives, drawn
+        return np.add.reduceat(positives, self.starts, axis=1), np.add.reduceat(drawn, self.starts, axis=1)
+
+
+def weighted_auc(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns the area under the ROC curve in each resample, [R]; a tie counts half; NaN without both kinds of case.
+
+    Args:
+        truth: bool [N].
+        scores: [N], higher for true.
+        counts: [R, N].
+    """
+    return _auc(*totals_per_score(truth, scores, counts))
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """Returns the area, [R], from the counts of both kinds at each score, ascending, [R, scores]."""
+    below = np.cumsum(negatives, axis=1)
+    below -= negatives / 2
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    return divide(np.einsum("rs,rs->r", positives, below), pairs)
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """Returns the average precision, [R], from the counts of both kinds at each score, ascending, [R, scores]."""
+    positives, negatives = positives[:, ::-1], negatives[:, ::-1]
+    found, others = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    others += found
+    # Where nothing is drawn yet nothing is found either, and 0 / 1 is the 0 that it has to be.
+    np.maximum(others, 1, out=others)
+    precision = np.divide(found, others, out=others)
+    return divide(np.einsum("rs,rs->r", positives, precision), found[:, -1])
+
+
+def totals_per_score(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the counts of true and of other cases at each distinct score, ascending, each [R, scores]."""
+    return Ranking.of(truth, scores).totals(counts)
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Returns the quotient, NaN where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def mean_of_defined(columns: np.ndarray) -> np.ndarray:
+    """Returns the mean over the last axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(columns)
+    return divide(np.where(defined, columns, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What is said about N cases, made once for any number of samples.
+
+    Attributes:
+        y_true, y_pred: class numbers, [N].
+        rankings: of the cases by the probability of each class.
+    """
+
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    rankings: tuple[Ranking, ...]
+
+    @classmethod
+    def of(cls, y_true: np.ndarray, probabilities: np.ndarray) -> "_Answers":
+        """Returns the answers of probabilities [N, classes]; the argmax, the first one of equals, is the prediction."""
+        y_true, probabilities = _checked(y_true, probabilities)
+        rankings = tuple(Ranking.of(y_true == number, scores) for number, scores in enumerate(probabilities.T))
+        return cls(y_true, probabilities.argmax(axis=1), rankings)
+
+    def confusion(self, counts: np.ndarray) -> np.ndarray:
+        """Returns the confusion matrices of counts [R, N], [R, classes, classes]."""
+        return weighted_confusion(self.y_true, self.y_pred, len(self.rankings), counts)
+
+    def rates(self, counts: np.ndarray, confusion: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns each of `CLASS_METRICS`, [R, classes], and `support`, the cases of each class."""
+        right = np.diagonal(confusion, axis1=1, axis2=2)
+        support, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+        negatives = confusion.sum(axis=(1, 2))[:, None] - support
+        areas, precisions = [], []
+        for ranking in self.rankings:
+            totals = ranking.totals(counts)
+            areas.append(_auc(*totals))
+            precisions.append(_average_precision(*totals))
+        return {
+            "sensitivity": divide(right, support),
+            "specificity": divide(negatives - (predicted - right), negatives),
+            "precision": divide(right, predicted),
+            "auc": np.stack(areas, axis=1),
+            "support": support,
+            "f1": divide(2 * right, support + predicted),
+            "average_precision": np.stack(precisions, axis=1),
+        }
+
+
+def _kappa(confusion: np.ndarray) -> np.ndarray:
+    """Returns Cohen's kappa, [R]; NaN if labels and predictions are all of one and the same class."""
+    total = confusion.sum(axis=(1, 2))
+    observed = np.trace(confusion, axis1=1, axis2=2) / total
+    expected = (confusion.sum(axis=1) * confusion.sum(axis=2)).sum(axis=1) / total**2
+    return divide(observed - expected, 1 - expected)
+
+
+def measure_of(table: pd.DataFrame) -> Callable[[np.ndarray], dict[Path, np.ndarray]]:
+    """Returns the function from counts [R, N] to every metric of a table of predictions, [R], by its place.
+
+    What does not depend on the counts is done here, once: resamples of a large table come in many blocks.
+    """
+    answers = {task: _answers(table, task) for task in TASKS}
+
+    def measure(counts: np.ndarray) -> dict[Path, np.ndarray]:
+        values: dict[Path, np.ndarray] = {}
+        for task, one in answers.items():
+            values |= _task_values(task, one, counts)
+        return values | _averages(values)
+
+    return measure
+
+
+def _answers(table: pd.DataFrame, task: Task) -> _Answers:
+    return _Answers.of(predictions.true_labels(table, task), predictions.task_probabilities(table, task))
+
+
+def _task_values(task: Task, answers: _Answers, counts: np.ndarray) -> dict[Path, np.ndarray]:
+    """Returns the metrics of a task and of its classes, [R]; balanced accuracy is over the classes that occur."""
+    place, confusion = ("tasks", task.name), answers.confusion(counts)
+    rates = answers.rates(counts, confusion)
+    values: dict[Path, np.ndarray] = {
+        (*place, "accuracy"): np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2)),
+        (*place, "balanced_accuracy"): mean_of_defined(rates["sensitivity"]),
+        (*place, "kappa"): _kappa(confusion),
+    }
+    for metric in CLASS_METRICS:
+        values |= {(*place, "classes", name, metric): rates[metric][:, i] for i, name in enumerate(task.classes)}
+    return values
+
+
+def _averages(values: Mapping[Path, np.ndarray]) -> dict[Path, np.ndarray]:
+    """Returns the averages that `AVERAGES` describes, [R], of the metrics of all tasks."""
+
+    def of_classes(tasks: Sequence[Task], metric: str) -> np.ndarray:
+        found = [values["tasks", task.name, "classes", name, metric] for task in tasks for name in task.classes]
+        return np.stack(found, axis=1)
+
+    averages = {
+        ("average", metric): mean_of_defined(np.stack([values["tasks", name, metric] for name in task_names()], axis=1))
+        for metric in ("accuracy", "balanced_accuracy", "kappa")
+    }
+    groups: dict[str, Sequence[Task]] = {"paper_criteria": CRITERIA, "paper_diagnosis": (DIAGNOSIS,)}
+    for name, tasks in groups.items():
+        for metric in PAPER_METRICS:
+            averages["average", name, metric] = np.nan_to_num(of_classes(tasks, metric)).mean(axis=1)
+    for metric in CLASS_METRICS:
+        means = np.stack([mean_of_defined(of_classes((task,), metric)) for task in TASKS], axis=1)
+        averages["average", "macro", metric] = mean_of_defined(means)
+    return averages
+
+
+def _ones(cases: int) -> np.ndarray:
+    """Returns the counts of a sample that has each case once."""
+    return np.ones((1, cases))
+
 
 def class_table(y_true: np.ndarray, probabilities: np.ndarray, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """Returns the one-against-all metrics of each class of a task.
@@ -61,23 +259,9 @@ def class_table(y_true: np.ndarray, probabilities: np.ndarray, classes: Sequence
     Raises:
         ValueError: the shapes do not fit, or a label is not in 0..C-1.
     """
-    y_true, probabilities = _checked(y_true, probabilities)
-    numbers = np.arange(probabilities.shape[1])
-    y_pred = probabilities.argmax(axis=1)
-    precision, sensitivity, f1, support = precision_recall_fscore_support(
-        y_true, y_pred, labels=numbers, average=None, zero_division=np.nan
-    )
-    truth = y_true[:, None] == numbers
-    table = {
-        "sensitivity": sensitivity,
-        "specificity": _specificity(y_true, y_pred, numbers),
-        "precision": precision,
-        "auc": [_auc(truth[:, number], probabilities[:, number]) for number in numbers],
-        "support": support,
-        "f1": f1,
-        "average_precision": [_average_precision(truth[:, number], probabilities[:, number]) for number in numbers],
-    }
-    return pd.DataFrame(table, index=list(classes) if classes is not None else numbers)
+    answers, counts = _Answers.of(y_true, probabilities), _ones(len(y_true))
+    rates = answers.rates(counts, answers.confusion(counts))
+    return pd.DataFrame({name: columns[0] for name, columns in rates.items()}, index=classes).astype({"support": int})
 
 
 def _checked(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,78 +276,33 @@ def _checked(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
     return y_true, probabilities
 
 
-def _specificity(y_true: np.ndarray, y_pred: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Returns TN / (TN + FP) of each class; scikit-learn has no function for it."""
-    counts = multilabel_confusion_matrix(y_true, y_pred, labels=numbers)  # [C, 2, 2]: [[TN, FP], [FN, TP]]
-    negatives = counts[:, 0, 0] + counts[:, 0, 1]
-    return np.where(negatives > 0, counts[:, 0, 0] / np.maximum(negatives, 1), np.nan)
+def task_metrics(y_true: np.ndarray, probabilities: np.ndarray, task: Task) -> TaskValues:
+    """Returns accuracy, balanced_accuracy, kappa and `classes` ({class: {metric: value}}) of a task."""
+    found = _nested(_task_values(task, _Answers.of(y_true, probabilities), _ones(len(y_true))))["tasks"][task.name]
+    return _with_support(found, y_true)
 
 
-def _auc(truth: np.ndarray, scores: np.ndarray) -> float:
-    return float(roc_auc_score(truth, scores)) if truth.any() and not truth.all() else np.nan
+def _nested(values: Mapping[Path, np.ndarray]) -> dict[str, Any]:
+    """Returns the values of the first sample, each at its place."""
+    tree: dict[str, Any] = {}
+    for path, found in values.items():
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = float(found[0])
+    return tree
 
 
-def _average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    return float(average_precision_score(truth, scores)) if truth.any() else np.nan
-
-
-def kappa(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Returns Cohen's kappa in [-1, 1]; NaN if labels and predictions are all of one and the same class."""
-    constant = len(np.unique(np.concatenate([y_true, y_pred]))) == 1
-    return np.nan if constant else float(cohen_kappa_score(y_true, y_pred))
-
-
-def task_metrics(y_true: np.ndarray, probabilities: np.ndarray, task: Task) -> dict[str, Any]:
-    """Returns accuracy, balanced_accuracy, kappa and `classes` ({class: {metric: value}}) of a task.
-
-    Balanced accuracy is the mean sensitivity over the classes that occur.
-    """
-    table = class_table(y_true, probabilities, task.classes)
-    y_pred = np.asarray(probabilities).argmax(axis=1)
-    return {
-        "accuracy": float(accuracy_score(y_true, y_pred)),
-        "balanced_accuracy": mean_of_defined(table["sensitivity"]),
-        "kappa": kappa(np.asarray(y_true), y_pred),
-        "classes": {label: row | {"support": int(row["support"])} for label, row in table.to_dict("index").items()},
+def _with_support(found: TaskValues, y_true: np.ndarray) -> TaskValues:
+    """Returns the metrics of a task with the number of cases of each class, behind the paper's metrics."""
+    classes = {
+        name: {metric: row[metric] for metric in PAPER_METRICS} | {"support": int((y_true == number).sum())} | row
+        for number, (name, row) in enumerate(found["classes"].items())
     }
+    return found | {"classes": classes}
 
 
-def mean_of_defined(values: Sequence[float] | pd.Series | np.ndarray) -> float:
-    """Returns the mean of the values that are not NaN; NaN if there is none."""
-    defined = np.asarray(values, np.float64)
-    defined = defined[~np.isnan(defined)]
-    return float(defined.mean()) if defined.size else np.nan
-
-
-def average_metrics(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the averages that `AVERAGES` describes.
-
-    Args:
-        tasks: for each of the eight task names, what `task_metrics` returns.
-    """
-    averages: dict[str, Any] = {
-        key: mean_of_defined([tasks[name][key] for name in task_names()])
-        for key in ("accuracy", "balanced_accuracy", "kappa")
-    }
-    averages["paper_criteria"] = _paper_average(tasks, CRITERIA)
-    averages["paper_diagnosis"] = _paper_average(tasks, (DIAGNOSIS,))
-    averages["macro"] = {
-        metric: mean_of_defined([mean_of_defined(_values(tasks, (task,), metric)) for task in TASKS])
-        for metric in CLASS_METRICS
-    }
-    return averages
-
-
-def _values(tasks: Mapping[str, Mapping[str, Any]], chosen: Sequence[Task], metric: str) -> np.ndarray:
-    """Returns a metric of all classes of the chosen tasks."""
-    return np.array([tasks[task.name]["classes"][name][metric] for task in chosen for name in task.classes], np.float64)
-
-
-def _paper_average(tasks: Mapping[str, Mapping[str, Any]], chosen: Sequence[Task]) -> dict[str, float]:
-    return {metric: float(np.nan_to_num(_values(tasks, chosen, metric)).mean()) for metric in PAPER_METRICS}
-
-
-def undefined_values(tasks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def undefined_values(tasks: Mapping[str, TaskValues]) -> list[dict[str, str]]:
     """Returns task, class, metric and reason of each value of a class that is undefined."""
     return [
         {"task": name, "class": label, "metric": metric, "reason": REASONS[metric]}
@@ -181,7 +320,7 @@ def absent_classes(frame: pd.DataFrame) -> list[tuple[str, str]]:
     ]
 
 
-def majority_baseline(labels: Mapping[str, np.ndarray], training: Mapping[str, np.ndarray] | None = None) -> dict:
+def majority_baseline(labels: Mapping[str, np.ndarray], training: Mapping[str, np.ndarray] | None = None) -> Baseline:
     """Returns what always answering the most frequent class reaches.
 
     Args:
@@ -205,8 +344,7 @@ def majority_baseline(labels: Mapping[str, np.ndarray], training: Mapping[str, n
 
 def all_metrics(frame: pd.DataFrame) -> dict[str, Any]:
     """Returns `average`, `tasks` and `undefined` of a predictions table."""
-    tasks = {
-        task.name: task_metrics(predictions.true_labels(frame, task), predictions.task_probabilities(frame, task), task)
-        for task in TASKS
-    }
-    return {"average": average_metrics(tasks), "tasks": tasks, "undefined": undefined_values(tasks)}
+    found = _nested(measure_of(frame)(_ones(len(frame))))
+    labels = {task.name: predictions.true_labels(frame, task) for task in TASKS}
+    tasks = {name: _with_support(values, labels[name]) for name, values in found["tasks"].items()}
+    return {"average": found["average"], "tasks": tasks, "undefined": undefined_values(tasks)}

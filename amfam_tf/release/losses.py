@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.signal import convolve
 from scipy.stats import binom
 
-from amfam_tf.evaluation import clinical, compare_runs, intervals, predictions
+from amfam_tf.evaluation import clinical, compare_runs, metrics, predictions
 from amfam_tf.evaluation.subgroups import FEWEST_CASES
 from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
 
@@ -131,6 +131,6 @@ def _area(_: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.Data
         return np.nan, np.nan, np.nan
     scores = np.stack([clinical.melanoma_probability(table) for table in (candidate, served)])
     ones = np.ones((1, len(truth)))
-    one, other = (float(intervals.weighted_auc(truth, row, ones)[0]) for row in scores)
+    one, other = (float(metrics.weighted_auc(truth, row, ones)[0]) for row in scores)
     difference, _width, two_sided = compare_runs.delong(truth, scores)
     return one, other, two_sided / 2 if difference < -ROUNDING else 1 - two_sided / 2

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 from prediction_tables import certain, expand, random_table
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    precision_recall_fscore_support,
+    recall_score,
+    roc_auc_score,
+)
 
-from amfam_tf.evaluation import metrics
+from amfam_tf.evaluation import metrics, predictions
 from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, TASKS
 
 # Rows are labels, columns predictions. Class 0: TP 5, FN 5, FP 1, TN 19; no two of its four rates are equal.
@@ -126,7 +134,7 @@ def test_only_one_class_leaves_specificity_and_kappa_undefined():
     table = metrics.class_table(y_true, probabilities)
     assert np.isnan(table.loc[0, "specificity"])
     assert np.isnan(table.loc[0, "auc"])
-    assert np.isnan(metrics.kappa(y_true, y_true))
+    assert np.isnan(metrics.task_metrics(y_true, probabilities, TASK_BY_NAME["BWV"])["kappa"])
     assert np.isnan(table.loc[1, "f1"])
 
 
@@ -206,13 +214,62 @@ def test_majority_comes_from_the_training_split_when_it_is_given():
     assert metrics.majority_baseline(labels)["average"] == 0.75
 
 
-def test_auc_equals_scikit_learns_on_random_scores():
-    generator = np.random.default_rng(0)
-    probabilities = generator.dirichlet(np.ones(5), 200)
-    y_true = generator.integers(0, 5, 200)
-    table = metrics.class_table(y_true, probabilities)
-    expected = roc_auc_score(y_true, probabilities, multi_class="ovr", average=None)
-    np.testing.assert_allclose(table["auc"], expected)
+def by_scikit_learn(truth: np.ndarray, scores: np.ndarray) -> dict[str, object]:
+    """Returns every metric of a task: a number, or one per class."""
+    numbers, predicted = np.arange(scores.shape[1]), scores.argmax(axis=1)
+    precision, sensitivity, f1, support = precision_recall_fscore_support(
+        truth, predicted, labels=numbers, average=None, zero_division=np.nan
+    )
+    mine = [truth == number for number in numbers]
+    both = [one.any() and not one.all() for one in mine]
+    constant = len({*truth, *predicted}) == 1
+    return {
+        "sensitivity": sensitivity,
+        "specificity": [
+            np.nan if one.all() else recall_score(~one, predicted != number) for number, one in enumerate(mine)
+        ],
+        "precision": precision,
+        "auc": [roc_auc_score(mine[i], scores[:, i]) if both[i] else np.nan for i in numbers],
+        "support": support,
+        "f1": f1,
+        "average_precision": [
+            average_precision_score(mine[i], scores[:, i]) if mine[i].any() else np.nan for i in numbers
+        ],
+        "accuracy": accuracy_score(truth, predicted),
+        "balanced_accuracy": np.nanmean(sensitivity),
+        "kappa": np.nan if constant else cohen_kappa_score(truth, predicted),
+    }
+
+
+@pytest.mark.parametrize("places", [1, 12])
+@pytest.mark.parametrize("cases", [1, 2, 4, 9, 200])
+@pytest.mark.parametrize("name", ["DIAG", "PN", "BWV"])
+def test_every_metric_is_scikit_learns(name, cases, places):
+    """Also for few cases, where much is undefined, and for scores of one decimal, where many are equal."""
+    task = TASK_BY_NAME[name]
+    generator = np.random.default_rng([cases, places])
+    scores = np.round(generator.dirichlet(np.ones(len(task.classes)), cases), places)
+    truth = generator.integers(0, len(task.classes), cases)
+    expected, found = by_scikit_learn(truth, scores), metrics.task_metrics(truth, scores, task)
+    table = metrics.class_table(truth, scores, task.classes)
+    for metric in table.columns:
+        rows = [found["classes"][label][metric] for label in task.classes]
+        np.testing.assert_allclose(rows, expected[metric], atol=1e-12, err_msg=metric)
+        np.testing.assert_array_equal(table[metric], rows, err_msg=metric)
+    for metric in ("accuracy", "balanced_accuracy", "kappa"):
+        np.testing.assert_allclose(found[metric], expected[metric], atol=1e-12, err_msg=metric)
+
+
+def test_metrics_of_a_table_are_those_of_its_tasks():
+    table = random_table(cases=30, seed=4)
+    tasks = metrics.all_metrics(table)["tasks"]
+    assert list(tasks) == [task.name for task in TASKS]
+    for task in TASKS:
+        labels, scores = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
+        assert tasks[task.name] == metrics.task_metrics(labels, scores, task)
+        assert list(tasks[task.name]) == ["accuracy", "balanced_accuracy", "kappa", "classes"]
+        for row in tasks[task.name]["classes"].values():
+            assert list(row) == [*metrics.PAPER_METRICS, "support", "f1", "average_precision"]
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [0, 7], [-1, 0]])

@@ -12,34 +12,12 @@ from amfam_tf.evaluation import intervals, metrics, predictions
 from amfam_tf.tasks import DIAGNOSIS, TASKS
 
 
-def _flat(tree, path=()):
-    """Yields (path, number) of every leaf of nested dicts."""
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, (*path, key))
-        else:
-            yield (*path, key), value
-
-
-@pytest.mark.parametrize(("cases", "seed"), [(120, 0), (4, 1), (1, 2)])
-def test_counts_of_one_give_the_plain_metrics(cases, seed):
-    """Also for few cases, where much is undefined: undefined here and there is the same."""
-    table = random_table(cases, seed)
-    measured = metrics.all_metrics(table)
-    expected = dict(_flat({"average": measured["average"], "tasks": measured["tasks"]}))
-    expected = {path: value for path, value in expected.items() if path[-1] != "support"}
-    found = intervals.table_replicates(table, np.ones((1, cases)))
-    assert set(found) == set(expected)
-    for path, value in expected.items():
-        np.testing.assert_allclose(found[path][0], value, atol=1e-12, err_msg=str(path))
-
-
 def test_counts_of_a_case_are_the_same_as_repeating_it():
     table = random_table(30, 3)
     counts = np.random.default_rng(0).integers(0, 4, 30)
     repeated = table.loc[np.repeat(np.arange(30), counts)].reset_index(drop=True)
-    expected = intervals.table_replicates(repeated, np.ones((1, len(repeated))))
-    found = intervals.table_replicates(table, counts[None].astype(float))
+    expected = metrics.measure_of(repeated)(np.ones((1, len(repeated))))
+    found = metrics.measure_of(table)(counts[None].astype(float))
     for path, value in expected.items():
         np.testing.assert_allclose(found[path], value, atol=1e-12, err_msg=str(path))
 
@@ -47,7 +25,7 @@ def test_counts_of_a_case_are_the_same_as_repeating_it():
 def test_tied_scores_count_half():
     truth, scores = np.array([True, False, True, False]), np.array([0.5, 0.5, 0.9, 0.1])
     counts = np.array([[1, 1, 1, 1], [2, 1, 0, 1]], float)
-    np.testing.assert_allclose(intervals.weighted_auc(truth, scores, counts), [3.5 / 4, (2 * 1.5) / 4])
+    np.testing.assert_allclose(metrics.weighted_auc(truth, scores, counts), [3.5 / 4, (2 * 1.5) / 4])
 
 
 def test_each_stratum_keeps_its_number_of_cases():
@@ -96,7 +74,7 @@ def test_auc_interval_stratified_by_class_is_scipys():
     options = {"method": "percentile", "n_resamples": 4000, "batch": 500, "rng": np.random.default_rng(7)}
     expected = stats.bootstrap(samples, area, vectorized=True, **options)
     values = intervals.replicates_of(
-        lambda counts: {"auc": intervals.weighted_auc(truth, scores, counts)}, truth, 4000, seed=8
+        lambda counts: {"auc": metrics.weighted_auc(truth, scores, counts)}, truth, 4000, seed=8
     )
     interval = intervals.percentile_interval(values["auc"])
     np.testing.assert_allclose(interval, list(expected.confidence_interval), atol=0.006)
@@ -162,11 +140,11 @@ def test_measure_made_once_holds_for_any_number_of_blocks():
     """What is prepared for all blocks is left as it is by each, and so are the counts."""
     table = random_table(60, 4)
     random = np.random.default_rng(3)
-    measure = intervals.measure_of(table)
+    measure = metrics.measure_of(table)
     for rows in (1, 5):
         counts = random.integers(0, 4, (rows, 60)).astype(float)
         before = counts.copy()
-        expected = intervals.table_replicates(table, counts)
+        expected = metrics.measure_of(table)(counts)
         found = measure(counts)
         assert found.keys() == expected.keys()
         for path, values in found.items():

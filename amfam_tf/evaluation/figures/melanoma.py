@@ -1,10 +1,11 @@
 """ROC curves for melanoma: the classifier's own probability against the 7-point scores."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
-from amfam_tf.evaluation import clinical
+from amfam_tf.evaluation import clinical, metrics
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import unit_square
 from amfam_tf.evaluation.tables import SCORE_TITLES
@@ -27,7 +28,8 @@ def draw_melanoma_roc(table: pd.DataFrame) -> Figure:
             return figure
         for number, (name, score) in enumerate(clinical.scores_of(table).items()):
             false_positive, true_positive, _ = roc_curve(truth, score)
-            label = f"{SCORE_TITLES[name]}, AUC {roc_auc_score(truth, score):.2f}"
+            (area,) = metrics.weighted_auc(truth, score, np.ones((1, len(truth))))
+            label = f"{SCORE_TITLES[name]}, AUC {area:.2f}"
             colour, line = style.CLASS_COLOURS[number], style.CLASS_LINES[number]
             axes.plot(false_positive, true_positive, color=colour, linestyle=line, label=label)
         axes.legend(loc="lower right", borderaxespad=0.1, frameon=True, edgecolor="none")

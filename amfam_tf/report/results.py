@@ -1,0 +1,330 @@
+"""What metrics.json and the file of a comparison hold, and the one reader of metrics.json.
+
+A file may lack what a version of before did not write: only what every version wrote is required. Values are in [0, 1]
+unless said otherwise; what is undefined is NaN here and null in a file. Beside a metric, `<metric>_ci95` is its
+interval.
+"""
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Required, TypedDict
+
+from amfam_tf.errors import RunError
+from amfam_tf.files import json_file
+
+Measured = float | None
+Interval = list[Measured]
+"""Lower and upper end."""
+
+
+class PaperValues(TypedDict, total=False):
+    """The four metrics of the paper's tables."""
+
+    sensitivity: Measured
+    sensitivity_ci95: Interval
+    specificity: Measured
+    specificity_ci95: Interval
+    precision: Measured
+    precision_ci95: Interval
+    auc: Measured
+    auc_ci95: Interval
+
+
+class AllValues(PaperValues, total=False):
+    """Every metric of classes."""
+
+    f1: Measured
+    f1_ci95: Interval
+    average_precision: Measured
+    average_precision_ci95: Interval
+
+
+class ClassValues(AllValues, total=False):
+    """One class against the rest; `support` are its cases."""
+
+    support: int
+
+
+class Overall(TypedDict, total=False):
+    """Metrics over all classes; kappa in [-1, 1]."""
+
+    accuracy: Required[Measured]
+    accuracy_ci95: Interval
+    balanced_accuracy: Measured
+    balanced_accuracy_ci95: Interval
+    kappa: Measured
+    kappa_ci95: Interval
+
+
+class TaskValues(Overall, total=False):
+    """A task, with its classes by name."""
+
+    accuracy_wilson95: Interval
+    classes: dict[str, ClassValues]
+
+
+class Average(Overall, total=False):
+    """Averages over the tasks, see `averages_over`."""
+
+    paper_criteria: PaperValues
+    paper_diagnosis: PaperValues
+    macro: AllValues
+
+
+ConstantAnswer = TypedDict("ConstantAnswer", {"class": str, "accuracy": float})
+"""The most frequent class of a task, and the accuracy of always answering it."""
+
+
+class Baseline(TypedDict, total=False):
+    """What always answering the most frequent class of a split reaches, on average and in each task."""
+
+    majority_from: str
+    average: float
+    tasks: dict[str, ConstantAnswer]
+
+
+class CalibrationBin(TypedDict, total=False):
+    """The cases whose score is in (low, high]: mean score, and how often it came true with Wilson's interval."""
+
+    low: float
+    high: float
+    cases: int
+    confidence: Measured
+    accuracy: Measured
+    accuracy_low: Measured
+    accuracy_high: Measured
+
+
+class Forecast(TypedDict, total=False):
+    """How well probabilities fit; the Brier score is in [0, 2], the log loss in nats."""
+
+    expected_calibration_error: float
+    brier_score: float
+    log_loss: float
+    bins: list[CalibrationBin]
+
+
+class Forecasts(TypedDict, total=False):
+    """How well the probabilities of each task fit, and that of melanoma."""
+
+    tasks: dict[str, Forecast]
+    melanoma: Forecast
+
+
+class CalibrationPart(Forecasts, total=False):
+    """The same after temperature scaling, and before it if there was any."""
+
+    method: str | None
+    temperatures: dict[str, float] | None
+    before: Forecasts
+
+
+class OperatingPoint(TypedDict, total=False):
+    """A rate at a fixed value (`target`) of another, and the threshold that gives it."""
+
+    target: float
+    value: Measured
+    ci95: Interval
+    threshold: Measured
+
+
+class MelanomaScore(TypedDict, total=False):
+    """How well a score tells melanoma."""
+
+    auc: Measured
+    auc_ci95: Interval
+    sensitivity_at_specificity: list[OperatingPoint]
+    specificity_at_sensitivity: list[OperatingPoint]
+
+
+class MelanomaRule(TypedDict, total=False):
+    """A rule for melanoma that needs no threshold."""
+
+    rule: str
+    sensitivity: Measured
+    sensitivity_ci95: Interval
+    specificity: Measured
+    specificity_ci95: Interval
+
+
+class AucDifference(TypedDict, total=False):
+    """Two scores for melanoma, by DeLong's test."""
+
+    first: str
+    second: str
+    difference: Measured
+    delong_standard_error: Measured
+    delong_p: Measured
+
+
+class MelanomaPart(TypedDict, total=False):
+    """Melanoma or not."""
+
+    cases: int
+    melanomas: int
+    scores: dict[str, MelanomaScore]
+    auc_differences: list[AucDifference]
+    rules: list[MelanomaRule]
+    decision_curve: dict[str, list[float]]
+
+
+class Subgroup(TypedDict, total=False):
+    """The cases with one value of a variable."""
+
+    variable: str
+    value: str
+    cases: int
+    melanomas: int
+    too_small: bool
+    accuracy: Measured
+    accuracy_ci95: Interval
+    diagnosis_accuracy: Measured
+    diagnosis_accuracy_ci95: Interval
+    melanoma_auc: Measured
+    melanoma_auc_ci95: Interval
+
+
+class PublishedPart(TypedDict, total=False):
+    """What was published, corrected; `comparable` if it is of the same cases, and `note` says so."""
+
+    row: str
+    accuracy: dict[str, float]
+    paper_criteria: dict[str, float]
+    paper_diagnosis: dict[str, float]
+    diagnosis_auc: dict[str, float]
+    comparable: bool
+    note: str
+
+
+class Report(TypedDict, total=False):
+    """The content of metrics.json."""
+
+    split: Required[str]
+    cases: Required[int]
+    average: Required[Average]
+    tasks: Required[dict[str, TaskValues]]
+    majority_baseline: dict[str, Baseline]
+    calibration: CalibrationPart
+    melanoma: MelanomaPart
+    subgroups: list[Subgroup]
+    averages_over: dict[str, str]
+    intervals: str
+    undefined: list[dict[str, str]]
+    notes: list[str]
+    published: PublishedPart | None
+    modalities: list[str]
+    model_sha256: str | None
+    data_fingerprint: str | None
+    predictions_sha256: str | None
+    trained_on_these_data: bool | None
+
+
+class Change(TypedDict, total=False):
+    """A metric of two runs on the same cases, and first minus second; the rest where it is tested."""
+
+    first: Measured
+    second: Measured
+    difference: Measured
+    ci95: Interval
+    only_first_right: int
+    only_second_right: int
+    mcnemar_exact_p: Measured
+    mcnemar_mid_p: Measured
+    mcnemar_holm_p: Measured
+    delong_standard_error: Measured
+    delong_p: Measured
+    delong_holm_p: Measured
+
+
+class TaskChange(TypedDict):
+    """The accuracy of a task, and the metrics of its classes by name."""
+
+    accuracy: Change
+    classes: dict[str, dict[str, Change]]
+
+
+class RunComparison(TypedDict, total=False):
+    """The content of the file of a comparison of two runs, `first` and `second`."""
+
+    first: str
+    second: str
+    cases: int
+    average: dict[str, Change]
+    tasks: dict[str, TaskChange]
+
+
+def measured(values: Mapping[str, Any], metric: str) -> tuple[Measured, Interval]:
+    """Returns a metric with its interval."""
+    return values[metric], values[f"{metric}_ci95"]
+
+
+def read(path: Path) -> Report | None:
+    """Returns the content of a metrics.json; None if there is none.
+
+    Raises:
+        RunError: it is damaged, a key is missing that all versions wrote, or has a value of another type.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = json_file.read(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged: run amfam-tf evaluate again") from error
+    wrong = _wrong(content, Report, "")
+    if wrong is not None:
+        raise RunError(f"{path} is damaged: {wrong}; run amfam-tf evaluate again")
+    return content
+
+
+def _wrong(value: Any, kind: Any, place: str) -> str | None:
+    """Returns what is not of a type, or None; the types are those of this file."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if any(_wrong(value, part, place) is None for part in parts) else _wrong(value, parts[0], place)
+    if typing.is_typeddict(kind):
+        return _wrong_in(value, kind, place)
+    if origin in (dict, list):
+        items = _items(value, origin)
+        if items is None:
+            return _not_a(origin, place)
+        found = (_wrong(item, parts[-1], f"{place}.{key}".lstrip(".")) for key, item in items)
+        return next((one for one in found if one is not None), None)
+    # Numbers of JSON: a float may look like an int, and a bool is no number.
+    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    return None if fits and (kind is bool or not isinstance(value, bool)) else _not_a(kind, place)
+
+
+def _items(value: Any, kind: type) -> Sequence[tuple[Any, Any]] | None:
+    """Returns keys or numbers with their values; None if the value is no dict or list as it has to be."""
+    if not isinstance(value, kind):
+        return None
+    return list(value.items() if kind is dict else enumerate(value))
+
+
+def _wrong_in(value: Any, kind: Any, place: str) -> str | None:
+    if not isinstance(value, dict):
+        return _not_a(dict, place)
+    for key, part in typing.get_type_hints(kind).items():
+        name = f"{place}.{key}".lstrip(".")
+        if key not in value and key in kind.__required_keys__:
+            return f"it has no {name}"
+        wrong = None if key not in value else _wrong(value[key], part, name)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def _not_a(kind: type, place: str) -> str:
+    return f"{place or 'its content'} is not {_NAMES.get(kind, 'null')}"
