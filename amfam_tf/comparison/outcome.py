@@ -1,7 +1,7 @@
 """A comparison's outcome: what the finished cells found and cost, beside what was published, in sections."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,6 @@ class Outcome:
     comparable: bool
     config: Config
     fingerprint: str
-    notes: Sequence[str] = field(default_factory=tuple)
 
 
 def read_tables(folder: GridFolder, cells: Sequence[Cell], split: str, cases: pd.DataFrame) -> Tables:

@@ -6,7 +6,6 @@ It changes no predicted class.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from amfam_tf.evaluation import intervals, predictions
+from amfam_tf.report.results import Forecast, Forecasts
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS
 
@@ -144,7 +144,7 @@ def brier_score(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     return float(((values - np.eye(values.shape[1])[np.asarray(y_true)]) ** 2).sum(axis=1).mean())
 
 
-def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> Forecast:
     """Returns expected_calibration_error, brier_score, log_loss and the bins of a task."""
     bins = reliability(y_true, probabilities)
     return {
@@ -155,7 +155,7 @@ def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str,
     }
 
 
-def table_calibration(table: pd.DataFrame) -> dict[str, Any]:
+def table_calibration(table: pd.DataFrame) -> Forecasts:
     """Returns `tasks` ({task: see `task_calibration`}) and `melanoma` (the probability of MEL as a yes/no forecast)."""
     tasks = {
         task.name: task_calibration(predictions.true_labels(table, task), predictions.task_probabilities(table, task))
@@ -164,7 +164,7 @@ def table_calibration(table: pd.DataFrame) -> dict[str, Any]:
     outcome = predictions.true_labels(table, DIAGNOSIS) == MELANOMA
     scores = predictions.task_probabilities(table, DIAGNOSIS)[:, MELANOMA]
     bins = reliability_of(outcome, scores)
-    melanoma = {
+    melanoma: Forecast = {
         "expected_calibration_error": expected_calibration_error(bins),
         "brier_score": float(((scores - outcome) ** 2).mean()),
         "bins": bins.to_dict("records"),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
-from amfam_tf.report.results import AucDifference, MelanomaPart, MelanomaRule, MelanomaScore
+from amfam_tf.report.results import MelanomaScore
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, SEVEN_POINT_THRESHOLDS
 
 TARGETS = (0.80, 0.90, 0.95)
@@ -129,7 +129,7 @@ def decision_curve(table: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS
     }
 
 
-def rules(table: pd.DataFrame) -> list[MelanomaRule]:
+def rules(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Returns sensitivity and specificity, with Wilson intervals, of the rules that need no chosen threshold."""
     truth = melanoma(table)
     suspected = {"predicted diagnosis is MEL": predictions.predicted_labels(table, DIAGNOSIS) == MELANOMA}
@@ -154,7 +154,7 @@ def _proportion(name: str, successes: np.ndarray) -> dict[str, Any]:
 
 def melanoma_report(
     table: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
-) -> MelanomaPart:
+) -> dict[str, Any]:
     """Returns how well melanoma is told from the rest.
 
     Returns:
@@ -209,7 +209,7 @@ def _score_report(name: str, truth: np.ndarray, score: np.ndarray, plain: Mappin
     return report
 
 
-def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], other: str) -> AucDifference:
+def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], other: str) -> dict[str, Any]:
     difference, error, p_value = compare_runs.delong(truth, np.stack([scores[PROBABILITY], scores[other]]))
     return {
         "first": PROBABILITY,

@@ -1,6 +1,6 @@
 """report.html: one file with everything that an evaluation found; no script, no network, pictures inside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,26 +21,11 @@ from amfam_tf.report import html
 from amfam_tf.report.count_table import count_table
 from amfam_tf.report.html import Key, data_uri
 from amfam_tf.report.numbers import UNDEFINED, ends, share
+from amfam_tf.report.results import Report, RunComparison
 from amfam_tf.report.table import Table
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import REPORT_FILE, RunFolder
 from amfam_tf.tasks import DIAGNOSIS, SPLITS
-
-CONTENTS = (
-    ("summary", "Summary"),
-    ("classes", "Classes"),
-    ("calibration", "Calibration"),
-    ("melanoma", "Melanoma"),
-    ("subgroups", "Subgroups"),
-    ("errors", "Errors"),
-    ("data", "Data"),
-    ("network", "Training and network"),
-    ("methods", "Methods"),
-    ("configuration", "Configuration"),
-    ("environment", "Environment"),
-    ("checklists", "Checklists"),
-)
-"""Id and title of each section."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ class Card:
     height: int
 
 
-def write_report(evaluation: Evaluation, comparison: Mapping[str, Any] | None = None) -> list[Path]:
+def write_report(evaluation: Evaluation, comparison: RunComparison | None = None) -> list[Path]:
     """Draws the figures, writes them and report.html beside metrics.json, and returns the paths.
 
     Args:
@@ -90,7 +75,7 @@ def write_report(evaluation: Evaluation, comparison: Mapping[str, Any] | None = 
     return [evaluation.folder / write.FOLDER, path]
 
 
-def render(evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: Mapping[str, Any] | None = None) -> str:
+def render(evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: RunComparison | None = None) -> str:
     """Returns the HTML text.
 
     Args:
@@ -102,7 +87,7 @@ def render(evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: M
 
 
 def _content(
-    evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: Mapping[str, Any] | None
+    evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: RunComparison | None
 ) -> dict[str, Any]:
     report, figures = evaluation.report, {picture.name: picture for picture in pictures}
     published = report.get("published")
@@ -114,7 +99,6 @@ def _content(
         "what": "evaluation",
         "split": evaluation.scope,
         "subtitle": subtitle.format(evaluation.config.method, report["cases"], evaluation.scope),
-        "contents": CONTENTS,
         "other_data": None if published is None or published["comparable"] else published["note"],
         "notes": evaluation.notes,
         "keys": summary(report),
@@ -129,7 +113,7 @@ def _content(
     }
 
 
-def _tables(evaluation: Evaluation, comparison: Mapping[str, Any] | None) -> dict[str, Table | None]:
+def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[str, Table | None]:
     report, release = evaluation.report, evaluation.release
     splits = {split: int((release["split"] == split).sum()) for split in SPLITS}
     counts = class_counts(release).to_dict("records")
@@ -148,7 +132,7 @@ def _tables(evaluation: Evaluation, comparison: Mapping[str, Any] | None) -> dic
     }
 
 
-def summary(report: Mapping[str, Any]) -> list[Key]:
+def summary(report: Report) -> list[Key]:
     """Returns the numbers to read first."""
     baseline, where = tables.baseline_of(report)
     average, diagnosis = report["average"], report["tasks"][DIAGNOSIS.name]

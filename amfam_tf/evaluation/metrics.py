@@ -9,13 +9,13 @@ authors' own models (see `amfam_tf.evaluation.paper`); here every metric is what
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from amfam_tf.evaluation import predictions
-from amfam_tf.report.results import Baseline, TaskValues
+from amfam_tf.report.results import Baseline, ConstantAnswer, TaskValues, value
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASKS, Task, task_names
 
 CLASS_METRICS = ("sensitivity", "specificity", "precision", "auc", "f1", "average_precision")
@@ -225,7 +225,7 @@ def _averages(values: Mapping[Path, np.ndarray]) -> dict[Path, np.ndarray]:
         found = [values["tasks", task.name, "classes", name, metric] for task in tasks for name in task.classes]
         return np.stack(found, axis=1)
 
-    averages = {
+    averages: dict[Path, np.ndarray] = {
         ("average", metric): mean_of_defined(np.stack([values["tasks", name, metric] for name in task_names()], axis=1))
         for metric in ("accuracy", "balanced_accuracy", "kappa")
     }
@@ -293,13 +293,13 @@ def _nested(values: Mapping[Path, np.ndarray]) -> dict[str, Any]:
     return tree
 
 
-def _with_support(found: TaskValues, y_true: np.ndarray) -> TaskValues:
+def _with_support(found: Mapping[str, Any], y_true: np.ndarray) -> TaskValues:
     """Returns the metrics of a task with the number of cases of each class, behind the paper's metrics."""
     classes = {
         name: {metric: row[metric] for metric in PAPER_METRICS} | {"support": int((y_true == number).sum())} | row
         for number, (name, row) in enumerate(found["classes"].items())
     }
-    return found | {"classes": classes}
+    return cast(TaskValues, {**found, "classes": classes})
 
 
 def undefined_values(tasks: Mapping[str, TaskValues]) -> list[dict[str, str]]:
@@ -309,7 +309,7 @@ def undefined_values(tasks: Mapping[str, TaskValues]) -> list[dict[str, str]]:
         for name, values in tasks.items()
         for label, row in values["classes"].items()
         for metric in CLASS_METRICS
-        if np.isnan(row[metric])
+        if np.isnan(value(row, metric))
     ]
 
 
@@ -332,7 +332,7 @@ def majority_baseline(labels: Mapping[str, np.ndarray], training: Mapping[str, n
         `majority_from` ("train" or "evaluated"), `average` accuracy over the 8 tasks, and `tasks`: for each name its
         `class` (the first one of equals) and `accuracy`.
     """
-    tasks = {}
+    tasks: dict[str, ConstantAnswer] = {}
     for task in TASKS:
         source = labels if training is None else training
         majority = int(np.bincount(source[task.name], minlength=len(task.classes)).argmax())

@@ -3,13 +3,10 @@
 Digests decide and never time stamps: a file that is copied or unpacked keeps its own.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from amfam_tf.errors import RunError
-from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
+from amfam_tf.report.results import Report
 from amfam_tf.runs.finished import FinishedRun
 
 MODEL = "model_sha256"
@@ -19,24 +16,7 @@ TRAINED_ON = "trained_on_these_data"
 """Keys of metrics.json; the last one is null where the run does not say what it was trained on."""
 
 
-def read_metrics(path: Path) -> dict[str, Any] | None:
-    """Returns the content of a metrics.json; None if there is none.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    if not path.is_file():
-        return None
-    try:
-        content = json_file.read(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged: run amfam-tf evaluate again") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is damaged: run amfam-tf evaluate again")
-    return content
-
-
-def holds(metrics: Mapping[str, Any] | None, predictions: Path, model_sha256: str, fingerprint: str) -> bool:
+def holds(metrics: Report | None, predictions: Path, model_sha256: str, fingerprint: str) -> bool:
     """Returns whether a predictions.csv is known to be of this model and these data.
 
     Args:

@@ -4,11 +4,12 @@ The stable part is `split`, `cases`, `average` and `tasks`; docs/evaluation.md l
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from amfam_tf.evaluation import calibration, clinical, intervals, metrics, paper, predictions, published, subgroups
+from amfam_tf.report.results import Baseline, CalibrationPart, PublishedPart, Report, TaskValues
 from amfam_tf.runs.calibration import METHOD
 from amfam_tf.tasks import TASKS, task_names
 
@@ -22,7 +23,7 @@ def build_report(
     uncalibrated: pd.DataFrame | None = None,
     temperatures: Mapping[str, float] | None = None,
     notes: Iterable[str] = (),
-) -> dict[str, Any]:
+) -> Report:
     """Returns the content of metrics.json (NaN where undefined).
 
     Args:
@@ -48,17 +49,17 @@ def build_report(
     if cases is not None:
         report["subgroups"] = subgroups.subgroup_report(table, cases)
     explained = {"averages_over": dict(metrics.AVERAGES), "intervals": intervals.METHOD}
-    return report | explained | {"undefined": measured["undefined"], "notes": list(notes)}
+    return cast(Report, report | explained | {"undefined": measured["undefined"], "notes": list(notes)})
 
 
-def _with_wilson(values: dict[str, Any], cases: int) -> dict[str, Any]:
+def _with_wilson(values: TaskValues, cases: int) -> TaskValues:
     """Returns the metrics of a task with `classes` last and Wilson's interval of the accuracy."""
     correct = round(values["accuracy"] * cases)
     classes = values.pop("classes")
     return values | {"accuracy_wilson95": list(intervals.wilson(correct, cases)), "classes": classes}
 
 
-def _baselines(table: pd.DataFrame, training: pd.DataFrame | None) -> dict[str, Any]:
+def _baselines(table: pd.DataFrame, training: pd.DataFrame | None) -> dict[str, Baseline]:
     labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
     baselines = {"evaluated": metrics.majority_baseline(labels)}
     if training is not None:
@@ -69,16 +70,16 @@ def _baselines(table: pd.DataFrame, training: pd.DataFrame | None) -> dict[str, 
 
 def _calibration(
     table: pd.DataFrame, uncalibrated: pd.DataFrame | None, temperatures: Mapping[str, float] | None
-) -> dict[str, Any]:
+) -> CalibrationPart:
     """Returns how well probabilities fit, of the table and of the one before temperature scaling."""
     content: dict[str, Any] = {"method": None, "temperatures": None}
     if uncalibrated is not None and temperatures is not None:
         content = {"method": METHOD, "temperatures": dict(temperatures)}
         content["before"] = calibration.table_calibration(uncalibrated)
-    return content | calibration.table_calibration(table)
+    return cast(CalibrationPart, content | calibration.table_calibration(table))
 
 
-def published_part(method: str, cases: pd.DataFrame, split: str) -> dict[str, Any] | None:
+def published_part(method: str, cases: pd.DataFrame, split: str) -> PublishedPart:
     """Returns the corrected published values of a method and whether ours may be set against them.
 
     Args:
@@ -97,4 +98,4 @@ def published_part(method: str, cases: pd.DataFrame, split: str) -> dict[str, An
         note = f"published for the test split of Derm7pt, this is {split}: not comparable"
     else:
         note = "published for the same 395 test cases"
-    return values | {"comparable": difference is None and split == "test", "note": note}
+    return cast(PublishedPart, {**(values or {}), "comparable": difference is None and split == "test", "note": note})

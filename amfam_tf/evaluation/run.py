@@ -12,6 +12,8 @@ from amfam_tf.errors import DataError
 from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
+from amfam_tf.report import results
+from amfam_tf.report.results import PublishedPart, Report, RunComparison
 from amfam_tf.runs import calibration as stored_calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun
@@ -44,7 +46,7 @@ class Evaluation:
     release: pd.DataFrame
     config: Config
     table: pd.DataFrame
-    report: dict[str, Any]
+    report: Report
     notes: tuple[str, ...]
     modalities: tuple[str, ...] = MODALITIES
 
@@ -65,7 +67,7 @@ class _Source:
 
     run: FinishedRun
     release: pd.DataFrame
-    published: dict[str, Any] | None
+    published: PublishedPart | None
     track: Track | None
     fingerprint: str
     same_data: bool | None
@@ -129,7 +131,7 @@ def _measure(
     raw: pd.DataFrame | None,
     fitted: Calibration | None,
     notes: list[str],
-) -> dict[str, Any]:
+) -> Report:
     """Returns the content of metrics.json; `raw` are the predictions before the temperatures of `fitted`."""
     training = source.cases("train")
     content = report.build_report(
@@ -272,7 +274,7 @@ def absence_notes(table: pd.DataFrame, split: str) -> list[str]:
     return [f"no case of the split {split} has {names}: what needs such cases is undefined (null)"]
 
 
-def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track | None = None) -> dict[str, Any]:
+def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track | None = None) -> RunComparison:
     """Compares an evaluation with another run on the same cases and writes `against_<name>.json` beside it.
 
     The other run is given the same pictures. Its predictions.csv is used if metrics.json beside it says that it is
@@ -287,7 +289,7 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
     """
     finished = FinishedRun.open(other)
     path = finished.folder.evaluation(evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
-    measured = provenance.read_metrics(path.with_name(METRICS_FILE))
+    measured = results.read(path.with_name(METRICS_FILE))
     if provenance.holds(measured, path, finished.model_sha256, evaluation.report[provenance.DATA]):
         second = predictions.read(path, evaluation.cases)
     else:

@@ -1,10 +1,11 @@
 """Results by sex, location, elevation and difficulty, with counts and intervals."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from amfam_tf.evaluation import clinical, intervals, metrics, predictions
-from amfam_tf.report.results import Subgroup
 from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
 
 VARIABLES = ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
@@ -15,7 +16,7 @@ VALUES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
 
 def subgroup_report(
     table: pd.DataFrame, cases: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
-) -> list[Subgroup]:
+) -> list[dict[str, Any]]:
     """Returns one row per variable and value that occurs.
 
     Args:
@@ -59,9 +60,9 @@ def _replicates(
     return values
 
 
-def _row(table: pd.DataFrame, key: tuple[str, str], inside: np.ndarray, plain: dict, drawn: dict) -> Subgroup:
+def _row(table: pd.DataFrame, key: tuple[str, str], inside: np.ndarray, plain: dict, drawn: dict) -> dict[str, Any]:
     count, melanomas = int(inside.sum()), int(clinical.melanoma(table)[inside].sum())
-    row: Subgroup = {"variable": key[0], "value": key[1], "cases": count, "melanomas": melanomas}
+    row: dict[str, Any] = {"variable": key[0], "value": key[1], "cases": count, "melanomas": melanomas}
     row["too_small"] = count < FEWEST_CASES
     row |= dict.fromkeys(VALUES, np.nan) | {f"{name}_ci95": [np.nan, np.nan] for name in VALUES}
     if row["too_small"]:

@@ -18,6 +18,7 @@ from amfam_tf.report.numbers import (
     share,
     value_with_interval,
 )
+from amfam_tf.report.results import Baseline, Overall, Report, RunComparison, measured, value
 from amfam_tf.report.table import Table, TableRow, text_table
 from amfam_tf.tasks import TASK_BY_NAME, TASKS
 
@@ -45,7 +46,7 @@ SCORE_TITLES: Mapping[str, str] = {
 ONLY_RIGHT = ("only 1st right", "only 2nd right")
 
 
-def terminal_tables(report: Mapping[str, Any], comparison: Mapping[str, Any] | None = None) -> list[Table]:
+def terminal_tables(report: Report, comparison: RunComparison | None = None) -> list[Table]:
     """Returns what the terminal shows of an evaluation."""
     others = (title for metric, title in METRIC_TITLES.items() if metric != "auc")
     accuracy = accuracy_table(report).without(PLOT_HEADING)
@@ -69,22 +70,22 @@ def interval_plot(value: float, bounds: Sequence[float], mark: float) -> Markup:
     ).format(w=PLOT, m=round(PLOT * mark, 1), a=low, b=high, v=round(PLOT * value, 1))
 
 
-def baseline_of(report: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def baseline_of(report: Report) -> tuple[Baseline, str]:
     """Returns the majority baseline and the split that its classes come from, in words."""
     source = "train" if "train" in report["majority_baseline"] else "evaluated"
     return report["majority_baseline"][source], "training split" if source == "train" else "evaluated cases"
 
 
-def accuracy_table(report: Mapping[str, Any]) -> Table:
+def accuracy_table(report: Report) -> Table:
     """Returns the accuracy of each task and on average beside the majority class and the published value."""
     baseline, where = baseline_of(report)
     published, calibration = report.get("published"), report["calibration"]["tasks"]
     headings = ["task", "", "accuracy (95 %)", PLOT_HEADING, "majority", "class", "gain", "balanced", "kappa", "ECE"]
     headings += ["published*"] if published else []
 
-    def row(names: Sequence[str], values: Mapping[str, Any], majority: float, name: str, *rest: str) -> list[str]:
-        cells = [*names, value_with_interval(values["accuracy"], values["accuracy_ci95"])]
-        cells.append(interval_plot(values["accuracy"], values["accuracy_ci95"], majority))
+    def row(names: Sequence[str], values: Overall, majority: float, name: str, *rest: str) -> list[str]:
+        cells = [*names, value_with_interval(*measured(values, "accuracy"))]
+        cells.append(interval_plot(*measured(values, "accuracy"), majority))
         cells += [share(majority), rest[0], difference(values["accuracy"] - majority)]
         cells += [share(values["balanced_accuracy"]), number(values["kappa"]), rest[1]]
         return cells + ([share(published["accuracy"][name])] if published else [])
@@ -108,12 +109,14 @@ def published_note(published: Mapping[str, Any]) -> str:
     return f"* {about}{published['row']} in the paper, corrected by arithmetic; {published['note']}."
 
 
-def average_table(report: Mapping[str, Any]) -> Table:
+def average_table(report: Report) -> Table:
     """Returns the averages over classes, each beside the published one after correction."""
-    published, rows = report.get("published") or {}, []
+    average: Mapping[str, Any] = report["average"]
+    published: Mapping[str, Any] = report.get("published") or {}
+    rows = []
     for key, text in AVERAGE_ROWS.items():
-        values = report["average"][key]
-        cells = [value_with_interval(values[metric], values[f"{metric}_ci95"]) for metric in PAPER_METRICS]
+        values = average[key]
+        cells = [value_with_interval(*measured(values, metric)) for metric in PAPER_METRICS]
         rows.append(TableRow([text, *cells]))
         if key in published:
             rows.append(TableRow(["published*", *(share(published[key][metric]) for metric in PAPER_METRICS)], "quiet"))
@@ -122,13 +125,13 @@ def average_table(report: Mapping[str, Any]) -> Table:
     return Table("Averages over classes in percent", headings, rows, note, text=frozenset({0}))
 
 
-def class_table(report: Mapping[str, Any]) -> Table:
+def class_table(report: Report) -> Table:
     """Returns every metric of every class, one class against the rest."""
     rows = []
     for name, values in report["tasks"].items():
         titles = TASK_BY_NAME[name].class_titles
         for place, (label, row) in enumerate(values["classes"].items()):
-            cells = [value_with_interval(row[metric], row[f"{metric}_ci95"]) for metric in CLASS_METRICS]
+            cells = [value_with_interval(*measured(row, metric)) for metric in CLASS_METRICS]
             cells = [f"{name} {label}", titles[place], str(row["support"]), *cells]
             rows.append(TableRow(cells, "first" if place == 0 else ""))
     headings = ["class", "", "cases", *(METRIC_TITLES[metric] for metric in CLASS_METRICS)]
@@ -136,32 +139,33 @@ def class_table(report: Mapping[str, Any]) -> Table:
     return Table("One class against the rest, in percent (95 %)", headings, rows, note, text=frozenset({1}))
 
 
-def calibration_table(report: Mapping[str, Any]) -> Table:
+def calibration_table(report: Report) -> Table:
     """Returns the calibration errors of each task, before and after temperature scaling if there was any."""
     after, before = report["calibration"], report["calibration"].get("before")
+    temperatures = after.get("temperatures") or {}
     headings = ["task"] + (["temperature"] if before else [])
     names = {"expected_calibration_error": "ECE in %", "brier_score": "Brier score", "log_loss": "log loss"}
     for title in names.values():
         headings += [f"{title}, before", "after"] if before else [title]
     rows = []
     for task in TASKS:
-        cells = [task.name, *([number(after["temperatures"][task.name])] if before else [])]
+        cells = [task.name, *([number(temperatures[task.name])] if before else [])]
         for key in names:
             show = share if key == "expected_calibration_error" else number
-            cells += [show(part["tasks"][task.name][key]) for part in (before, after) if part]
+            cells += [show(value(part["tasks"][task.name], key)) for part in (before, after) if part]
         rows.append(TableRow(cells))
     method = "" if before else "No temperature was applied. "
     note = f"{method}ECE: expected calibration error over ten bins. Brier score: summed over the classes, 0 to 2."
     return Table("Calibration", headings, rows, note)
 
 
-def score_table(report: Mapping[str, Any], measure: str, other: str) -> Table:
+def score_table(report: Report, measure: str, other: str) -> Table:
     """Returns a measure of each melanoma score at fixed values of another, e.g. sensitivity at a specificity."""
-    scores = report["melanoma"]["scores"]
+    scores: Mapping[str, Mapping[str, Any]] = report["melanoma"]["scores"]
     targets = [row["target"] for row in next(iter(scores.values()))[measure]]
     rows = [
         TableRow(
-            [SCORE_TITLES[name], value_with_interval(values["auc"], values["auc_ci95"])]
+            [SCORE_TITLES[name], value_with_interval(*measured(values, "auc"))]
             + [value_with_interval(row["value"], row["ci95"]) for row in values[measure]]
         )
         for name, values in scores.items()
@@ -173,21 +177,21 @@ def score_table(report: Mapping[str, Any], measure: str, other: str) -> Table:
     return Table(f"{kind} for melanoma in percent, {found}", headings, rows, note)
 
 
-def rule_table(report: Mapping[str, Any]) -> Table:
+def rule_table(report: Report) -> Table:
     """Returns the rules for melanoma that need no threshold to be chosen."""
     rows = [
-        TableRow([row["rule"], *(value_with_interval(row[name], row[f"{name}_ci95"]) for name in PAPER_METRICS[:2])])
+        TableRow([row["rule"], *(value_with_interval(*measured(row, name)) for name in PAPER_METRICS[:2])])
         for row in report["melanoma"]["rules"]
     ]
     note = "Wilson's intervals."
     return Table("Rules for melanoma in percent", ["rule", "sensitivity (95 %)", "specificity (95 %)"], rows, note)
 
 
-def subgroup_table(report: Mapping[str, Any]) -> Table:
+def subgroup_table(report: Report) -> Table:
     """Returns the subgroups; a cell under 10 cases says so in place of values."""
     rows, previous = [], None
     for row in report.get("subgroups", []):
-        values = [value_with_interval(row[name], row[f"{name}_ci95"]) for name in SUBGROUP_VALUES]
+        values = [value_with_interval(*measured(row, name)) for name in SUBGROUP_VALUES]
         cells = [f"under {FEWEST_CASES} cases: too small", "", ""] if row["too_small"] else values
         title = row["variable"].rpartition("_")[2]
         kind = "quiet" if row["too_small"] else ""
@@ -201,7 +205,7 @@ def subgroup_table(report: Mapping[str, Any]) -> Table:
     return Table("Subgroups in percent (95 %)", headings, rows, note)
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> Table:
+def comparison_table(comparison: RunComparison) -> Table:
     """Returns the differences to another run, case by case."""
     rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in TASKS]
     shown = []
@@ -229,7 +233,8 @@ def checklist_table(guideline: str, items: Sequence[Item], missing: Collection[s
     link = Markup('<a href="#{}">{}</a>')
     rows = []
     for item in items:
-        here = item.section is not None and item.section not in missing
-        where = link.format(item.section, item.section.removeprefix("figure-")) if here else "not answered here"
+        where = "not answered here"
+        if item.section is not None and item.section not in missing:
+            where = link.format(item.section, item.section.removeprefix("figure-"))
         rows.append([item.number, item.topic, where])
     return text_table(guideline, ["item", "asks for", "where"], rows)

@@ -12,6 +12,7 @@ from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import provenance
 from amfam_tf.files.digests import file_digest
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.report import results
 from amfam_tf.runs import network as stored_network
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun, UnfinishedError
@@ -40,7 +41,7 @@ class Source:
     state: RunState
     environment: Mapping[str, Any]
     calibration: Calibration | None
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, results.Report]
     model_sha256: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -121,7 +122,7 @@ def _load_best(path: Path, config: Config) -> LesionModel:
     return network
 
 
-def _read_metrics(run: RunFolder, model_sha256: str) -> tuple[dict[str, Any], list[str]]:
+def _read_metrics(run: RunFolder, model_sha256: str) -> tuple[dict[str, results.Report], list[str]]:
     """Returns metrics.json of each evaluated split, and notes about those that do not say what they are of.
 
     Raises:
@@ -130,7 +131,7 @@ def _read_metrics(run: RunFolder, model_sha256: str) -> tuple[dict[str, Any], li
     found, notes = {}, []
     for split in SPLITS:
         path = run.evaluation(split) / METRICS_FILE
-        content = provenance.read_metrics(path)
+        content = results.read(path)
         if content is None:
             continue
         measured = content.get(provenance.MODEL)

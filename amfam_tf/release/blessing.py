@@ -16,6 +16,7 @@ from typing import Any
 
 from amfam_tf.release.configuration import Threshold
 from amfam_tf.release.metric_places import no_such_metric
+from amfam_tf.report.results import Report
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ class Blessing:
         return not self.reasons
 
 
-def judge(
-    report: Mapping[str, Any], thresholds: Sequence[Threshold], losses: Sequence[dict[str, Any]] | None
-) -> Blessing:
+def judge(report: Report, thresholds: Sequence[Threshold], losses: Sequence[dict[str, Any]] | None) -> Blessing:
     """Returns the decision.
 
     Args:
@@ -57,7 +56,7 @@ def judge(
     return Blessing(tuple(reasons), rows, None if losses is None else tuple(losses))
 
 
-def _look(report: Mapping[str, Any], threshold: Threshold) -> dict[str, Any]:
+def _look(report: Report, threshold: Threshold) -> dict[str, Any]:
     *place, last = threshold.metric.split(".")
     node: Any = report
     for key in place:

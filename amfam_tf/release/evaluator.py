@@ -16,6 +16,7 @@ from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.report.notice import RESEARCH_ONLY
+from amfam_tf.report.results import Report, RunComparison
 from amfam_tf.runs import folder
 
 BLESSING_FILE = "blessing.json"
@@ -75,7 +76,7 @@ def _copy_run(trained: Path, copy: Path) -> Path:
 
 def _measure(
     run_folder: Path, records: Path, rules: BlessingPart, against: served.Served | None
-) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
+) -> tuple[Report, list[dict[str, Any]] | None]:
     """Returns the content of metrics.json, and the tests for losses; writes evaluation/<split>/ with report.html."""
     from amfam_tf.evaluation import html_report
     from amfam_tf.evaluation.run import evaluate_run
@@ -88,7 +89,7 @@ def _measure(
 
 def _compare(
     evaluation: Any, against: served.Served, rules: BlessingPart
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[RunComparison, list[dict[str, Any]]]:
     """Returns the comparison for the report, written beside it, and the tests for losses."""
     from amfam_tf.evaluation import compare_runs
     from amfam_tf.evaluation.run import against_file
@@ -126,7 +127,7 @@ def _write(path: Path, decision: blessing.Blessing, against: served.Served | Non
     json_file.write(path, content)
 
 
-def _sentence(decision: blessing.Blessing, against: served.Served | None, report: Mapping[str, Any]) -> str:
+def _sentence(decision: blessing.Blessing, against: served.Served | None, report: Report) -> str:
     if not decision.blessed:
         more = f" (and {len(decision.reasons) - 1} more reasons)" if len(decision.reasons) > 1 else ""
         return f"not blessed: {decision.reasons[0]}{more}"

@@ -26,8 +26,9 @@ def render(package: str, template: str, content: dict[str, Any]) -> str:
     Args:
         package: with the template in its folder `templates`.
         template: that extends `page.html.j2`.
-        content: what it shows; `name`, `what`, `split`, `subtitle`, `contents` (id and title of each section), `keys`,
-            `other_data` (why published values are of other cases, or None) and `configuration` are of every page.
+        content: what it shows. Every page has `name`, `what`, `split`, `subtitle`, `keys`, `configuration`,
+            `other_data` (why published values are of other cases, or None) and `contents` (id and title of each
+            section), if its template does not set them.
     """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in (package, "amfam_tf.report")]),

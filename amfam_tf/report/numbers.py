@@ -12,27 +12,27 @@ def undefined(value: float | None) -> bool:
 
 def share(value: float | None) -> str:
     """Returns a value of [0, 1] in percent with one decimal."""
-    return UNDEFINED if undefined(value) else f"{100 * value:.1f}"
+    return UNDEFINED if value is None or value != value else f"{100 * value:.1f}"
 
 
-def ends(bounds: Iterable[float] | None) -> str:
+def ends(bounds: Iterable[float | None] | None) -> str:
     """Returns an interval in percent, "low–high"."""
     shown = [UNDEFINED] if bounds is None else [share(end) for end in bounds]
     return UNDEFINED if UNDEFINED in shown else "–".join(shown)
 
 
-def value_with_interval(value: float | None, bounds: Iterable[float] | None) -> str:
+def value_with_interval(value: float | None, bounds: Iterable[float | None] | None) -> str:
     """Returns "value (low–high)" in percent; the value alone where there is no interval."""
     interval = UNDEFINED if undefined(value) else ends(bounds)
     return share(value) if interval == UNDEFINED else f"{share(value)} ({interval})"
 
 
-def difference(value: float) -> str:
+def difference(value: float | None) -> str:
     """Returns a difference in points with its sign."""
-    return UNDEFINED if undefined(value) else f"{100 * value:+.1f}".replace("-", "−")
+    return UNDEFINED if value is None or value != value else f"{100 * value:+.1f}".replace("-", "−")
 
 
-def difference_with_interval(value: float, bounds: Iterable[float]) -> str:
+def difference_with_interval(value: float | None, bounds: Iterable[float | None]) -> str:
     """Returns "difference (low to high)" in points."""
     shown = [difference(end) for end in bounds]
     whole = not undefined(value) and UNDEFINED not in shown
@@ -46,7 +46,7 @@ def number(value: float | None) -> str:
 
 def decimal(value: float | None) -> str:
     """Returns a value with three digits that count."""
-    if undefined(value):
+    if value is None or value != value:
         return UNDEFINED
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 

@@ -1,26 +1,27 @@
 """What metrics.json and the file of a comparison hold, and the one reader of metrics.json.
 
 A file may lack what a version of before did not write: only what every version wrote is required. Values are in [0, 1]
-unless said otherwise; what is undefined is NaN here and null in a file. Beside a metric, `<metric>_ci95` is its
-interval.
+unless said otherwise; what is undefined is NaN, and null in a file and in what `read` returns. Beside a metric,
+`<metric>_ci95` is its interval.
 """
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
 from amfam_tf.errors import RunError
 from amfam_tf.files import json_file
 
-Measured = float | None
+Measured = float
+"""NaN where it is undefined."""
 Interval = list[Measured]
 """Lower and upper end."""
 
 
-class PaperValues(TypedDict, total=False):
-    """The four metrics of the paper's tables."""
+class ClassValues(TypedDict, total=False):
+    """One class against the rest, or an average over classes; `support` are the cases of a class."""
 
     sensitivity: Measured
     sensitivity_ci95: Interval
@@ -30,21 +31,11 @@ class PaperValues(TypedDict, total=False):
     precision_ci95: Interval
     auc: Measured
     auc_ci95: Interval
-
-
-class AllValues(PaperValues, total=False):
-    """Every metric of classes."""
-
+    support: int
     f1: Measured
     f1_ci95: Interval
     average_precision: Measured
     average_precision_ci95: Interval
-
-
-class ClassValues(AllValues, total=False):
-    """One class against the rest; `support` are its cases."""
-
-    support: int
 
 
 class Overall(TypedDict, total=False):
@@ -68,9 +59,9 @@ class TaskValues(Overall, total=False):
 class Average(Overall, total=False):
     """Averages over the tasks, see `averages_over`."""
 
-    paper_criteria: PaperValues
-    paper_diagnosis: PaperValues
-    macro: AllValues
+    paper_criteria: ClassValues
+    paper_diagnosis: ClassValues
+    macro: ClassValues
 
 
 ConstantAnswer = TypedDict("ConstantAnswer", {"class": str, "accuracy": float})
@@ -139,24 +130,10 @@ class MelanomaScore(TypedDict, total=False):
     specificity_at_sensitivity: list[OperatingPoint]
 
 
-class MelanomaRule(TypedDict, total=False):
-    """A rule for melanoma that needs no threshold."""
+class MelanomaRule(ClassValues, total=False):
+    """A rule for melanoma that needs no threshold: its sensitivity and specificity."""
 
     rule: str
-    sensitivity: Measured
-    sensitivity_ci95: Interval
-    specificity: Measured
-    specificity_ci95: Interval
-
-
-class AucDifference(TypedDict, total=False):
-    """Two scores for melanoma, by DeLong's test."""
-
-    first: str
-    second: str
-    difference: Measured
-    delong_standard_error: Measured
-    delong_p: Measured
 
 
 class MelanomaPart(TypedDict, total=False):
@@ -165,7 +142,7 @@ class MelanomaPart(TypedDict, total=False):
     cases: int
     melanomas: int
     scores: dict[str, MelanomaScore]
-    auc_differences: list[AucDifference]
+    auc_differences: list[dict[str, str | Measured]]
     rules: list[MelanomaRule]
     decision_curve: dict[str, list[float]]
 
@@ -255,6 +232,12 @@ class RunComparison(TypedDict, total=False):
     tasks: dict[str, TaskChange]
 
 
+def value(values: Mapping[str, Any], metric: str) -> Measured:
+    """Returns a metric by its name."""
+    found: Measured = values[metric]
+    return found
+
+
 def measured(values: Mapping[str, Any], metric: str) -> tuple[Measured, Interval]:
     """Returns a metric with its interval."""
     return values[metric], values[f"{metric}_ci95"]
@@ -282,41 +265,26 @@ def _wrong(value: Any, kind: Any, place: str) -> str | None:
     """Returns what is not of a type, or None; the types are those of this file."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
-        return None if any(_wrong(value, part, place) is None for part in parts) else _wrong(value, parts[0], place)
+        found = [_wrong(value, part, place) for part in parts]
+        return None if None in found else found[0]
+    expected = dict if typing.is_typeddict(kind) else origin or kind
+    # In JSON a number without a fraction looks like an int; true and false are no numbers.
+    fits = isinstance(value, expected) or (expected is float and (value is None or isinstance(value, int)))
+    if not fits or (isinstance(value, bool) and expected is not bool):
+        return f"{place.rstrip('.') or 'its content'} is not {NAMES.get(expected, 'null')}"
+    kinds: Mapping[Any, Any] = {}
     if typing.is_typeddict(kind):
-        return _wrong_in(value, kind, place)
-    if origin in (dict, list):
-        items = _items(value, origin)
-        if items is None:
-            return _not_a(origin, place)
-        found = (_wrong(item, parts[-1], f"{place}.{key}".lstrip(".")) for key, item in items)
-        return next((one for one in found if one is not None), None)
-    # Numbers of JSON: a float may look like an int, and a bool is no number.
-    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    return None if fits and (kind is bool or not isinstance(value, bool)) else _not_a(kind, place)
+        missing = sorted(kind.__required_keys__ - value.keys())
+        if missing:
+            return f"it has no {place}{missing[0]}"
+        hints = typing.get_type_hints(kind)
+        kinds = {key: hints[key] for key in value if key in hints}
+    elif origin in (dict, list):
+        kinds = dict.fromkeys(value if origin is dict else range(len(value)), parts[-1])
+    return next(filter(None, (_wrong(value[key], part, f"{place}{key}.") for key, part in kinds.items())), None)
 
 
-def _items(value: Any, kind: type) -> Sequence[tuple[Any, Any]] | None:
-    """Returns keys or numbers with their values; None if the value is no dict or list as it has to be."""
-    if not isinstance(value, kind):
-        return None
-    return list(value.items() if kind is dict else enumerate(value))
-
-
-def _wrong_in(value: Any, kind: Any, place: str) -> str | None:
-    if not isinstance(value, dict):
-        return _not_a(dict, place)
-    for key, part in typing.get_type_hints(kind).items():
-        name = f"{place}.{key}".lstrip(".")
-        if key not in value and key in kind.__required_keys__:
-            return f"it has no {name}"
-        wrong = None if key not in value else _wrong(value[key], part, name)
-        if wrong is not None:
-            return wrong
-    return None
-
-
-_NAMES = {
+NAMES = {
     dict: "an object",
     list: "a list",
     str: "a text",
@@ -324,7 +292,3 @@ _NAMES = {
     float: "a number",
     bool: "true or false",
 }
-
-
-def _not_a(kind: type, place: str) -> str:
-    return f"{place or 'its content'} is not {_NAMES.get(kind, 'null')}"

@@ -17,8 +17,9 @@ def to_rich(table: Table, framed: bool = True) -> RichTable:
         framed: with lines around and between its cells, which may then be broken at their blanks. Without, only text
             may: a number on two lines is another number.
     """
-    look = {} if framed else {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
-    shown = RichTable(title=table.caption or None, caption=table.note or None, **look)
+    shown = RichTable(title=table.caption or None, caption=table.note or None)
+    if not framed:
+        shown.box, shown.padding, shown.pad_edge = box.SIMPLE_HEAD, (0, 1, 0, 0), False
     for place, heading in enumerate(table.headings):
         whole = not framed and place not in table.text
         shown.add_column(heading, justify="left" if table.left_aligned(place) else "right", no_wrap=whole)

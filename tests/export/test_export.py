@@ -239,7 +239,7 @@ def test_temperatures_of_other_weights_are_refused(tmp_path):
 def write_metrics(run: Path, **content: str) -> Path:
     path = run / "evaluation" / "validate" / "metrics.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"split": "validate", **content}))
+    path.write_text(json.dumps(METRICS | {"split": "validate"} | content))
     return path
 
 

@@ -11,6 +11,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
+from amfam_tf.report.results import ClassValues, Report
 from amfam_tf.tasks import Task
 
 HEIGHT = 2.9
@@ -26,7 +27,7 @@ LEGEND: Mapping[str, Any] = {
 """Pale behind the words, so that curves below them stay visible and the words readable."""
 
 
-def draw_roc(table: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
+def draw_roc(table: pd.DataFrame, report: Report) -> Figure:
     """Returns the ROC curve of each class of each task, with its AUC and interval.
 
     Args:
@@ -49,7 +50,7 @@ def draw_roc(table: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
     return per_task(draw, HEIGHT)
 
 
-def draw_precision_recall(table: pd.DataFrame, report: Mapping[str, Any]) -> Figure:
+def draw_precision_recall(table: pd.DataFrame, report: Report) -> Figure:
     """Returns the precision-recall curve of each class of each task, with its average precision and its frequency."""
 
     def draw(axes: Axes, task: Task) -> None:
@@ -90,6 +91,6 @@ def _draw_absent(axes: Axes, number: int, label: str, why: str) -> None:
     axes.plot([], [], color=style.CLASS_COLOURS[number], linestyle=style.CLASS_LINES[number], label=f"{label}: {why}")
 
 
-def _value(row: Mapping[str, Any], metric: str) -> str:
+def _value(row: ClassValues, metric: str) -> str:
     low, high = row[f"{metric}_ci95"]
     return f"{row[metric]:.2f}" if low != low else f"{row[metric]:.2f} ({low:.2f}-{high:.2f})"

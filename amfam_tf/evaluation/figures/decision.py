@@ -1,11 +1,11 @@
 """Decision curve of melanoma: net benefit by threshold probability (Vickers and Elkin 2006)."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from amfam_tf.evaluation import figure_style as style
+from amfam_tf.report.results import Report
 
 LINES: Mapping[str, tuple[str, str, object]] = {
     "melanoma_probability": ("classifier's probability of MEL", style.BLUE, "-"),
@@ -15,7 +15,7 @@ LINES: Mapping[str, tuple[str, str, object]] = {
 }
 
 
-def draw_decision_curve(report: Mapping[str, Any]) -> Figure:
+def draw_decision_curve(report: Report) -> Figure:
     """Returns the net benefit of each way to suspect melanoma.
 
     Args:

@@ -1,17 +1,17 @@
 """Reliability diagrams: how often the prediction is right, by its probability."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
+from amfam_tf.report.results import CalibrationBin, Forecast, Report
 from amfam_tf.tasks import Task
 
 
-def draw_reliability(report: Mapping[str, Any]) -> Figure:
+def draw_reliability(report: Report) -> Figure:
     """Returns a diagram per task, before and after temperature scaling if there was any.
 
     Args:
@@ -35,11 +35,11 @@ def draw_reliability(report: Mapping[str, Any]) -> Figure:
     return per_task(draw, height=2.8)
 
 
-def _error(values: Mapping[str, Any]) -> str:
+def _error(values: Forecast) -> str:
     return f"{100 * values['expected_calibration_error']:.1f} %"
 
 
-def _draw_bins(axes: Axes, bins: Sequence[Mapping[str, Any]], colour: str, marker: str, label: str, above: int) -> None:
+def _draw_bins(axes: Axes, bins: Sequence[CalibrationBin], colour: str, marker: str, label: str, above: int) -> None:
     """Draws the bins that have cases; the bar is Wilson's interval, the area of the mark the number of cases."""
     used = [row for row in bins if row["cases"]]
     x, y = [row["confidence"] for row in used], [row["accuracy"] for row in used]

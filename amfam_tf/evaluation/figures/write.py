@@ -19,6 +19,7 @@ from amfam_tf.evaluation.figures.network import draw_network
 from amfam_tf.evaluation.figures.reliability import draw_reliability
 from amfam_tf.evaluation.figures.training import draw_training
 from amfam_tf.files.writing import write_bytes
+from amfam_tf.report.results import Report
 from amfam_tf.tasks import DIAGNOSIS
 
 FOLDER = "figures"
@@ -50,7 +51,7 @@ class FigureFile:
 
 def draw_all(
     table: pd.DataFrame,
-    report: Mapping[str, Any],
+    report: Report,
     cases: pd.DataFrame,
     *,
     network: Any = None,
@@ -129,7 +130,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 """Name of a figure -> title and caption."""
 
 
-def _alternative(name: str, report: Mapping[str, Any]) -> str:
+def _alternative(name: str, report: Report) -> str:
     """Returns the words that stand for a figure, with its main numbers."""
     cases, tasks = report["cases"], report["tasks"]
     classes = tasks[DIAGNOSIS.name]["classes"]
