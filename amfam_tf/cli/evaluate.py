@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from amfam_tf.evaluation.run import Evaluation
+    from amfam_tf.report.results import RunComparison
 
 FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 
@@ -70,7 +71,7 @@ def _track(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping
     yield from track(batches, "predicting", total=count, console=console(stderr=True), transient=True)
 
 
-def _print(evaluation: "Evaluation", comparison: Mapping[str, Any] | None, written: Iterable[Path]) -> None:
+def _print(evaluation: "Evaluation", comparison: "RunComparison | None", written: Iterable[Path]) -> None:
     from amfam_tf.cli.options import console
     from amfam_tf.evaluation import tables
     from amfam_tf.evaluation.run import against_file

@@ -50,7 +50,7 @@ Watch = Callable[[Snapshot], None]
 
 @dataclass(frozen=True)
 class _Child:
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     errors: Path
 
 
@@ -126,7 +126,7 @@ def _start(job: Job, logs: Path, environment: Mapping[str, str]) -> _Child:
     return _Child(process, errors)
 
 
-def _end(processes: Sequence[subprocess.Popen]) -> None:
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """Ends processes: politely first, then not; a run folder is resumable whenever its process ends."""
     try:
         for process in processes:

@@ -1,6 +1,5 @@
 """comparison.json, comparison.csv and comparison.md."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from amfam_tf import config as configuration
@@ -62,17 +61,21 @@ COST_COLUMNS = ("epoch_seconds", "parameters", "parameters_served", "case_second
 
 def to_csv(outcome: Outcome) -> str:
     """Returns comparison.csv: one row per method and metric, costs included; nothing where undefined."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for section in outcome.sections:
         for result in section.results:
-            begin = {"method": result.name, "metadata": " ".join(section.metadata), "seeds": len(result.seeds)}
+            begin: dict[str, Any] = {
+                "method": result.name,
+                "metadata": " ".join(section.metadata),
+                "seeds": len(result.seeds),
+            }
             rows += [begin | _csv_values(outcome, section, result, metric) for metric in METRICS]
             costs = vars(section.costs[result.name])
             rows += [begin | {"metric": name, "mean": costs[name]} for name in COST_COLUMNS]
     return csv_text.to_csv(rows)
 
 
-def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric: str) -> Mapping[str, Any]:
+def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric: str) -> dict[str, Any]:
     value, found = result.values[metric], result.differences.get(metric)
     nothing = dict.fromkeys(("value", "low", "high", "p", "p_holm"))
     change = nothing if found is None else vars(found)

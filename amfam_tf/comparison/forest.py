@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amfam_tf.comparison.outcome import REFERENCE, Outcome, Section
-from amfam_tf.comparison.results import AVERAGE
+from amfam_tf.comparison.results import AVERAGE, GroupResult
 from amfam_tf.comparison.tables import section_title
 from amfam_tf.evaluation import figure_style as style
 
@@ -48,5 +48,5 @@ def _draw(axes: Axes, section: Section) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _names(results: Sequence) -> list[str]:
+def _names(results: Sequence[GroupResult]) -> list[str]:
     return [result.name for result in results]

@@ -90,7 +90,7 @@ class GridFolder:
         """Returns the run folder of a cell."""
         return RunFolder(self.path / "runs" / cell.name)
 
-    def lock(self) -> contextlib.AbstractContextManager:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Holds the folder for this process; the lock ends with the process, however it ends.
 
         Raises:

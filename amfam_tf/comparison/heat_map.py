@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from amfam_tf.comparison.results import AVERAGE
 from amfam_tf.comparison.sweep import SweepOutcome
@@ -94,7 +95,7 @@ def _draw_maps(outcome: SweepOutcome) -> Figure:
     return figure
 
 
-_NOTHING = object()
+_NOTHING: Any = object()
 
 
 def _values_of(outcome: SweepOutcome, place: int) -> list[Any]:
@@ -120,7 +121,7 @@ def _draw_map(
     rows: Sequence[Any],
     layer: Any,
     norm: matplotlib.colors.Normalize,
-):  # noqa: ANN202  (an image of matplotlib)
+) -> AxesImage:
     means = np.full((len(rows), len(columns)), np.nan)
     for point in outcome.points:
         if layer is None or point.values[2] == layer:

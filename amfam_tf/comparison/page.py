@@ -25,7 +25,7 @@ def render(outcome: Outcome, name: str) -> str:
 
 
 def _content(outcome: Outcome, name: str) -> dict[str, Any]:
-    sections = [
+    sections: list[dict[str, Any]] = [
         {"title": tables.section_title(section), "text": _about(section), "tables": tables.all_tables(outcome, section)}
         for section in outcome.sections
     ]

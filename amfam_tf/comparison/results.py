@@ -113,7 +113,9 @@ def summarise(
     plain = {group: {seed: _measure(table) for seed, table in runs.items()} for group, runs in aligned.items()}
     drawn = _replicates(aligned, resamples, seed)
     values = {group: _values(plain[group], drawn[group]) for group in tables}
-    differences = {} if reference not in tables else _differences(values, drawn, reference)
+    differences = {}
+    if reference is not None and reference in tables:
+        differences = _differences(values, drawn, reference)
     return [GroupResult(group, tuple(tables[group]), values[group], differences.get(group, {})) for group in tables]
 
 

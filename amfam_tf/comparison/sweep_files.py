@@ -1,6 +1,7 @@
 """sweep.csv, sweep.md and sweep.png."""
 
 from pathlib import Path
+from typing import Any
 
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.heat_map import draw_sweep
@@ -46,7 +47,7 @@ def to_csv(outcome: SweepOutcome) -> str:
     """Returns sweep.csv: one row per point; values in [0, 1], nothing where no run has finished."""
     rows = []
     for point in outcome.points:
-        row = dict(zip(outcome.axes, map(as_text, point.values), strict=True))
+        row: dict[str, Any] = dict(zip(outcome.axes, map(as_text, point.values), strict=True))
         result = outcome.results.get(point.name)
         row |= {"seeds": 0 if result is None else len(result.seeds), "best": point == outcome.best}
         if result is not None:

@@ -21,6 +21,9 @@ THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 51))
 PROBABILITY = "melanoma_probability"
 ROUNDING = 1e-9
 
+_Replicates = dict[tuple[str, str, float], np.ndarray]
+"""(score, measure, target) -> its value in each resample, [R]."""
+
 
 def melanoma(table: pd.DataFrame) -> np.ndarray:
     """Returns whether each case is a melanoma, bool [N]."""
@@ -35,12 +38,13 @@ def melanoma_probability(table: pd.DataFrame) -> np.ndarray:
 def seven_point_scores(table: pd.DataFrame, of_labels: bool = False) -> np.ndarray:
     """Returns the 7-point score of the predicted criteria (or of the labels), int [N] in 0..10."""
     numbers = predictions.true_labels if of_labels else predictions.predicted_labels
-    return sum(np.array(task.scores)[numbers(table, task)] for task in CRITERIA)
+    return np.sum([np.array(task.scores)[numbers(table, task)] for task in CRITERIA], axis=0)
 
 
 def expected_seven_point_scores(table: pd.DataFrame) -> np.ndarray:
     """Returns the mean 7-point score under the predicted probabilities, [N] in [0, 10]."""
-    return sum(predictions.task_probabilities(table, task) @ np.array(task.scores, np.float64) for task in CRITERIA)
+    means = [predictions.task_probabilities(table, task) @ np.array(task.scores, np.float64) for task in CRITERIA]
+    return np.sum(means, axis=0)
 
 
 def scores_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -176,9 +180,7 @@ def melanoma_report(
     }
 
 
-def _score_replicates(
-    truth: np.ndarray, scores: Mapping[str, np.ndarray], counts: np.ndarray
-) -> dict[tuple[str, str, float], np.ndarray]:
+def _score_replicates(truth: np.ndarray, scores: Mapping[str, np.ndarray], counts: np.ndarray) -> _Replicates:
     """Returns (score, measure, target) -> [R]."""
     values = {}
     for name, score in scores.items():
@@ -190,7 +192,9 @@ def _score_replicates(
     return values
 
 
-def _score_report(name: str, truth: np.ndarray, score: np.ndarray, plain: Mapping, drawn: Mapping) -> MelanomaScore:
+def _score_report(
+    name: str, truth: np.ndarray, score: np.ndarray, plain: _Replicates, drawn: _Replicates
+) -> MelanomaScore:
     area = (name, "auc", 0.0)
     report: MelanomaScore = {
         "auc": float(plain[area][0]),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ SEQUENTIAL = "Blues"
 MAPS = "viridis"
 DOTS_PER_INCH = 150
 
-SETTINGS: Mapping[str, object] = MappingProxyType(
+SETTINGS: Mapping[Any, Any] = MappingProxyType(
     {
         "font.size": 9.0,
         "axes.titlesize": 9.0,

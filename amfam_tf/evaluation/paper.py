@@ -4,7 +4,7 @@ The printed numbers come from `published`, the counts behind them from `reconstr
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +123,7 @@ def _rates(found: Reconstruction, number: int) -> dict[str, float]:
     }
 
 
-def _common(values) -> float:
+def _common(values: Iterable[float]) -> float:
     """Returns the value that all have in common, NaN if they differ."""
     distinct = set(values)
     return float(distinct.pop()) if len(distinct) == 1 else np.nan

@@ -4,28 +4,29 @@ Digests decide and never time stamps: a file that is copied or unpacked keeps it
 """
 
 from pathlib import Path
+from typing import Final
 
 from amfam_tf.files.digests import file_digest
 from amfam_tf.report.results import Report
 from amfam_tf.runs.finished import FinishedRun
 
-MODEL = "model_sha256"
-DATA = "data_fingerprint"
-PREDICTIONS = "predictions_sha256"
-TRAINED_ON = "trained_on_these_data"
+MODEL: Final = "model_sha256"
+DATA: Final = "data_fingerprint"
+PREDICTIONS: Final = "predictions_sha256"
+TRAINED_ON: Final = "trained_on_these_data"
 """Keys of metrics.json; the last one is null where the run does not say what it was trained on."""
 
 
-def holds(metrics: Report | None, predictions: Path, model_sha256: str, fingerprint: str) -> bool:
+def holds(metrics: Report | None, predictions: Path, model_sha256: str, fingerprint: str | None) -> bool:
     """Returns whether a predictions.csv is known to be of this model and these data.
 
     Args:
         metrics: content of the metrics.json beside it; None if there is none.
         predictions: the file.
         model_sha256: digest of the weights.
-        fingerprint: of the data.
+        fingerprint: of the data; None if it is not known.
     """
-    if metrics is None or not predictions.is_file():
+    if metrics is None or fingerprint is None or not predictions.is_file():
         return False
     expected = {MODEL: model_sha256, DATA: fingerprint, PREDICTIONS: file_digest(predictions)}
     return all(metrics.get(key) == value for key, value in expected.items())

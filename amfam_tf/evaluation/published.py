@@ -123,12 +123,12 @@ def row(table: int, method: str, task_name: str) -> PublishedRow:
     """Returns what a table of classes prints for a method and a task."""
     task = TASK_BY_NAME[task_name]
     columns = class_columns(table, task)
-    cells = {
-        name: tuple(float(value) for value in printed_line(table, method, name)[columns])
+    sen, spec, prec, auc = (
+        tuple(float(value) for value in printed_line(table, method, name)[columns])
         for name in ("Sen.", "Spec.", "Prec.", "AUC")
-    }
+    )
     accuracy = float(accuracies(CLASS_TABLES[table][1]).loc[method, task.name])
-    return PublishedRow(table, method, task, *cells.values(), accuracy, support(task))
+    return PublishedRow(table, method, task, sen, spec, prec, auc, accuracy, support(task))
 
 
 def rows() -> list[PublishedRow]:
@@ -157,6 +157,6 @@ def difference_from_derm7pt(cases: pd.DataFrame) -> str | None:
             found = np.bincount(cases.loc[cases["split"] == split, task.name], minlength=len(task.classes))
             if tuple(found) != tuple(counts.loc[task.name].loc[list(task.classes), split]):
                 return f"its class counts are not those of Table 1 ({task.name}, {split})"
-    if tuple(np.flatnonzero(cases["shared_file"])) != SHARED_ROWS:
+    if tuple(np.flatnonzero(cases["shared_file"]).tolist()) != SHARED_ROWS:
         return "its class counts are those of Table 1, but not its nine cases with one file for both pictures"
     return None

@@ -294,9 +294,9 @@ def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track |
         second = predictions.read(path, evaluation.cases)
     else:
         second = evaluate_run(other, data, evaluation.split, track, modalities=evaluation.modalities).table
-    names = dict(zip(("first", "second"), short_names(evaluation.run.resolve(), other.resolve()), strict=True))
-    comparison = names | compare_runs.compare(evaluation.table, second)
-    json_file.write(evaluation.folder / against_file(names["second"]), comparison)
+    one, two = short_names(evaluation.run.resolve(), other.resolve())
+    comparison: RunComparison = {"first": one, "second": two, **compare_runs.compare(evaluation.table, second)}
+    json_file.write(evaluation.folder / against_file(two), comparison)
     return comparison
 
 

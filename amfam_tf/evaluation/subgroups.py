@@ -11,6 +11,9 @@ from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
 VARIABLES = ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
 FEWEST_CASES = 10
 """A cell with fewer cases is too small to be read: it keeps its count and has no values."""
+_Replicates = dict[tuple[tuple[str, str], str], np.ndarray]
+"""((variable, value), metric) -> its value in each resample, [R]."""
+
 VALUES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
 
 
@@ -48,9 +51,7 @@ def _correct(table: pd.DataFrame) -> np.ndarray:
     return np.mean(right, axis=0)
 
 
-def _replicates(
-    table: pd.DataFrame, members: dict[tuple[str, str], np.ndarray], counts: np.ndarray
-) -> dict[tuple[tuple[str, str], str], np.ndarray]:
+def _replicates(table: pd.DataFrame, members: dict[tuple[str, str], np.ndarray], counts: np.ndarray) -> _Replicates:
     correct, truth, probability = _correct(table), clinical.melanoma(table), clinical.melanoma_probability(table)
     values = {}
     for key, inside in members.items():
@@ -60,7 +61,9 @@ def _replicates(
     return values
 
 
-def _row(table: pd.DataFrame, key: tuple[str, str], inside: np.ndarray, plain: dict, drawn: dict) -> dict[str, Any]:
+def _row(
+    table: pd.DataFrame, key: tuple[str, str], inside: np.ndarray, plain: _Replicates, drawn: _Replicates
+) -> dict[str, Any]:
     count, melanomas = int(inside.sum()), int(clinical.melanoma(table)[inside].sum())
     row: dict[str, Any] = {"variable": key[0], "value": key[1], "cases": count, "melanomas": melanomas}
     row["too_small"] = count < FEWEST_CASES

@@ -45,7 +45,7 @@ def _draw(axes: Axes, task: Task, counts: np.ndarray) -> None:
         colour = "white" if share > DARK else style.INK
         text = f"{counts[row, column]}\n{100 * share:.0f} %"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=small, linespacing=1.1)
-    for row in np.flatnonzero(counts.sum(axis=1) == 0):
+    for row in np.flatnonzero(counts.sum(axis=1) == 0).tolist():
         middle = (len(task.classes) - 1) / 2
         axes.text(middle, row, "no case", ha="center", va="center", color=style.GREY, fontsize=small, style="italic")
     axes.set_xticks(range(len(task.classes)), task.classes)

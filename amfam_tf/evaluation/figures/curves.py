@@ -1,8 +1,9 @@
 """One class against the rest: ROC (Fig. 5) and precision-recall curves of every task."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
-from amfam_tf.report.results import ClassValues, Report
+from amfam_tf.report.results import Report
 from amfam_tf.tasks import Task
 
 HEIGHT = 2.9
@@ -68,14 +69,14 @@ def draw_precision_recall(table: pd.DataFrame, report: Report) -> Figure:
     return per_task(draw, HEIGHT)
 
 
-def _classes(table: pd.DataFrame, task: Task):
+def _classes(table: pd.DataFrame, task: Task) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
     """Yields number, name, truth bool [N] and probability [N] of each class."""
     labels, probabilities = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
     for number, label in enumerate(task.classes):
         yield number, label, labels == number, probabilities[:, number]
 
 
-def _draw_line(axes: Axes, number: int, x, y, label: str, steps: bool = False) -> None:
+def _draw_line(axes: Axes, number: int, x: np.ndarray, y: np.ndarray, label: str, steps: bool = False) -> None:
     axes.plot(
         x,
         y,
@@ -91,6 +92,6 @@ def _draw_absent(axes: Axes, number: int, label: str, why: str) -> None:
     axes.plot([], [], color=style.CLASS_COLOURS[number], linestyle=style.CLASS_LINES[number], label=f"{label}: {why}")
 
 
-def _value(row: ClassValues, metric: str) -> str:
+def _value(row: Mapping[str, Any], metric: str) -> str:
     low, high = row[f"{metric}_ci95"]
     return f"{row[metric]:.2f}" if low != low else f"{row[metric]:.2f} ({low:.2f}-{high:.2f})"

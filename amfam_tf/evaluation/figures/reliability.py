@@ -25,7 +25,7 @@ def draw_reliability(report: Report) -> Figure:
         if "before" in calibration:
             before = calibration["before"]["tasks"][task.name]
             _draw_bins(axes, before["bins"], style.ORANGE, "s", f"before, ECE {_error(before)}", 0)
-            temperature = calibration["temperatures"][task.name]
+            temperature = (calibration["temperatures"] or {})[task.name]
             _draw_bins(axes, after["bins"], style.BLUE, "o", f"T = {temperature:.2f}, ECE {_error(after)}", 1)
         else:
             _draw_bins(axes, after["bins"], style.BLUE, "o", f"ECE {_error(after)}", 1)

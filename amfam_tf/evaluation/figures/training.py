@@ -1,5 +1,7 @@
 """Training curves from a run's history.csv."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,7 +40,7 @@ def draw_training(history: pd.DataFrame) -> Figure:
 def _draw(axes: Axes, history: pd.DataFrame, name: str) -> None:
     title = "accuracy, mean of the 8 tasks" if name == ACCURACY else name.replace("_", " ")
     axes.set_title(title, loc="left", fontweight="bold")
-    marks = {"marker": "o", "markersize": 3} if len(history) == 1 else {}
+    marks: dict[str, Any] = {"marker": "o", "markersize": 3} if len(history) == 1 else {}
     axes.plot(history["epoch"], history[name], color=style.BLUE, label="training", **marks)
     held_out = f"{VALIDATION}{name}"
     if held_out in history:

@@ -133,7 +133,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 def _alternative(name: str, report: Report) -> str:
     """Returns the words that stand for a figure, with its main numbers."""
     cases, tasks = report["cases"], report["tasks"]
-    classes = tasks[DIAGNOSIS.name]["classes"]
+    classes: Mapping[str, Mapping[str, Any]] = tasks[DIAGNOSIS.name]["classes"]
 
     def of_classes(metric: str) -> str:
         values = ((label, row[metric]) for label, row in classes.items())
