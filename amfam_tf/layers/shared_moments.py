@@ -38,7 +38,7 @@ def whiten_over_replicas(inputs: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, 
         inputs: x, this replica's values [..., c]; there may be none.
         epsilon: added to the variance.
     """
-    context = tf.distribute.get_replica_context()
+    context = replica_among_others() or tf.distribute.get_replica_context()
     values = tf.cast(inputs, tf.float32)
     axes = list(range(values.shape.rank - 1))
     weight = 1.0 if _weight.get() is None else _weight.get()
