@@ -149,19 +149,11 @@ def test_cached_batches_equal_uncached_ones(cases, batches, cache, tmp_path):
         assert [path.stat().st_mtime_ns for path in files] == before
 
 
-def test_pictures_in_memory_are_decoded_and_kept_once(cases, monkeypatch):
-    decoded = []
-    prepare_image = images.prepare_image
-
-    def prepare_and_count(encoded: tf.Tensor, *settings: int) -> tf.Tensor:
-        counting = tf.numpy_function(lambda data: decoded.append(len(data)) or data, [encoded], tf.string)
-        return prepare_image(tf.ensure_shape(counting, ()), *settings)
-
-    monkeypatch.setattr(images, "prepare_image", prepare_and_count)
+def test_pictures_in_memory_are_decoded_and_kept_once(cases, decodes):
     dataset = pipeline.training_dataset(cases, make_config(cache="memory"))
-    assert len(decoded) == 2 * CASES
+    assert len(decodes) == 2 * CASES
     read(dataset)
-    assert len(decoded) == 2 * CASES
+    assert len(decodes) == 2 * CASES
 
 
 @pytest.mark.parametrize("cache", ["none", "memory"])

@@ -63,24 +63,6 @@ def epochs_of(batches: list[dict[str, np.ndarray]]) -> list[list[dict[str, np.nd
     return [batches[start : start + STEPS] for start in range(0, len(batches), STEPS)]
 
 
-@pytest.fixture
-def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Returns a list that grows by one with each picture that is decoded."""
-    counted: list[int] = []
-    prepare_image = images.prepare_image
-
-    def prepare_and_count(encoded: tf.Tensor, *settings: int) -> tf.Tensor:
-        def count(data: bytes) -> bytes:
-            counted.append(len(data))
-            return data
-
-        counting = tf.ensure_shape(tf.numpy_function(count, [encoded], tf.string), ())
-        return prepare_image(counting, *settings)
-
-    monkeypatch.setattr(images, "prepare_image", prepare_and_count)
-    return counted
-
-
 def test_a_batch_has_exactly_what_the_table_says(cases, uncached):
     dataset = pipeline.training_dataset(cases, make_config())
     expected = {name: tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32) for name in MODALITIES}
