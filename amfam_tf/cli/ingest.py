@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amfam_tf.cli.options import MOST_FILES, Number, out_option, workers_option
+from amfam_tf.cli.options import MOST_FILES, Number, one_out, out_option, workers_option
 from amfam_tf.cli.paths import Place
 from amfam_tf.files import json_file
 
@@ -50,10 +50,10 @@ def ingest(
     from amfam_tf.beam import urls
     from amfam_tf.cli.options import console, working
 
+    former = None
     if out is None and beam_options and not beam_options[0].startswith("-"):  # as it was spelled: ingest SOURCE OUT
-        out, beam_options = Place()(beam_options[0]), beam_options[1:]
-    if out is None:
-        raise click.UsageError("Missing option '--out'.")
+        former, beam_options = Place()(beam_options[0]), beam_options[1:]
+    out = one_out(out, former)
     arguments = [*_worker_arguments(workers, shards, beam_options), *beam_options]
     urls.ask_stores((source, images), arguments)
     from amfam_tf.ingest.pipeline import run

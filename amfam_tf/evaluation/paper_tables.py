@@ -5,7 +5,7 @@ import dataclasses
 from amfam_tf.evaluation import paper
 from amfam_tf.evaluation.published import AMFAM, TEST_CASES
 from amfam_tf.report.markdown import to_markdown
-from amfam_tf.report.numbers import undefined
+from amfam_tf.report.numbers import defined
 from amfam_tf.report.table import Table, text_table
 
 INTRODUCTION = f"""# The published tables, as printed and as corrected
@@ -50,7 +50,7 @@ def _markdown(table: Table) -> str:
 
 def number(value: float) -> str:
     """Returns a value in percent with one decimal, "-" for NaN."""
-    return "-" if undefined(value) else f"{value:.1f}"
+    return f"{value:.1f}" if defined(value) else "-"
 
 
 def reading_table() -> Table:

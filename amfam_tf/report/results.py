@@ -5,6 +5,7 @@ unless said otherwise; what is undefined is NaN, and null in a file and in what 
 `<metric>_ci95` is its interval.
 """
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -277,13 +278,15 @@ def _wrong(value: Any, kind: Any, place: str) -> str | None:
         missing = sorted(kind.__required_keys__ - value.keys())
         if missing:
             return f"it has no {place}{missing[0]}"
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         kinds = {key: hints[key] for key in value if key in hints}
     elif origin in (dict, list):
         kinds = dict.fromkeys(value if origin is dict else range(len(value)), parts[-1])
     return next(filter(None, (_wrong(value[key], part, f"{place}{key}.") for key, part in kinds.items())), None)
 
 
+_hints = functools.cache(typing.get_type_hints)
+"""Each type of this file stands for many objects of a metrics.json."""
 NAMES = {
     dict: "an object",
     list: "a list",
