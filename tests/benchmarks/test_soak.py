@@ -98,6 +98,26 @@ def test_growth_is_the_slope_of_a_warm_process():
     assert any("30 descriptors more" in problem for problem in report.judge(report.summarise(grown(0.0, 30))))
 
 
+def test_what_tensorflow_keeps_of_failed_runs_is_no_growth_of_the_server():
+    def growing(kind: str, megabytes_a_minute: float) -> Log:
+        log = grown(0.0)
+        log.samples = [
+            dataclasses.replace(sample, allocated=400 + megabytes_a_minute * sample.at / 60) for sample in log.samples
+        ]
+        # 750 a minute, each of which leaves 4 kB: 3 MB a minute.
+        for number in range(300 * 750 // 60):
+            log.add(Request(kind, False, number * 60 / 750, 0.0, "right"))
+        return log
+
+    explained = report.summarise(growing("gRPC: half a picture", 3.0))
+    (life,) = explained["lives"]
+    assert life["megabytes_a_minute"] == pytest.approx(3.0, abs=0.01)
+    assert life["megabytes_a_minute_without_failed_runs"] == pytest.approx(0.0, abs=0.05)
+    assert report.judge(explained) == []
+    for other in (growing("gRPC: unknown model", 3.0), growing("gRPC: half a picture", 6.0)):
+        assert any("memory grows by 3.0" in problem for problem in report.judge(report.summarise(other)))
+
+
 @pytest.mark.parametrize("outcome", ["wrong", "failed"])
 @pytest.mark.parametrize(("good", "side"), [(True, "good"), (False, "bad")])
 def test_one_faulty_request_fails_the_soak(outcome, good, side):
