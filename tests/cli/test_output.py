@@ -1,6 +1,7 @@
 """Hostile names through the whole command, on terminals of several encodings: one line each, no traceback."""
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -21,6 +22,28 @@ def run(*words, **environment) -> subprocess.CompletedProcess:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     command = [sys.executable, "-m", "amfam_tf", *map(str, words)]
     return subprocess.run(command, capture_output=True, env=kept | environment, check=False)
+
+
+class Terminal:
+    """Standard output and error in an encoding, opened as Python opens them; the verb runs in this process."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, encoding: str, errors: str = "strict") -> None:
+        self.encoding = encoding
+        self.streams = {
+            "stdout": io.TextIOWrapper(io.BytesIO(), encoding, errors),
+            "stderr": io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace"),
+        }
+        for name, stream in self.streams.items():
+            patch.setattr(sys, name, stream)
+
+    def run(self, *words) -> tuple[int, str, str]:
+        """Returns the status, and the text of both streams."""
+        status = command_line.main([str(word) for word in words])
+        texts = []
+        for stream in self.streams.values():
+            stream.flush()
+            texts.append(stream.buffer.getvalue().decode(self.encoding))
+        return status, *texts
 
 
 def acting(text: str) -> set[str]:
@@ -86,34 +109,52 @@ def test_the_words_of_a_server_are_one_line(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == f"error: the server says: {SHOWN}\\nerror: forged\n"
 
 
-@pytest.mark.parametrize(
-    ("environment", "encoding", "letters"),
-    [
-        ({"PYTHONIOENCODING": "ascii"}, "ascii", "\\xe4\\u0151"),
-        ({"PYTHONIOENCODING": "latin-1"}, "latin-1", "\u00e4\\u0151"),
-        ({"PYTHONIOENCODING": "cp1252"}, "cp1252", "\u00e4\\u0151"),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "ascii", "\\xe4\\u0151"),
-        ({"PYTHONIOENCODING": "utf-8"}, "utf-8", "\u00e4\u0151"),
-    ],
-)
-def test_check_ends_with_its_report_on_any_terminal(hostile, environment, encoding, letters):
-    done = run("check", hostile, **environment)
-    out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
-    assert done.returncode == 1, err
+def assert_report(status: int, out: str, err: str, encoding: str, letters: str) -> None:
+    """Checks what `check` says about the hostile data set on a terminal of that encoding."""
+    assert status == 1, err
     assert "unexpected" not in err
     assert f"'NEL/{letters}.jpg' names no file" in out
     assert ("\u250f" in out) == (encoding == "utf-8")  # rich's box
 
 
+@pytest.mark.parametrize(
+    ("encoding", "letters"),
+    [
+        ("ascii", "\\xe4\\u0151"),
+        ("latin-1", "\u00e4\\u0151"),
+        ("cp1252", "\u00e4\\u0151"),
+        ("utf-8", "\u00e4\u0151"),
+    ],
+)
+def test_check_ends_with_its_report_on_any_terminal(hostile, monkeypatch, encoding, letters):
+    found = Terminal(monkeypatch, encoding).run("check", hostile)
+    monkeypatch.undo()
+    assert_report(*found, encoding, letters)
+
+
+def test_check_ends_with_its_report_in_the_locale_c(hostile):
+    done = run("check", hostile, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    out, err = done.stdout.decode("ascii"), done.stderr.decode("ascii")
+    assert_report(done.returncode, out, err, "ascii", "\\xe4\\u0151")
+
+
 @pytest.mark.parametrize("words", [("methods", "--help"), ("paper",), ("paper", "--markdown"), ("env",)])
-def test_our_own_letters_end_no_verb(words):
-    done = run(*words, PYTHONIOENCODING="ascii")
+def test_our_own_letters_end_no_verb(words, monkeypatch):
+    status, _, err = Terminal(monkeypatch, "ascii").run(*words)
+    monkeypatch.undo()
+    assert status == 0, err
+
+
+def test_our_own_letters_end_no_process():
+    done = run("methods", "--help", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     done.stdout.decode("ascii")
 
 
-def test_a_users_choice_for_unknown_letters_is_kept(hostile):
-    assert b"'NEL/??.jpg'" in run("check", hostile, PYTHONIOENCODING="ascii:replace").stdout
+def test_a_users_choice_for_unknown_letters_is_kept(hostile, monkeypatch):
+    _, out, _ = Terminal(monkeypatch, "ascii", "replace").run("check", hostile)
+    monkeypatch.undo()
+    assert "'NEL/??.jpg'" in out
 
 
 def test_a_csv_in_a_file_has_the_names_as_they_are(monkeypatch, capsys):
