@@ -53,6 +53,18 @@ def drawn(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def tiny_backbone():
+    """In the whole file the backbone of the preset `tiny` is one of two convolutions."""
+    from tiny_backbone import TINY_BACKBONE
+
+    from amfam_tf.models.backbones import BACKBONES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+        yield
+
+
 @pytest.fixture(scope="session")
 def version(tmp_path_factory):
     """A calibrated run with a border crop and a limit of pixels, exported by the command line; not to be changed."""

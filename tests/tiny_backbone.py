@@ -1,4 +1,4 @@
-"""A backbone of two convolutions, for tests in which the numbers of a deep one would differ by rounding alone."""
+"""A backbone of two convolutions, for tests in which the depth of a real one only takes time, or rounds differently."""
 
 import keras
 from keras import layers

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from untrained_runs import write_run
 
@@ -15,6 +16,7 @@ from amfam_tf.tasks import DIAGNOSIS
 DOCUMENT = Path(amfam_tf.__file__).parent.parent / "docs" / "loading.md"
 
 
+@pytest.mark.usefixtures("tiny_backbone")
 def test_the_example_gives_the_probabilities_of_evaluate(drawn, tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "runs" / "amfam", drawn)
     (tmp_path / "release_v0").symlink_to(drawn)

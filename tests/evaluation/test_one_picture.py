@@ -18,6 +18,8 @@ from amfam_tf.evaluation.run import evaluate_run
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import metadata_warning
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):

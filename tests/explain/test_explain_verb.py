@@ -17,6 +17,8 @@ from amfam_tf.explain.run import choose_cases, explain_run
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, task_names
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, drawn):

@@ -13,6 +13,8 @@ from amfam_tf.explain.run import CaseExplanation, choose_cases, explain_run
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.tasks import DIAGNOSIS, MODALITIES, TASK_BY_NAME
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
 SIDE = 6
 
 
