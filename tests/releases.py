@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from amfam_tf.data.derm7pt import Problem
+from amfam_tf.data.problems import Problem
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, seven_point_score
 
 INDEX_NAMES = {"train": "train_indexes.csv", "validate": "valid_indexes.csv", "test": "test_indexes.csv"}

@@ -16,8 +16,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data import identities
-from amfam_tf.data.derm7pt import IMAGES, META_FILE, Problem, find_data_set, scan_data_set, worker_count
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, find_data_set, scan_data_set, worker_count
+from amfam_tf.data.pairs import scan_pairs
+from amfam_tf.data.problems import Problem
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
@@ -106,33 +110,36 @@ class CheckedPicture:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def check_data_set(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckReport:
+def check_data_set(root: str | Path, min_side: int = DEFAULT_MIN_SIDE, card: DataCard | None = None) -> CheckReport:
     """Checks everything about a data set and never stops at a problem.
 
     Args:
-        root: as for `read_release`.
+        root: as for `read_release`; with a card, the folder that its paths begin in.
         min_side: fewest pixels that the shorter side of a picture may have.
+        card: of the data set; None for the layout of Derm7pt.
     """
-    data_set = find_data_set(root)
-    frame, findings = scan_data_set(data_set)
-    images = (data_set / IMAGES).resolve()
+    data_set = find_data_set(root) if card is None else Path(root)
+    frame, findings = scan_data_set(data_set) if card is None else scan_pairs(card, data_set)
+    table, folder = (META_FILE, IMAGES) if card is None else (card.cases.table, card.pictures.folder)
+    images = (data_set / folder).resolve()
     uses = _uses(frame)
     with ThreadPoolExecutor(max_workers=worker_count()) as pool:  # TensorFlow and hashlib release the GIL
         inspected = pool.map(lambda path: inspect_picture(Path(path), min_side), uses)
         pictures = dict(zip(uses, inspected, strict=True))
-    names = {path: _name(Path(path), images) for path in uses}
+    names = {path: _name(Path(path), images, data_set.resolve()) for path in uses}
     for path, picture in pictures.items():
         findings += [Problem(names[path], uses[path][0], *fault) for fault in picture.faults]
         findings += [Problem(names[path], uses[path][0], *note, "note") for note in picture.notes]
-    findings += _leaking_identities(frame)
-    findings += _shared_files(frame, names) + _duplicates(frame, uses, pictures, names)
+    if card is None:
+        findings += _leaking_identities(frame)
+    findings += _shared_files(frame, names, table) + _duplicates(frame, uses, pictures, names)
     readable = [picture for picture in pictures.values() if picture.size]
     sizes = Counter(f"{width} x {height}" for width, height in filter(None, (picture.size for picture in readable)))
     return CheckReport(
         data_set=data_set,
         cases=len(frame),
         splits={split: int((frame["split"] == split).sum()) for split in SPLITS},
-        counts=class_counts(frame),
+        counts=class_counts(frame, TASKS if card is None else card.tasks),
         problems=[finding for finding in findings if finding.severity == "problem"],
         notes=[finding for finding in findings if finding.severity == "note"],
         shared_files=int(frame["shared_file"].sum()),
@@ -143,22 +150,23 @@ def check_data_set(root: str | Path, min_side: int = DEFAULT_MIN_SIDE) -> CheckR
     )
 
 
-def _name(picture: Path, images: Path) -> str:
+def _name(picture: Path, images: Path, data_set: Path) -> str:
     """Returns what to call a picture: its path in the data set, or all of it if a link leads out of that."""
-    for folder, start in ((images, f"{IMAGES}/"), (images.parent, "")):
+    for folder, start in ((images, f"{images.name}/"), (data_set, "")):
         if picture.is_relative_to(folder):
             return f"{start}{picture.relative_to(folder).as_posix()}"
     return str(picture)
 
 
-def class_counts(frame: pd.DataFrame) -> pd.DataFrame:
+def class_counts(frame: pd.DataFrame, tasks: Sequence[Task] = TASKS) -> pd.DataFrame:
     """Returns the cases of each class and split: columns task, class, train, validate, test, total (Table 1).
 
     Args:
-        frame: what `read_release` returns.
+        frame: what `read_release` or `scan_pairs` returns.
+        tasks: of the data set.
     """
     rows = []
-    for task in TASKS:
+    for task in tasks:
         for number, name in enumerate(task.classes):
             splits = frame["split"][frame[task.name] == number]
             by_split = {split: int((splits == split).sum()) for split in SPLITS}
@@ -220,8 +228,10 @@ def _has_black_corners(pixels: np.ndarray) -> bool:
 def _uses(frame: pd.DataFrame) -> dict[str, list[int]]:
     """Returns, for each picture, the rows that use it, in order and each once."""
     uses: dict[str, list[int]] = defaultdict(list)
-    for row, paths in enumerate(zip(*(frame[modality] for modality in MODALITIES), strict=True)):
-        for path in sorted(set(paths) - {""}):
+    # A case with a card may have several pictures of a view.
+    columns = [frame.get(f"{modality}_all", frame[modality].map(lambda path: (path,))) for modality in MODALITIES]
+    for row, views in enumerate(zip(*columns, strict=True)):
+        for path in sorted({path for paths in views for path in paths} - {""}):
             uses[path].append(row)
     return dict(uses)
 
@@ -235,12 +245,10 @@ def _leaking_identities(frame: pd.DataFrame) -> list[Problem]:
     ]
 
 
-def _shared_files(frame: pd.DataFrame, names: Mapping[str, str]) -> list[Problem]:
+def _shared_files(frame: pd.DataFrame, names: Mapping[str, str], table: str) -> list[Problem]:
     """Returns a note for each case whose clinical picture is the dermoscopic file."""
     return [
-        Problem(
-            META_FILE, row, "shared_file", f"{names[path]} is both the clinical and the dermoscopic picture", "note"
-        )
+        Problem(table, row, "shared_file", f"{names[path]} is both the clinical and the dermoscopic picture", "note")
         for row, path in frame["clinical"][frame["shared_file"]].items()
     ]
 

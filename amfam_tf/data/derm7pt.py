@@ -9,17 +9,17 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Literal
 
 import pandas as pd
 
+from amfam_tf.card.questions import Task
 from amfam_tf.data import identities, names
 from amfam_tf.data.csv_table import CsvTable, TableError
+from amfam_tf.data.problems import Problem
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
-from amfam_tf.tasks import CRITERIA, METADATA, TASKS, Task, seven_point_score, task_names
+from amfam_tf.tasks import CRITERIA, METADATA, TASKS, seven_point_score, task_names
 
 IMAGES = "images"
 META_FILE = "meta/meta.csv"
@@ -44,30 +44,6 @@ META_COLUMNS = (
 _MORE = tuple(column for column in identities.COLUMNS if column not in META_COLUMNS)
 UNKNOWN = -1
 """Stands for a class, number or score that could not be read; never in what `read_release` returns."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that a data set has wrong, or that is worth knowing.
-
-    Attributes:
-        file: path relative to the data set, e.g. "meta/meta.csv".
-        row: 0-based row of meta.csv (for an index file: of that file); None if it is about the file as a whole.
-        kind: short name of the sort of problem, e.g. "unknown_label".
-        message: what is wrong, with the value.
-        severity: "problem" makes a check fail, "note" does not.
-    """
-
-    file: str
-    row: int | None
-    kind: str
-    message: str
-    severity: Literal["problem", "note"] = "problem"
-
-    def __str__(self) -> str:
-        """Returns one line: file, row and message."""
-        place = self.file if self.row is None else f"{self.file} row {self.row}"
-        return f"{place}: {self.message}"
 
 
 def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFrame:
@@ -295,10 +271,12 @@ class PathResolver:
     Args:
         folder: the images folder; may itself be a link.
         targets: folders that links in it may lead to beside it, without links themselves.
+        name: what messages call the folder.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[Path] = ()) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Path] = (), name: str = IMAGES) -> None:
         self._folder = folder
+        self._name = name
         self._inside = (folder.resolve(), *targets)
         self._listings: dict[Path, dict[str, list[Path]]] = {}
 
@@ -312,7 +290,7 @@ class PathResolver:
         """
         path = PurePosixPath(relative)
         if path.is_absolute() or PureWindowsPath(relative).anchor or ".." in PureWindowsPath(relative).parts:
-            raise PathError("path_leaves_images", f"leaves the folder {IMAGES}/")
+            raise PathError("path_leaves_images", f"leaves the folder {self._name}/")
         candidates = [self._folder]
         for part in path.parts:
             wanted = names.without_case(part)
@@ -324,7 +302,7 @@ class PathResolver:
             found = names.spelled_out([file.relative_to(self._folder).as_posix() for file in files])
             raise PathError("ambiguous_path", f"is ambiguous, it differs in letter case or form only from: {found}")
         if not best:
-            raise PathError("missing_image", f"names no file in {IMAGES}/")
+            raise PathError("missing_image", f"names no file in {self._name}/")
         return self._target(best[0])
 
     def _best(self, files: Sequence[Path], path: PurePosixPath) -> Sequence[Path]:
@@ -343,8 +321,8 @@ class PathResolver:
         if not any(found.is_relative_to(folder) for folder in self._inside):
             raise PathError(
                 "path_leaves_images",
-                f"leaves the folder {IMAGES}/ by a symbolic link to {found}: if that is as it should be, name a folder "
-                f"above it in {names.LINKS_TO}",
+                f"leaves the folder {self._name}/ by a symbolic link to {found}: if that is as it should be, name a "
+                f"folder above it in {names.LINKS_TO}",
             )
         return found
 

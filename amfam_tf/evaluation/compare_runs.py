@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom, binomtest, norm, rankdata
 
+from amfam_tf.card.questions import Task
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, metrics, predictions
 from amfam_tf.report.results import Change, RunComparison, TaskChange
-from amfam_tf.tasks import DIAGNOSIS, TASKS, Task
+from amfam_tf.tasks import DIAGNOSIS, TASKS
 
 AVERAGES = ("accuracy", "balanced_accuracy")
 

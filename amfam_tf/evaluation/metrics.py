@@ -14,9 +14,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card.questions import Task
 from amfam_tf.evaluation import predictions
 from amfam_tf.report.results import Baseline, ConstantAnswer, TaskValues, value
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASKS, Task, task_names
+from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASKS, task_names
 
 CLASS_METRICS = ("sensitivity", "specificity", "precision", "auc", "f1", "average_precision")
 PAPER_METRICS = ("sensitivity", "specificity", "precision", "auc")

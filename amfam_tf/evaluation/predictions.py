@@ -11,10 +11,11 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card.questions import Task
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.files.writing import write_text
 from amfam_tf.report.csv_text import to_csv
-from amfam_tf.tasks import TASKS, Task, task_names
+from amfam_tf.tasks import TASKS, task_names
 
 CASE = "case_num"
 SUM_TOLERANCE = 1e-5

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS, Task
+from amfam_tf.card.questions import Task
+from amfam_tf.tasks import CRITERIA, DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS
 
 TEST_CASES = 395
 AMFAM = "AMFAM"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card.questions import Task
 from amfam_tf.data import pipeline
 from amfam_tf.data.cases import in_stored_order, read_cases
 from amfam_tf.errors import DataError, RunError
@@ -16,7 +17,7 @@ from amfam_tf.evaluation.predict import probabilities_of
 from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.network import check_weights
-from amfam_tf.tasks import MODALITIES, TASKS, Task
+from amfam_tf.tasks import MODALITIES, TASKS
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 import amfam_tf
 from amfam_tf import config as configuration
+from amfam_tf.card.questions import Task
 from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
 from amfam_tf.models.registry import METHODS
-from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS, Task
+from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS
 
 INTENDED_USE = (
     "Research on multimodal fusion: reproducing and comparing methods, teaching, building on the code. Not a medical "

@@ -17,9 +17,9 @@ from amfam_tf.data.derm7pt import (
     UNKNOWN,
     PathError,
     PathResolver,
-    Problem,
     scan_data_set,
 )
+from amfam_tf.data.problems import Problem
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from keras import KerasTensor, layers
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.tasks import TASKS, Task
+from amfam_tf.tasks import TASKS
 
 
 class ClassifierHeads:

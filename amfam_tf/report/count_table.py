@@ -3,11 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from amfam_tf.card.questions import Task
 from amfam_tf.report.table import Table, TableRow
-from amfam_tf.tasks import SPLITS, TASK_BY_NAME
+from amfam_tf.tasks import SPLITS, TASKS
 
 
-def count_table(caption: str, cases: int, splits: Mapping[str, int], classes: Iterable[Mapping[str, Any]]) -> Table:
+def count_table(
+    caption: str,
+    cases: int,
+    splits: Mapping[str, int],
+    classes: Iterable[Mapping[str, Any]],
+    tasks: Iterable[Task] = TASKS,
+) -> Table:
     """Returns the table.
 
     Args:
@@ -15,10 +22,12 @@ def count_table(caption: str, cases: int, splits: Mapping[str, int], classes: It
         cases: of all splits.
         splits: cases of each.
         classes: what `amfam_tf.data.check.class_counts` returns, row by row: task, class, a number per split, total.
+        tasks: of the data set.
     """
+    by_name = {task.name: task for task in tasks}
     rows = [TableRow(["cases", *(str(splits[split]) for split in SPLITS), str(cases)], "total")]
     for row in classes:
-        task = TASK_BY_NAME[row["task"]]
+        task = by_name[row["task"]]
         place = task.classes.index(row["class"])
         numbers = [str(row[column]) for column in (*SPLITS, "total")]
         name = f"{task.name} {row['class']}, {task.class_titles[place]}"

@@ -15,8 +15,9 @@ from releases import META, TABLE_FAULTS, TinyRelease, broken, missing_expectatio
 
 from amfam_tf.cli.check import check
 from amfam_tf.data.check import DEFAULT_MIN_SIDE, CheckReport, check_data_set, inspect_picture
-from amfam_tf.data.derm7pt import Problem, read_release
+from amfam_tf.data.derm7pt import read_release
 from amfam_tf.data.picture_file import PictureFile, judge
+from amfam_tf.data.problems import Problem
 from amfam_tf.data.synthetic import write_data_set
 from amfam_tf.errors import DataError
 from amfam_tf.ingest.picture import inspect_picture as ingest_picture

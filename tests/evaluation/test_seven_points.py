@@ -151,7 +151,7 @@ def test_metadata_and_modalities_are_in_their_order():
     assert [len(values) for values in tasks.METADATA.values()] == [3, 3, 9, 2, 3]
     assert tasks.metadata_size(["location", "sex"]) == 11
     assert tasks.metadata_size([]) == 0
-    assert tasks.METADATA_FROM_DIAGNOSIS == ("management", "level_of_diagnostic_difficulty")
+    assert tasks.METADATA_FROM_DIAGNOSIS == ("level_of_diagnostic_difficulty", "management")
     assert tasks.metadata_warning(["sex", "location"]) is None
     assert tasks.metadata_warning(["sex", "management"]).startswith("the network is given management, decided from")
     both = tasks.metadata_warning(["level_of_diagnostic_difficulty", "management"])

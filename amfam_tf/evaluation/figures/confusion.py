@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from amfam_tf.card.questions import Task
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.figures.panels import per_task
-from amfam_tf.tasks import Task
 
 DARK = 0.55
 """Share of a row from which on the text is white."""

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from amfam_tf.card.questions import Task
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
 from amfam_tf.report.results import Report
-from amfam_tf.tasks import Task
 
 HEIGHT = 2.9
 LEGEND: Mapping[str, Any] = {

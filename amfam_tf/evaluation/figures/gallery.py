@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from amfam_tf.card.questions import Task
 from amfam_tf.data.cases import encoded_pair
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, Task
+from amfam_tf.tasks import CRITERIA, DIAGNOSIS
 
 OF_DIAGNOSIS, OF_CRITERION = 8, 1
 SIDE = 220

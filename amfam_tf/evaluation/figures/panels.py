@@ -5,8 +5,9 @@ from collections.abc import Callable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from amfam_tf.card.questions import Task
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.tasks import TASKS, Task
+from amfam_tf.tasks import TASKS
 
 WIDTH = 6.4
 COLUMNS = 2

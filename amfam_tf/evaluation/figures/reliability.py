@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from amfam_tf.card.questions import Task
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
 from amfam_tf.report.results import CalibrationBin, Forecast, Report
-from amfam_tf.tasks import Task
 
 
 def draw_reliability(report: Report) -> Figure:

@@ -1,0 +1,165 @@
+"""Cards from files: the ones that come with the package, the one beside a data set, the one that a user names."""
+
+import importlib.resources
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from amfam_tf import strict_yaml
+from amfam_tf.card.consistency import problems
+from amfam_tf.card.schema import DataCard
+from amfam_tf.errors import ConfigError, one_line
+from amfam_tf.files import regular_files
+from amfam_tf.strict_yaml import shown
+
+DERM7PT = "derm7pt"
+FILE = "dataset.yaml"
+"""Name of a card that lies beside its data."""
+INNER = "release_v0"
+"""Folder that a data set may be in, as Derm7pt's archive has it."""
+
+
+class CardError(ConfigError):
+    """A card that cannot be used.
+
+    Attributes:
+        source: its file.
+        problems: all that is wrong, a line each.
+    """
+
+    def __init__(self, source: str, problems: list[str]):
+        more = f" (and {len(problems) - 1} more; `amfam-tf check` lists all)" if len(problems) > 1 else ""
+        super().__init__(f"{source}: {problems[0]}{more}")
+        self.source = source
+        self.problems = problems
+
+
+def packaged_names() -> tuple[str, ...]:
+    """Returns the names of the cards that come with the package."""
+    folder = importlib.resources.files("amfam_tf") / "card" / "packaged"
+    return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+@cache
+def packaged(name: str) -> DataCard:
+    """Returns a card that comes with the package."""
+    resource = importlib.resources.files("amfam_tf") / "card" / "packaged" / f"{name}.yaml"
+    return parse(resource.read_text(encoding="utf-8"), f"card {name}")
+
+
+def read(path: Path) -> DataCard:
+    """Returns the card of a file.
+
+    Raises:
+        CardError: what stands in it cannot be; has all problems.
+        ConfigError: it cannot be read, or is no YAML.
+    """
+    try:
+        return parse(regular_files.read(path, regular_files.MAX_TABLE_BYTES).decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {path}: it is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def find(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
+    """Returns the card of a data set and the folder that its paths begin in.
+
+    Args:
+        data: folder of the data set, or the one around its release_v0/.
+        given: the card, if somebody names one; otherwise dataset.yaml in the folder, or the first card of the package
+            whose table of cases is there.
+
+    Raises:
+        CardError: what stands in the card cannot be; has all problems.
+        ConfigError: there is no card, or it cannot be read.
+    """
+    folders = [data, data / INNER]
+    if given is not None:
+        card = read(given)
+        return card, next((folder for folder in folders if (folder / card.cases.table).exists()), data)
+    for folder in folders:
+        if (folder / FILE).exists():
+            return read(folder / FILE), folder
+    known = next(with_layout(data), None)
+    if known is not None:
+        return known
+    tables = ", ".join(f"{packaged(name).cases.table} ({name})" for name in packaged_names())
+    raise ConfigError(
+        f"{data} has no card: there is no {FILE} in it, and none of the tables that are known without: {tables}; "
+        "docs/cards.md says how to write one"
+    )
+
+
+def with_layout(data: Path) -> Iterator[tuple[DataCard, Path]]:
+    """Gives the cards of the package whose table of cases is in a folder, and the folder that their paths begin in."""
+    for folder in (data, data / INNER):
+        for name in packaged_names():
+            if (folder / packaged(name).cases.table).exists():
+                yield packaged(name), folder
+
+
+def parse(text: str, source: str) -> DataCard:
+    """Returns the card of a YAML text.
+
+    Args:
+        text: of the file.
+        source: what to call it in an error.
+
+    Raises:
+        CardError: what stands in it cannot be; has all problems.
+        ConfigError: it is no YAML.
+    """
+    tree = strict_yaml.parse(text, source)
+    if not isinstance(tree, dict):
+        raise CardError(source, [f"must be a mapping of sections. Received: {shown(tree)}"])
+    try:
+        # JSON's lists are tuples here; nothing else is converted.
+        card = DataCard.model_validate_json(json.dumps(tree, ensure_ascii=False))
+    except ValidationError as error:
+        raise CardError(source, [_line(one) for one in error.errors(include_url=False)]) from error
+    found = problems(card)
+    if found:
+        raise CardError(source, found)
+    return card
+
+
+def to_yaml(card: DataCard) -> str:
+    """Returns a card as the text of a file, complete but for what is as by default."""
+    return strict_yaml.dump(card.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    """Returns one of pydantic's errors as a line: place, what is wrong, what stands there."""
+    place = ""
+    for part in error["loc"]:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}"
+    place = place.removeprefix(".")
+    if error["type"] == "missing":
+        return f"{place}: is needed"
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key; known here: {', '.join(_known_keys(error['loc'][:-1]))}"
+    message = one_line(error["msg"].removeprefix("Value error, ").removeprefix("Input "))
+    return f"{place}: {message}. Received: {shown(error['input'])}"
+
+
+def _known_keys(path: tuple[str | int, ...]) -> list[str]:
+    """Returns the keys of the section at a path."""
+    model: type[BaseModel] = DataCard
+    for part in path:
+        if isinstance(part, str):
+            field = next((one for name, one in model.model_fields.items() if part in (name, one.alias)), None)
+            # Within a mapping the part is a key of the user's.
+            model = model if field is None else _section(field.annotation) or model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _section(kind: Any) -> type[BaseModel] | None:
+    """Returns the section that a type holds, somewhere in it."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((found for part in get_args(kind) if (found := _section(part)) is not None), None)

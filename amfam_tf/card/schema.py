@@ -1,0 +1,233 @@
+"""What stands in a dataset.yaml, section by section: types and defaults. What the sections say of each other is in
+`consistency`, the meaning of each key in docs/cards.md.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from amfam_tf.card.questions import Task
+
+Split = Literal["train", "validate", "test"]
+Modality = Literal["clinical", "dermoscopic"]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _within(path: str) -> str:
+    if path.startswith(("/", "\\", "~")) or ".." in path.replace("\\", "/").split("/"):
+        raise ValueError("must be a path within the folder of the data set")
+    return path
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=40)]
+"""Of a task, class, target or score: also the name of tensors and of columns in files."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_printable)]
+Label = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_printable)]
+"""A raw value of a table; "" is an empty field."""
+Within = Annotated[Text, AfterValidator(_within)]
+"""A path below the folder of the data set."""
+
+
+class CardSection(BaseModel):
+    """A mapping whose keys are all known; nothing is converted in silence, and nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Join(CardSection):
+    """A further table of the cases: the columns of its row with the same value of `on` are added."""
+
+    table: Within
+    on: Text
+
+
+class CaseRule(CardSection):
+    """Where the cases are: one row each."""
+
+    table: Within
+    id: Text
+    group: Text | None = Field(
+        default=None, description="Column of what must not be in several splits, e.g. the patient."
+    )
+    join: tuple[Join, ...] = ()
+
+
+class View(CardSection):
+    """How one of the two pictures of a case is found, and whether it may be absent or one of several."""
+
+    column: Text | None = Field(default=None, description="Of the table of cases, with the path of the picture.")
+    path: Within | None = Field(
+        default=None, description="With {COLUMN} of the table of cases; * stands for any letters."
+    )
+    values: tuple[Label, ...] = Field(
+        default=(), description="Of the column `kind`, in a table with a row for each picture."
+    )
+    missing: Literal["refused", "allowed"] = "refused"
+    several: Literal["refused", "allowed"] = "refused"
+
+
+class PictureRule(CardSection):
+    """Where the pictures are. With `table` they are rows of one of their own."""
+
+    clinical: View
+    dermoscopic: View
+    folder: Within = "."
+    table: Within | None = None
+    kind: Text | None = Field(default=None, description="Column of `table` that tells the view.")
+    column: Text | None = Field(default=None, description="Of `table`, with the path of the picture.")
+    path: Within | None = Field(default=None, description="With {COLUMN} of `table`.")
+
+    def view(self, modality: Modality) -> View:
+        """Returns the section of a modality."""
+        return self.clinical if modality == "clinical" else self.dermoscopic
+
+
+class SplitColumn(CardSection):
+    """A column of the table of cases that names the split."""
+
+    name: Text
+    train: tuple[Label, ...] = ("train",)
+    validate_: tuple[Label, ...] = Field(default=("validate",), alias="validate")
+    test: tuple[Label, ...] = ("test",)
+
+
+class Shares(CardSection):
+    """Cases are dealt out, groups as a whole."""
+
+    train: float = Field(default=0.7, gt=0, lt=1)
+    validate_: float = Field(default=0.15, gt=0, lt=1, alias="validate")
+    test: float = Field(default=0.15, gt=0, lt=1)
+    stratify: Name | None = Field(default=None, description="Task whose classes are dealt out evenly.")
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    folds: int | None = Field(default=None, ge=2, le=100)
+
+
+class IndexFiles(CardSection):
+    """Files with a column `indexes`: rows of the table of cases, from 0."""
+
+    train: Within
+    validate_: Within = Field(alias="validate")
+    test: Within
+
+
+class SplitRule(CardSection):
+    """How the cases are split: exactly one of the three."""
+
+    index_files: IndexFiles | None = None
+    column: SplitColumn | None = None
+    assign: Shares | None = None
+
+
+class ClassEntry(CardSection):
+    """A class of a task."""
+
+    name: Name
+    title: Text | None = None
+    labels: tuple[Label, ...] = Field(default=(), description="Raw labels; by default the name.")
+
+
+class TaskEntry(CardSection):
+    """A question: one column with labels, or a column for each class."""
+
+    name: Name
+    title: Text | None = None
+    column: Text | None = None
+    one_hot: tuple[Text, ...] = ()
+    classes: tuple[ClassEntry, ...] = ()
+    missing: tuple[Label, ...] = Field(default=(), description="Raw values that mean that nobody knows.")
+
+
+class Target(CardSection):
+    """Classes that together are asked for, such as melanoma or malignant."""
+
+    task: Name
+    classes: tuple[Name, ...] = Field(min_length=1)
+
+
+class Score(CardSection):
+    """Points of classes, added: the 7-point checklist is one."""
+
+    points: Mapping[Name, Mapping[Name, int]] = Field(min_length=1)
+    thresholds: Mapping[Name, int] = Field(min_length=1)
+    suggests: Name | None = Field(default=None, description="Target that a case at the threshold is suspected of.")
+    column: Text | None = Field(
+        default=None, description="Of the table of cases, with the stored score; it has to be right."
+    )
+
+
+class MetadataColumn(CardSection):
+    """What is known of a case beside its pictures: one of some values, or a number."""
+
+    column: Text | None = None
+    values: tuple[Label, ...] | Mapping[Text, tuple[Label, ...]] | None = None
+    range: tuple[float, float] | None = None
+    missing: tuple[Label, ...] = Field(default=(), description="Raw values that mean that nobody knows.")
+    input: bool = Field(True, description="Whether a network may be given it.")
+    subgroup: bool = Field(True, description="Whether the report shows its values apart.")
+    follows_from: Name | None = Field(default=None, description="Task whose answer it was decided from.")
+    reason: Text | None = None
+
+    @property
+    def raw_values(self) -> Mapping[str, tuple[str, ...]]:
+        """Returns the raw strings of each value; none for a number."""
+        values = self.values or ()
+        return values if isinstance(values, Mapping) else {value: (value,) for value in values}
+
+
+class Submission(CardSection):
+    """The file that a challenge asks for."""
+
+    task: Name
+    id: Text
+
+
+class DataCard(CardSection):
+    """A card, as a program needs it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+    title: Text | None = None
+    licence: Text | None = None
+    citation: Text | None = None
+    cases: CaseRule
+    pictures: PictureRule
+    split: SplitRule
+    questions: tuple[TaskEntry, ...] = Field(alias="tasks", min_length=1)
+    targets: Mapping[Name, Target] = {}
+    scores: Mapping[Name, Score] = {}
+    metadata: Mapping[Name, MetadataColumn] = {}
+    headline: Annotated[str, StringConstraints(pattern=r"^(average|tasks\.[A-Za-z0-9_]+)\.[a-z_0-9]+$")] = (
+        "average.accuracy"
+    )
+    submission: Submission | None = None
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """Returns the questions, in order."""
+        return tuple(self._task(entry) for entry in self.questions)
+
+    def task(self, name: str) -> Task:
+        """Returns the question of a name, which there is."""
+        return next(task for task in self.tasks if task.name == name)
+
+    def _task(self, entry: TaskEntry) -> Task:
+        classes = entry.classes or tuple(ClassEntry(name=name) for name in entry.one_hot)
+        names = tuple(one.name for one in classes)
+        points = next((score.points for score in self.scores.values()), {}).get(entry.name, {})
+        return Task(
+            name=entry.name,
+            title=entry.title or entry.name,
+            column=entry.column or "",
+            classes=names,
+            scores=tuple(points.get(name, 0) for name in names),
+            raw_labels=tuple(one.labels or (one.name,) for one in classes),
+            class_titles=tuple(one.title or one.name for one in classes),
+            one_hot=entry.one_hot,
+            missing=entry.missing,
+        )

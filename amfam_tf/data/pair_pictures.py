@@ -1,0 +1,95 @@
+"""Where the pictures of the cases of a data set with a card are: every path of every view, found on the disk."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from amfam_tf.card.consistency import placeholders
+from amfam_tf.card.schema import DataCard, Modality
+from amfam_tf.data import names
+from amfam_tf.data.derm7pt import PathError, PathResolver
+from amfam_tf.data.problems import Problem
+from amfam_tf.data.tables import RawTable
+from amfam_tf.tasks import MODALITIES
+
+Found = dict[str, list[tuple[str, ...]]]
+"""By modality, for each case the absolute paths of its pictures; () for none."""
+
+
+class PictureFinder:
+    """Finds pictures below the folder that a card names."""
+
+    def __init__(self, card: DataCard, folder: Path, problems: list[Problem]) -> None:
+        self._card, self._problems = card, problems
+        self.images = folder / card.pictures.folder
+        self._resolver = PathResolver(self.images, names.allowed_targets(folder), card.pictures.folder)
+
+    def of_cases(self, cases: RawTable) -> Found:
+        """Returns the pictures that columns or templates of the table of cases name."""
+        found: Found = {}
+        for modality in MODALITIES:
+            view = self._card.pictures.view(_modality(modality))
+            rows = cases.frame.to_dict("records")
+            paths = [row.get(view.column) if view.column else _filled(view.path or "", row) for row in rows]
+            found[modality] = [self._found(path, cases.file, row) for row, path in enumerate(paths)]
+        self._judge_counts(found, cases.file)
+        return found
+
+    def of_pictures(self, ids: Sequence[str], file: str, pictures: RawTable) -> Found:
+        """Returns the pictures that a table with a row for each of them names; `file` is the table of cases."""
+        rule = self._card.pictures
+        views = {label: name for name in MODALITIES for label in rule.view(_modality(name)).values}
+        places = {name: place for place, name in enumerate(ids)}
+        found: Found = {name: [()] * len(ids) for name in MODALITIES}
+        for row, fields in enumerate(pictures.frame.to_dict("records")):
+            case, kind = fields.get(self._card.cases.id), fields.get(rule.kind or "")
+            if case is None or kind is None:
+                continue
+            if kind not in views:
+                message = f"column {rule.kind!r}: value {kind!r} is none of: {', '.join(views)}"
+                self._problems.append(Problem(pictures.file, row, "unknown_view", message))
+            elif case not in places:
+                message = f"{self._card.cases.id} {case!r} is no case of {file}: the picture is left out"
+                self._problems.append(Problem(pictures.file, row, "picture_of_no_case", message, "note"))
+            else:
+                path = fields.get(rule.column) if rule.column else _filled(rule.path or "", fields)
+                found[views[kind]][places[case]] += self._found(path, pictures.file, row)
+        self._judge_counts(found, file)
+        return found
+
+    def _found(self, path: str | None, file: str, row: int) -> tuple[str, ...]:
+        if not path:
+            return ()
+        if "*" in path:
+            return tuple(str(one.resolve()) for one in sorted(self.images.glob(path)) if one.is_file())
+        try:
+            return (str(self._resolver.resolve(path)),)
+        except PathError as error:
+            self._problems.append(Problem(file, row, error.kind, f"picture {path!r} {error}"))
+            return ()
+
+    def _judge_counts(self, found: Found, file: str) -> None:
+        """Tells cases without a picture, and with several, where the card refuses them."""
+        told = {(problem.file, problem.row) for problem in self._problems}
+        for modality in MODALITIES:
+            view = self._card.pictures.view(_modality(modality))
+            for row, paths in enumerate(found[modality]):
+                if not paths and view.missing == "refused" and (file, row) not in told:
+                    message = f"no {modality} picture, and the card does not say that it may be missing"
+                    self._problems.append(Problem(file, row, "missing_image", message))
+                if len(paths) > 1 and view.several == "refused":
+                    message = f"{len(paths)} {modality} pictures, and the card does not say that there may be several"
+                    self._problems.append(Problem(file, row, "several_images", message))
+
+
+def _filled(template: str, fields: Mapping[str, str | None]) -> str:
+    """Returns the path of a template; "" if a field that it needs is empty. Only its own * stands for any letters."""
+    values = {name: fields.get(name) or "" for name in placeholders(template)}
+    if not all(values.values()):
+        return ""
+    wild = "*" in template
+    return template.format(**{name: glob.escape(value) if wild else value for name, value in values.items()})
+
+
+def _modality(name: str) -> Modality:
+    return "clinical" if name == "clinical" else "dermoscopic"
