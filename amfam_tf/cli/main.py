@@ -30,6 +30,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Draw a labelled data set in the layout of Derm7pt into a new folder.",
         ),
         "check": ("amfam_tf.cli.check", "Check a data set in DATA: count its cases and list every problem."),
+        "card": ("amfam_tf.cli.card", "Draft a card from TABLE, a CSV file or workbook with a row for each case."),
         "ingest": (
             "amfam_tf.cli.ingest",
             "Turn a data set or a CSV of pairs into records, with schema, statistics and anomalies.",

@@ -42,7 +42,7 @@ def test_the_number_of_workers_is_by_default_one_per_core_unless_each_holds_a_mo
 
 def test_what_is_written_goes_to_out_in_every_verb():
     assert set(with_option("--out")) == {
-        *("synth", "ingest", "explain", "compare", "sweep", "export", "batch-predict", "demo")
+        *("card", "synth", "ingest", "explain", "compare", "sweep", "export", "batch-predict", "demo")
     }
     assert set(with_option("--to")) == {"rollback"}  # the number of a version
     for verb in ("synth", "ingest", "export"):
