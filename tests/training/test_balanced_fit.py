@@ -5,6 +5,7 @@ import io
 import keras
 import pytest
 from dying import Killed, die_at_write
+from recycled_trainers import recycled_trainers
 from releases import TinyRelease
 from rich.console import Console
 from small import small_config
@@ -44,12 +45,12 @@ def recorder():
 def test_a_killed_run_ends_as_an_unbroken_one_and_warns_once_per_fit(release, tmp_path, monkeypatch):
     config = small_config(*OVERRIDES, method="staged")
     console = recorder()
-    fit(release, tmp_path / "unbroken", config, console)
-    assert console.export_text().count(WARNING) == 1
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        die_at_write(patch, "epoch-0002.weights.h5")
-        fit(release, tmp_path / "killed", config, recorder())
+    with recycled_trainers():
+        fit(release, tmp_path / "unbroken", config, console)
+        assert console.export_text().count(WARNING) == 1
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die_at_write(patch, "epoch-0002.weights.h5")
+            fit(release, tmp_path / "killed", config, recorder())
     console = recorder()
     fit(release, tmp_path / "killed", config, console)
     assert "resuming after epoch 2 of 3" in console.export_text(clear=False)

@@ -5,9 +5,11 @@ import json
 import numpy as np
 from click.testing import CliRunner
 from small import SMALL
+from tiny_backbone import TINY_BACKBONE
 
 import amfam_tf.data.cases as cases
 from amfam_tf.cli.fit import fit
+from amfam_tf.models import backbones
 from amfam_tf.training import profile
 
 OVERRIDES = (*SMALL, "training.epochs=2", "training.batch_size=8", "training.picture_every=1")
@@ -21,6 +23,7 @@ def run_fit(release, run, *options):
 
 
 def test_profile_of_a_fit(drawn, tmp_path, monkeypatch):
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
     plain, profiled = tmp_path / "plain", tmp_path / "profiled"
     hashed = []
     fingerprint = cases.data_fingerprint

@@ -1,12 +1,19 @@
 """`amfam-tf fit` onto a disk without enough room."""
 
 import pytest
+from recycled_trainers import recycled_trainers
 from small import SMALL_FOR_ANY
 from small_disks import full_disk
 from staged_method import STAGED
 
 from amfam_tf.cli import main
 from amfam_tf.models import registry
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recycled():
+    with recycled_trainers():
+        yield
 
 
 @pytest.mark.parametrize("kilobytes", [4, 24, 60, 110])

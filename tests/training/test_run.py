@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from dying import Killed, die_at_write
 from PIL import Image
+from recycled_trainers import recycled_trainers
 from rich.console import Console
 from small import small_config
 from tiny_backbone import TINY_BACKBONE
@@ -49,6 +50,12 @@ def tiny_backbone():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def recycled():
+    with recycled_trainers() as trainers:
+        yield trainers
+
+
 @pytest.fixture(scope="module")
 def unbroken(drawn, tmp_path_factory):
     """A run that nothing interrupted."""
@@ -71,13 +78,17 @@ def assert_same_result(run: Path, expected: Path) -> None:
     ("name", "occurrence"),
     [("config.yaml", 0), ("best-0000.weights.h5", 0), ("state.json", 1), ("history.csv", 0), ("model.keras", 0)],
 )
-def test_a_run_killed_at_a_write_ends_as_an_unbroken_one(name, occurrence, drawn, unbroken, tmp_path, monkeypatch):
+def test_a_run_killed_at_a_write_ends_as_an_unbroken_one(
+    name, occurrence, drawn, unbroken, recycled, tmp_path, monkeypatch
+):
     """The process dies in the middle of writing a file for the first or a later time, leaving half of it behind."""
     die_at_write(monkeypatch, name, occurrence)
     with pytest.raises(Killed):
         fit(drawn, tmp_path / "run", fast_config(), quiet())
     monkeypatch.undo()
     assert list((tmp_path / "run").rglob(f"{PARTIAL}*"))
+    if name == "state.json":  # between the epochs, with weights to load: here the trainer is a new one
+        recycled.forget()
     result = fit(drawn, tmp_path / "run", fast_config(), quiet())
     assert not result.already_finished
     assert_same_result(tmp_path / "run", unbroken)
@@ -223,16 +234,28 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_keeps_the_best_we
     assert (run / "history.csv").read_bytes() == history
 
 
-def poison(monkeypatch, call):
-    """Makes the classification loss NaN in one batch, counted from 1 over training and validation."""
-    original, calls = Trainer._update_metrics, tf.Variable(0)
+@pytest.fixture(scope="module")
+def counters():
+    """How many batches there were, over training and validation, and which one is broken; in the traced step."""
+    return tf.Variable(0), tf.Variable(0)
+
+
+@pytest.fixture
+def poison(counters, monkeypatch):
+    """Returns a function that makes the classification loss NaN in one batch, counted from 1."""
+    original, (calls, broken_call) = Trainer._update_metrics, counters
 
     def update(self, batch, outputs, losses):
-        broken = tf.where(calls.assign_add(1) == call, float("nan"), 0.0)
+        broken = tf.where(tf.equal(calls.assign_add(1), broken_call), float("nan"), 0.0)
         names = ("loss", "classification")
         return original(self, batch, outputs, {**losses, **{name: losses[name] + broken for name in names}})
 
+    def choose(call):
+        calls.assign(0)
+        broken_call.assign(call)
+
     monkeypatch.setattr(Trainer, "_update_metrics", update)
+    return choose
 
 
 @pytest.mark.parametrize(
@@ -244,11 +267,11 @@ def poison(monkeypatch, call):
         (2, -1, "the validation loss is no longer a finite number after epoch 2 (classification): {model} has the"),
     ],
 )
-def test_the_step_of_the_first_loss_that_is_no_number_is_named(drawn, tmp_path, monkeypatch, epoch, step, message):
+def test_the_step_of_the_first_loss_that_is_no_number_is_named(drawn, tmp_path, poison, epoch, step, message):
     splits = split_cases(read_cases(drawn, fast_config()), ("train", "validate"))
     training, validation = (-(-len(splits[name]) // 8) for name in ("train", "validate"))
     before = (epoch - 1) * (training + validation)
-    poison(monkeypatch, before + (training if step < 0 else step) + 1)
+    poison(before + (training if step < 0 else step) + 1)
     shown = io.StringIO()
     with pytest.raises(RunError) as caught:
         fit(drawn, tmp_path / "run", fast_config("training.epochs=3"), Console(file=shown, force_terminal=True))

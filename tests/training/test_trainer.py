@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small import random_batch, small_config
+from tiny_backbone import TINY_BACKBONE
 
+from amfam_tf.models import backbones
 from amfam_tf.tasks import MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
@@ -32,6 +34,17 @@ def trainer():
 @pytest.fixture(scope="module")
 def batch():
     return {name: tf.constant(value) for name, value in random_batch(4).items()}
+
+
+@pytest.fixture(scope="module")
+def gradients(trainer, batch):
+    """Of the sum, by the variable's id; no test leaves the variables other than they were."""
+    return gradients_of(trainer, batch)
+
+
+@pytest.fixture(scope="module")
+def outputs(trainer, batch):
+    return forward(trainer, batch)
 
 
 def gradients_of(trainer, batch, name="loss"):
@@ -62,18 +75,17 @@ def test_sums_are_added_in_an_order_that_does_not_depend_on_time(trainer, batch)
 
 
 @pytest.mark.parametrize("group", OBJECTIVES)
-def test_gradient_of_each_group_is_the_slope_of_its_objective(trainer, batch, group):
+def test_gradient_of_each_group_is_the_slope_of_its_objective(trainer, batch, gradients, group):
     """Central difference of the group's own objective along its gradient; for G the adversarial sign is turned."""
     variables = trainer.network.parameter_groups()[group]
-    found = gradients_of(trainer, batch)
-    gradients = [found[id(variable)] for variable in variables]
-    norm = np.sqrt(sum(float(np.sum(gradient.astype(np.float64) ** 2)) for gradient in gradients))
+    found = [gradients[id(variable)] for variable in variables]
+    norm = np.sqrt(sum(float(np.sum(gradient.astype(np.float64) ** 2)) for gradient in found))
     assert norm > 0
     step = 1e-3 / max(norm, 1.0) ** 0.5
     start = [variable.numpy() for variable in variables]
 
     def objective(sign):
-        for variable, value, gradient in zip(variables, start, gradients, strict=True):
+        for variable, value, gradient in zip(variables, start, found, strict=True):
             variable.assign(value + sign * step * gradient / norm)
         losses = trainer.compute_losses(batch, training=True)
         return sum(weight * float(losses[name]) for name, weight in OBJECTIVES[group].items())
@@ -84,11 +96,9 @@ def test_gradient_of_each_group_is_the_slope_of_its_objective(trainer, batch, gr
     assert slope == pytest.approx(norm, rel=0.05)
 
 
-def test_last_layers_against_numpy(trainer, batch):
+def test_last_layers_against_numpy(trainer, batch, gradients, outputs):
     """dL/dlogits of softmax cross-entropy is (p - y) / B: the last kernels' gradients follow by hand."""
     network = trainer.network
-    found = gradients_of(trainer, batch)
-    outputs = forward(trainer, batch)
     pooled = np.concatenate(
         [outputs[f"features_{name}"].mean(axis=(1, 2)) for name in ("clinical", "dermoscopic")], axis=-1
     )
@@ -97,12 +107,10 @@ def test_last_layers_against_numpy(trainer, batch):
         kernel, bias = (weight.numpy() for weight in hidden.weights)
         activations = np.maximum(pooled @ kernel + bias, 0.0)
         error = softmax(outputs[task.name]) - np.eye(len(task.classes))[batch[task.name].numpy()]
-        np.testing.assert_allclose(found[id(last.kernel)], activations.T @ error / 4, atol=1e-4)
+        np.testing.assert_allclose(gradients[id(last.kernel)], activations.T @ error / 4, atol=1e-4)
 
 
-def test_last_layer_of_the_discriminator_against_numpy_is_not_reversed(trainer, batch):
-    found = gradients_of(trainer, batch)
-    outputs = forward(trainer, batch)
+def test_last_layer_of_the_discriminator_against_numpy_is_not_reversed(trainer, gradients, outputs):
     discriminator = trainer.network.parts["D"][0]
     expected = 0.0
     for label, name in enumerate(("clinical", "dermoscopic")):
@@ -110,18 +118,16 @@ def test_last_layer_of_the_discriminator_against_numpy_is_not_reversed(trainer, 
         activations = np.maximum(outputs[f"features_{name}"].mean(axis=(1, 2)) @ kernel + bias, 0.0)
         error = softmax(outputs[f"modality_logits_{name}"]) - np.eye(2)[[label] * 4]
         expected = expected + LAMBDA * activations.T @ error / 4
-    np.testing.assert_allclose(found[id(discriminator.get_layer("logits").kernel)], expected, atol=1e-5)
+    np.testing.assert_allclose(gradients[id(discriminator.get_layer("logits").kernel)], expected, atol=1e-5)
 
 
-def test_last_layer_of_a_decoder_against_numpy(trainer, batch):
+def test_last_layer_of_a_decoder_against_numpy(trainer, batch, gradients, outputs):
     """At 64 pixels the final resize is the identity: dL/dbias = gamma * 2 * mean of exp(m) * (xhat - x) per channel."""
-    found = gradients_of(trainer, batch)
-    outputs = forward(trainer, batch)
     for symbol, name in (("RC", "clinical"), ("RD", "dermoscopic")):
         difference = outputs[f"reconstruction_{name}"] - batch[name].numpy()
         expected = GAMMA * 2 * (np.exp(outputs[f"attention_{name}"]) * difference).mean(axis=(0, 1, 2))
         bias = trainer.network.parts[symbol][0].get_layer("to_rgb").bias
-        np.testing.assert_allclose(found[id(bias)], expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(gradients[id(bias)], expected, rtol=1e-3, atol=1e-5)
 
 
 def softmax(logits):
@@ -174,10 +180,12 @@ def test_logged_means_count_cases_not_batches(trainer):
     assert uneven["accuracy"] == pytest.approx(np.mean(per_task), rel=1e-5)
 
 
-def test_sixteen_cases_are_learned_by_heart():
-    config = small_config("training.batch_size=16", "optimizer.learning_rate=0.003", "optimizer.schedule=constant")
+def test_sixteen_cases_are_learned_by_heart(monkeypatch):
+    # As with the other methods: tests/models/test_overfitting.py.
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+    config = small_config("training.batch_size=16", "optimizer.learning_rate=0.01", "optimizer.schedule=constant")
     trainer = create_trainer(config, steps_per_epoch=1)
     dataset = tf.data.Dataset.from_tensors(random_batch(16)).cache()
-    trainer.fit(dataset.repeat(), steps_per_epoch=1, epochs=60, verbose=0, shuffle=False)
+    trainer.fit(dataset.repeat(), steps_per_epoch=100, epochs=1, verbose=0, shuffle=False)
     result = trainer.evaluate(dataset, return_dict=True, verbose=0)
     assert {task.name: result[f"accuracy_{task.name}"] for task in TASKS} == {task.name: 1.0 for task in TASKS}
