@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf.card import cards
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
@@ -31,11 +32,26 @@ def read_cases(data: str | Path, drop_shared_files: bool = False) -> pd.DataFram
         DataError: the data cannot be used.
     """
     if not shards.has_shards(data):
+        _refuse_other_cards(Path(data))
         return derm7pt.read_release(data, drop_shared_files)
     from amfam_tf.data import records
 
     frame = records.read_records(data)
     return frame[~frame["shared_file"]].reset_index(drop=True) if drop_shared_files else frame
+
+
+def _refuse_other_cards(data: Path) -> None:
+    """Raises for a data set with another card than Derm7pt's: its questions must not be taken for those of Derm7pt."""
+    beside = next(
+        (folder / cards.FILE for folder in (data, data / cards.INNER) if (folder / cards.FILE).exists()), None
+    )
+    other = next((card.name for card, _ in cards.with_layout(data)), cards.DERM7PT)
+    if beside is not None or other != cards.DERM7PT:
+        what = f"{beside} is a card" if beside is not None else f"{data} has the layout of {other}"
+        raise DataError(
+            f"{what}: so far only `amfam-tf check` reads data sets with a card of their own; all else takes the layout "
+            "of Derm7pt, without one (docs/cards.md)"
+        )
 
 
 def data_fingerprint(frame: pd.DataFrame) -> str:

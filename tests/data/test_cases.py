@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 from releases import TinyRelease
+from small_pairs import write_milk10k
 from written_records import write_records
 
+from amfam_tf.card import cards
 from amfam_tf.data.cases import data_fingerprint, encoded_pair, in_stored_order, read_cases
 from amfam_tf.errors import DataError
 
@@ -30,6 +32,18 @@ def test_both_have_the_same_cases_and_the_same_fingerprint(stored, drop):
     pd.testing.assert_frame_equal(first[columns], second[columns], check_dtype=False)
     assert len(first) == CASES - drop
     assert data_fingerprint(first) == data_fingerprint(second)
+
+
+def test_a_data_set_with_another_card_is_not_taken_for_derm7pt(tmp_path):
+    milk = write_milk10k(tmp_path / "milk", 11)
+    with pytest.raises(DataError, match="milk has the layout of milk10k: so far only `amfam-tf check` reads"):
+        read_cases(milk)
+    TinyRelease(CASES).write(tmp_path / "release")
+    assert len(read_cases(tmp_path / "release")) == CASES
+    card = tmp_path / "release" / cards.FILE
+    card.write_text("name: mine\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"{card} is a card: so far only"):
+        read_cases(tmp_path / "release")
 
 
 def test_the_order_of_records_does_not_change_the_fingerprint(stored):
