@@ -34,9 +34,9 @@ PARENTS = {
     ),
     "a process of a pool": (
         "import holder\n"
-        "from amfam_tf.data.synthetic.data_set import _each_done\n"
+        "from amfam_tf.data.synthetic.data_set import each_done\n"
         "if __name__ == '__main__':\n"
-        "    list(_each_done(holder.hold, [path, path], 2))"
+        "    list(each_done(holder.hold, [path, path], 2))"
     ),
     # What the server prints goes into the pipe.
     "a server": (

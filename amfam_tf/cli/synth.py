@@ -36,6 +36,13 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg]
 @out_option("Folder of the data set, new or empty.  [required]", UserPath(), required=False)
 @click.argument("former", required=False, metavar="", type=UserPath())
 @click.option(
+    "--layout",
+    type=click.Choice(["derm7pt", "milk10k"]),
+    default="derm7pt",
+    show_default=True,
+    help="Of which data set.",
+)
+@click.option(
     "--cases",
     type=click.IntRange(10, 1_000_000),
     default=1011,
@@ -56,6 +63,7 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg]
 def synth(
     out: Path | None,
     former: Path | None,
+    layout: str,
     cases: int,
     seed: int,
     size: tuple[int, int],
@@ -63,12 +71,14 @@ def synth(
     workers: int | None,
     contact_sheet: Path | None,
 ) -> None:
-    """Draw a labelled data set in the layout of Derm7pt into a new folder.
+    """Draw a labelled data set in the layout of Derm7pt or MILK10k into a new folder.
 
-    Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and the seven criteria of the
-    checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
+    Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and, for Derm7pt, the seven
+    criteria of the checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
     """
     out = one_out(out, former)
+    if layout == "milk10k" and (contact_sheet or traps):
+        raise click.UsageError("--contact-sheet and --traps are for --layout derm7pt: milk10k always has its traps")
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from amfam_tf.data import synthetic
@@ -84,7 +94,10 @@ def synth(
         bar.update(task, completed=done)
 
     try:
-        synthetic.write_data_set(out, cases, seed, size, traps, workers, progress=show)
+        if layout == "milk10k":
+            synthetic.write_milk10k(out, cases, seed, size, workers, progress=show)
+        else:
+            synthetic.write_data_set(out, cases, seed, size, traps, workers, progress=show)
     finally:
         if bar.live.is_started:
             bar.stop()

@@ -9,5 +9,6 @@ from amfam_tf.data.synthetic.case import draw_case
 from amfam_tf.data.synthetic.contact_sheet import contact_sheet
 from amfam_tf.data.synthetic.data_set import write_data_set
 from amfam_tf.data.synthetic.labels import sample_labels
+from amfam_tf.data.synthetic.milk10k import write_milk10k
 
-__all__ = ["contact_sheet", "draw_case", "sample_labels", "write_data_set"]
+__all__ = ["contact_sheet", "draw_case", "sample_labels", "write_data_set", "write_milk10k"]

@@ -3,13 +3,14 @@
 import csv
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -65,6 +66,9 @@ CASES_PER_WORKER = 20
 """Fewer are not worth a process."""
 
 
+Plan = TypeVar("Plan")
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What one process needs to draw and write the files of one row."""
@@ -75,7 +79,7 @@ class Drawing:
     keeps_clinical: bool
 
 
-def _check(cases: int, seed: int, size: tuple[int, int], workers: int | None) -> None:
+def check_options(cases: int, seed: int, size: tuple[int, int], workers: int | None) -> None:
     """Raises UserError naming the option, for values that cannot be."""
     for name, value in (("cases", cases), ("width", size[0]), ("height", size[1])):
         low, high = LIMITS[name]
@@ -126,7 +130,7 @@ def _plan(cases: int, seed: int, size: tuple[int, int], traps: bool) -> tuple[li
     return labelled, drawings
 
 
-def _save(picture: np.ndarray, path: Path) -> None:
+def save_picture(picture: np.ndarray, path: Path) -> None:
     """Writes a picture, uint8 [H, W, 3], as JPEG without thinning its colours: vessels are fine and red."""
     Image.fromarray(picture).save(path, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
@@ -134,12 +138,12 @@ def _save(picture: np.ndarray, path: Path) -> None:
 def _draw_files(drawing: Drawing, images: Path, seed: int) -> None:
     """Draws one row and writes its one or two files."""
     clinical, dermoscopic = draw_case(drawing.columns, seed, drawing.row, drawing.size)
-    _save(dermoscopic, images / drawing.columns["derm"])
+    save_picture(dermoscopic, images / drawing.columns["derm"])
     if drawing.keeps_clinical:
-        _save(clinical, images / drawing.columns["clinic"])
+        save_picture(clinical, images / drawing.columns["clinic"])
 
 
-def _each_done(draw: Callable[[Drawing], None], drawings: list[Drawing], workers: int | None) -> Iterator[None]:
+def each_done(draw: Callable[[Plan], None], drawings: Sequence[Plan], workers: int | None) -> Iterator[None]:
     """Draws all rows, in this process or in several; yields once per row that is done."""
     if workers is None:
         workers = max(1, min(usable_cores(), len(drawings) // CASES_PER_WORKER))
@@ -185,7 +189,7 @@ def _write_meta(meta: Path, labelled: list[LabelledCase], drawings: list[Drawing
 
 
 @contextmanager
-def _appearing_at_once(out: Path) -> Iterator[Path]:
+def appearing_at_once(out: Path) -> Iterator[Path]:
     """Gives a folder that becomes `out` at the end, which may be an empty folder, or disappears on any error."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: already exists and is not an empty folder; remove it or choose another")
@@ -223,15 +227,15 @@ def write_data_set(
     Raises:
         UserError: a value that cannot be, or `out` exists and is not an empty folder.
     """
-    _check(cases, seed, size, workers)
+    check_options(cases, seed, size, workers)
     out = Path(out).absolute()
-    with _appearing_at_once(out) as hidden:
+    with appearing_at_once(out) as hidden:
         labelled, drawings = _plan(cases, seed, size, traps)
         images, meta = hidden / "images", hidden / "meta"
         meta.mkdir()
         for folder in {Path(drawing.columns["derm"]).parent for drawing in drawings}:
             (images / folder).mkdir(parents=True, exist_ok=True)
-        for done, _ in enumerate(_each_done(partial(_draw_files, images=images, seed=seed), drawings, workers), 1):
+        for done, _ in enumerate(each_done(partial(_draw_files, images=images, seed=seed), drawings, workers), 1):
             if progress is not None:
                 progress(done)
         if traps:
