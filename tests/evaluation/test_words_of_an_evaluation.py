@@ -7,6 +7,8 @@ of an interval or splits are seen. The headings and places here are typed, not t
 import contextlib
 import io
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import different
 import numpy as np
@@ -17,6 +19,7 @@ from amfam_tf.cli import evaluate
 from amfam_tf.evaluation import html_report, intervals
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures.write import FigureFile, draw_all
+from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import SPLITS, TASKS
 
 AVERAGES = {
@@ -409,6 +412,30 @@ def test_plots_beside_the_accuracies_are_the_values(results, report):
         for values, most in [*rows, (report["average"], base["average"])]
     ]
     np.testing.assert_allclose(np.array(plots, float) / 140, expected, atol=0.001)
+
+
+def test_the_page_and_its_figures_are_written_beside_the_numbers(results, tmp_path, monkeypatch):
+    """All figures are there, those of the training too if the run has a history."""
+    run, told, figures = tmp_path / "run", {}, [replace(one, png=one.name.encode()) for one in _no_pictures()]
+    evaluation = replace(results.evaluation, run=run)
+    network = SimpleNamespace(name="the run's network")
+    monkeypatch.setattr(
+        html_report.FinishedRun, "open", lambda path: SimpleNamespace(network=network, folder=RunFolder(path))
+    )
+    monkeypatch.setattr(
+        html_report.write, "draw_all", lambda *given, **named: told.update(named, given=given) or figures
+    )
+    folder = run / "evaluation" / "test"
+    assert html_report.write_report(evaluation, results.comparison) == [folder / "figures", folder / "report.html"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page == html_report.render(evaluation, figures, results.comparison)
+    written = {path.name: path.read_text() for path in (folder / "figures").iterdir()}
+    assert written == {f"{one.name}.png": one.name for one in figures}
+    assert told["given"] == (evaluation.table, evaluation.report, evaluation.cases)
+    assert (told["network"], told["config"], told["history"]) == (network, evaluation.config, None)
+    (run / "history.csv").write_text("epoch,loss\n0,2.5\n1,1.5\n", encoding="utf-8")
+    html_report.write_report(evaluation)
+    assert told["history"].to_dict("list") == {"epoch": [0, 1], "loss": [2.5, 1.5]}
 
 
 def _no_pictures() -> list[FigureFile]:

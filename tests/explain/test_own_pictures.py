@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from untrained_runs import write_run
 
 from amfam_tf.cli import explain as verb
@@ -120,8 +121,8 @@ def test_bars_ticks_and_verdict_are_those_of_the_run():
         marks = {predicted: ["(predicted)"], one.truth: ["(label)"]}.get(number, [])
         assert lines[1:] == marks
     assert axes.get_title("right") == f"{DIAGNOSIS.classes[predicted]}, wrong"
-    colours = [bar.get_facecolor() for bar in axes.patches]
-    assert [number for number, colour in enumerate(colours) if colours.count(colour) == 1] == [predicted]
+    colours = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
+    assert colours == [figure_style.BLUE if number == predicted else figure_style.PALE for number in range(5)]
     right = CaseExplanation(**{**vars(one), "truth": predicted})
     (axes,) = [axes for axes in panel.draw_panel([right]).axes if axes.get_xlabel() == "probability"]
     assert axes.get_title("right") == f"{DIAGNOSIS.classes[predicted]}, right"
@@ -149,6 +150,62 @@ def test_a_map_without_anything_says_so():
     shown = [axes for axes in panel.draw_panel([one]).axes if axes.images]
     words = [" ".join(text.get_text() for text in axes.texts) for axes in shown]
     assert words == ["", "nothing speaks for it", "", ""]
+    figure = shown[1].figure
+    figure.draw_without_rendering()
+    (text,) = shown[1].texts
+    found, place = text.get_window_extent(), shown[1].get_window_extent()
+    assert place.x0 < found.x0 < found.x1 < place.x1
+    assert (found.x0 + found.x1) / 2 == pytest.approx((place.x0 + place.x1) / 2, abs=1)
+    # Along the lower edge, so that it hides no more of the picture than it must.
+    assert place.y0 < found.y0 < found.y1 < place.y0 + place.height / 5
+
+
+@pytest.mark.parametrize(("runs", "width"), [(1, 7.4), (2, 9.5), (3, 11.6)])
+def test_a_panel_is_wider_by_a_picture_for_each_further_run(runs, width):
+    figure = panel.draw_panel([explanation(f"run {place}", 17, 2, 1, place) for place in range(runs)])
+    assert figure.get_size_inches() == pytest.approx((width, 5.1))
+    figure.draw_without_rendering()
+    shown = [axes.get_window_extent() for axes in figure.axes if axes.images]
+    assert len(shown) == 2 * (1 + runs)
+    sizes = [length for place in shown for length in (place.width, place.height)]
+    assert min(sizes) > 0.8 * panel.CELL * figure.dpi
+    # Row after row from the top, and from left to right.
+    for one, (after, below) in enumerate(zip(shown[1 : 1 + runs], shown[1 + runs : -1], strict=True)):
+        assert shown[one].x1 < after.x0
+        assert shown[one].y0 > below.y1
+
+
+def test_the_colour_bar_is_that_of_the_maps_from_nothing_to_all():
+    figure = panel.draw_panel([explanation("one", 17, 2, 1, 0)])
+    (axes,) = [axes for axes in figure.axes if axes.get_xlabel().startswith("speaks for the class")]
+    assert axes.get_xlabel() == "speaks for the class, of each map's own largest value"
+    assert axes.get_xlim() == (0, 1)
+    figure.draw_without_rendering()
+    (mesh,) = [one for one in axes.collections if one.get_array() is not None]
+    assert (mesh.get_cmap().name, mesh.get_clim()) == (figure_style.MAPS, (0, 1))
+    place = axes.get_window_extent()
+    assert place.width > 20 * place.height
+    assert place.y1 < min(one.get_window_extent().y0 for one in figure.axes if one.images)
+
+
+@pytest.mark.parametrize("task", ["DIAG", "BWV"])
+def test_bars_and_their_numbers_stay_within_the_panel(task):
+    one = explanation("one", 17, 0, 1, 2, task=TASK_BY_NAME[task])
+    one.probabilities[:] = 0
+    one.probabilities[0] = 1
+    figure = panel.draw_panel([one])
+    figure.draw_without_rendering()
+    (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "probability"]
+    assert axes.get_xlim() == (0, 1.25)
+    assert axes.get_xticks().tolist() == [0, 0.5, 1]
+    assert axes.yaxis.get_inverted()
+    assert not axes.spines["left"].get_visible()
+    assert [tick.tick1line.get_markersize() for tick in axes.yaxis.majorTicks] == [0] * len(one.probabilities)
+    for number, (bar, text) in enumerate(zip(axes.patches, axes.texts, strict=True)):
+        assert bar.get_y() + bar.get_height() / 2 == number
+        assert 0.5 <= bar.get_height() < 1  # bars do not touch
+        assert text.get_position() == pytest.approx((one.probabilities[number] + 0.03, number))
+        assert 0 < text.get_window_extent().x0 < text.get_window_extent().x1 < figure.bbox.width
 
 
 def test_where_a_map_is_one_the_picture_is_hidden_by_two_thirds():

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -99,6 +100,16 @@ def test_weights_are_those_of_the_plain_convolution():
     layer.build((None, 3, 3, 7))
     assert [tuple(weight.shape) for weight in layer.weights] == [(3, 3, 7, 5), (5,)]
     assert [weight.name for weight in layer.weights] == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize("scale", [1, 3, 4])
+def test_the_shape_is_known_before_there_are_images(scale):
+    layer = UpsampleConv2D(1, scale)
+    assert layer.compute_output_shape((2, 5, 7, 3)) == (2, 5 * scale, 7 * scale, 1)
+    assert layer.compute_output_shape((None, None, 7, 3)) == (None, None, 7 * scale, 1)
+    assert layer.compute_output_shape((None, 5, None, 3)) == (None, 5 * scale, None, 1)
+    assert layer(keras.Input((5, 7, 3))).shape == (None, 5 * scale, 7 * scale, 1)
+    assert layer(tf.ones((2, 5, 7, 3))).shape == (2, 5 * scale, 7 * scale, 1)
 
 
 @pytest.mark.parametrize(("filters", "scale"), [(0, 2), (4, 0)])

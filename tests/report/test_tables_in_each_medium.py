@@ -79,6 +79,20 @@ def test_markdown_aligns_text_to_the_left_and_has_no_empty_caption():
     ]
 
 
+def test_markdown_shows_its_own_marks_as_they_are():
+    table = Table("a *b*", ["h_1", "x|y"], [TableRow(["<b>", "\\*"]), TableRow(["a_b_c", "*"])], note="<i>_")
+    assert to_markdown(table).splitlines() == [
+        r"**a \*b\***",
+        "",
+        r"| h\_1 | x\|y |",
+        "| :-- | --: |",
+        r"| \<b> | \\\* |",
+        r"| a\_b\_c | \* |",
+        "",
+        r"\<i>\_",
+    ]
+
+
 def test_csv_has_nothing_where_a_value_is_undefined():
     text = to_csv([{"a": 1, "b": float("nan")}, {"a": 2, "c": "x,y"}])
     assert list(csv.reader(io.StringIO(text))) == [["a", "b", "c"], ["1", "", ""], ["2", "", "x,y"]]
