@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from small import SMALL_FOR_ANY
+from tiny_backbone import TINY_BACKBONE
 
 from amfam_tf.cli import main as command_line
 from amfam_tf.comparison import children, worker
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import predictions
+from amfam_tf.models.backbones import BACKBONES
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import TASKS
 
@@ -36,6 +38,7 @@ def in_this_process(jobs, logs, *, watch=lambda _: None, **_):
 @pytest.mark.slow
 def test_two_methods_with_two_seeds(drawn, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(children, "run_jobs", in_this_process)
+    monkeypatch.setitem(BACKBONES, "resnet14_narrow", TINY_BACKBONE)
     out = tmp_path / "out"
     words = [
         "compare",
