@@ -1,7 +1,9 @@
 """Makes the helpers of this folder, such as `releases`, importable from every test; what several tests share."""
 
+import fcntl
 import gc
 import os
+import shutil
 import sys
 
 import pytest
@@ -65,17 +67,36 @@ def tiny_backbone():
         yield
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are composed and not drawn, which takes most of the time of a report: for tests that look at none."""
+    from amfam_tf.evaluation import figure_style
+
+    monkeypatch.setattr(figure_style, "to_png", lambda *_: b"")
+
+
 @pytest.fixture(scope="session")
 def version(tmp_path_factory):
-    """A calibrated run with a border crop and a limit of pixels, exported by the command line; not to be changed."""
-    from exported_runs import CALIBRATED, OVERRIDES, Version, write_run
+    """A calibrated run with a border crop and a limit of pixels, exported by the command line; not to be changed.
+
+    The first worker that needs it makes it for all of them.
+    """
+    from exported_runs import CALIBRATED, OVERRIDES, Version, small_network, write_run
 
     from amfam_tf.cli import main as command_line
 
-    folder = tmp_path_factory.mktemp("exported")
-    network = write_run(folder / "run", *OVERRIDES, temperatures=CALIBRATED)
-    assert command_line.main(["export", str(folder / "run"), "--to", str(folder / "models" / "lesions")]) == 0
-    return Version(folder / "run", folder / "models" / "lesions" / "1", network)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    run, models = shared / "exported" / "run", shared / "exported" / "models" / "lesions"
+    with (shared / "exported.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (models / "1").is_dir():
+            network = small_network(*OVERRIDES)
+        else:
+            shutil.rmtree(shared / "exported", ignore_errors=True)
+            network = write_run(run, *OVERRIDES, temperatures=CALIBRATED)
+            assert command_line.main(["export", str(run), "--to", str(models)]) == 0
+    return Version(run, models / "1", network)
 
 
 @pytest.fixture(scope="session")

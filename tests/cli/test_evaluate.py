@@ -44,6 +44,7 @@ def test_tables_and_files(finished, release, capsys):
     assert (finished / "evaluation/test/predictions.csv").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_json_is_the_file_and_notes_go_to_stderr(finished, release, capsys):
     assert main.main(["evaluate", str(finished), "--data", str(release), "--split", "validate", "--json"]) == 0
     captured = capsys.readouterr()
@@ -51,6 +52,7 @@ def test_json_is_the_file_and_notes_go_to_stderr(finished, release, capsys):
     assert "note: no case of the split validate has" in captured.err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_comparison_of_a_run_with_itself_finds_nothing(finished, release, capsys):
     words = ["evaluate", str(finished), "--data", str(release), "--against", str(finished), "--no-calibrate"]
     assert main.main(words) == 0

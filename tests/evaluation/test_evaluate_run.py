@@ -105,6 +105,7 @@ def test_same_data_give_no_note(evaluation):
     assert not [note for note in evaluation.notes if "trained on" in note]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("environment", "flag", "note"),
     [

@@ -53,6 +53,7 @@ def both(run, release):
         return evaluation, (evaluation.folder / "metrics.json").read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_picture_has_a_folder_of_its_own_and_leaves_the_whole_evaluation_alone(run, release, both, capsys):
     whole, content = both
     calibration = (run / "calibration.json").read_bytes()
@@ -102,6 +103,7 @@ def test_a_method_that_needs_both_pictures_says_so_in_one_line(release, tmp_path
     assert not (run / "evaluation").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_run_is_compared_with_the_same_picture_left_out(run, release, tmp_path, capsys):
     other = write_run(tmp_path / "other", release, "clinical-only")
     words = ["evaluate", str(run), "--data", str(release), "--modalities", "clinical", "--against", str(other)]
