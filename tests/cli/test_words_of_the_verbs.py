@@ -3,6 +3,9 @@
 import csv
 import io
 import itertools
+import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +15,18 @@ from rich.console import Console
 from amfam_tf.cli import main, methods
 from amfam_tf.client import card
 from amfam_tf.client.client import Answer
+from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import paper, paper_tables
+from amfam_tf.models import describe
 from amfam_tf.models.describe import Cost, Description
 from amfam_tf.release import lineage, served
 from amfam_tf.report.count_table import count_table
 from amfam_tf.report.table import Table
 from amfam_tf.report.terminal import to_rich
 from amfam_tf.tasks import CRITERIA, TASKS
+
+EARLIER = Path(__file__).parent.parent / "release" / "earlier" / "lesions"
+"""The folder of a model with version 1."""
 
 
 def printed(*shown, framed: bool = True) -> str:
@@ -58,26 +66,50 @@ def test_counts_of_each_class_and_split_are_under_their_split():
 # methods
 
 
+FOUND = [
+    Description("one", "the first", "paper A", Cost("net A", 64, 1_230_000, 450_000, 7_218_227_968), None),
+    Description("two", "the second", "paper B", Cost("net B", 96, 34_560_000, 7_890_000, 123_450_000), None),
+    Description("three", "the third", "paper C", None, "does not [fit]"),
+]
+
+
 def test_costs_of_each_method_are_under_their_heading():
-    found = [
-        Description("one", "the first", "paper A", Cost("net A", 64, 1_230_000, 450_000, 7_218_227_968), None),
-        Description("two", "the second", "paper B", Cost("net B", 96, 34_560_000, 7_890_000, 123_450_000), None),
-        Description("three", "the third", "paper C", None, "does not fit"),
-    ]
-    lines = words_of_lines(printed(methods._costs(found), framed=False))
+    lines = words_of_lines(printed(methods._costs(FOUND), framed=False))
     assert lines == [
         "method backbone image parameters served multiply-adds",
         "one net A 64 1.23 M 0.45 M 7,218 M",
         "two net B 96 34.6 M 7.89 M 123.5 M",
         "three - - - - -",
     ]
-    lines = words_of_lines(printed(methods._descriptions(found), framed=False))
+    lines = words_of_lines(printed(methods._descriptions(FOUND), framed=False))
     assert lines == [
         "method what it is source",
         "one the first paper A",
         "two the second paper B",
         "three the third paper C",
     ]
+
+
+def test_methods_are_described_then_costed_and_problems_are_said_below(monkeypatch, capsys):
+    monkeypatch.setattr(describe, "describe_methods", lambda _: iter(FOUND))
+    assert main.main(["methods"]) == 0
+    lines = words_of_lines(capsys.readouterr().out)
+    assert [line.split()[0] for line in lines] == ["method", "one", "two", "three"] * 2 + ["three:"]
+    assert (lines[1], lines[5]) == ("one the first paper A", "one net A 64 1.23 M 0.45 M 7,218 M")
+    assert lines[-1] == "three: does not [fit]"
+    assert main.main(["methods", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [asdict(one) for one in FOUND]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        *[(0, "0.00 M"), (9_876_543, "9.88 M"), (10_000_000, "10.0 M"), (999_900_000, "999.9 M")],
+        (1_000_000_000, "1,000 M"),
+    ],
+)
+def test_counts_have_about_three_digits(count, text):
+    assert methods._short(count) == text
 
 
 # paper
@@ -272,3 +304,38 @@ def test_lines_of_a_lineage_are_of_their_step(tmp_path):
         f"{name} (began {number}, {10 + number} s): decision {number}" for number, name in enumerate(names)
     ]
     assert lines[12] == "note: note 5"
+
+
+def lay(base: Path, number: int, rollbacks: list[dict]) -> None:
+    """Writes the lineage of a version."""
+    path = base / str(number) / served.LINEAGE_FILE
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"rollbacks": rollbacks, "steps": {}}), encoding="utf-8")
+
+
+def test_a_candidate_that_was_withdrawn_is_told_with_version_time_and_reason(tmp_path):
+    assert lineage.withdrawal(tmp_path, "cc") is None
+    lay(tmp_path, 1, [])
+    (tmp_path / "2").mkdir()  # pushed by no release
+    first = {"from": 3, "time": "at noon", "reason": "worse", "withdrawn": ["aa", "bb"]}
+    second = {"from": 5, "time": "at night", "reason": "slow", "withdrawn": ["cc"]}
+    lay(tmp_path, 4, [first])
+    lay(tmp_path, 6, [first, second])
+    assert lineage.withdrawal(tmp_path, "bb") == "withdrawn with version 3 on at noon (worse)"
+    assert lineage.withdrawal(tmp_path, "cc") == "withdrawn with version 5 on at night (slow)"
+    assert lineage.withdrawal(tmp_path, "dd") is None
+    assert lineage.withdrawal(tmp_path, None) is None
+
+
+def test_a_version_is_found_by_its_own_folder_or_as_the_latest_of_its_model(tmp_path, monkeypatch):
+    for folder in (EARLIER, EARLIER / "1"):
+        assert lineage.find(folder).name == "lesions/1"
+    with pytest.raises(ExportError, match="is damaged or not from amfam-tf export: it has no metadata.json"):
+        lineage.find(tmp_path)
+    for number in (2, 10):
+        lay(tmp_path, number, [])
+    monkeypatch.setattr(served, "read", lambda path: served.Served(path, 1, "f", served.read_lineage(path)))
+    assert lineage.find(tmp_path).folder == tmp_path / "10"
+    (tmp_path / "11").mkdir()
+    with pytest.raises(ExportError, match=r"11 has no lineage\.json: it was not pushed by amfam-tf release"):
+        lineage.find(tmp_path)
