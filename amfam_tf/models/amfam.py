@@ -6,17 +6,19 @@ x^c, x^d --G--> F^c, F^d --concatenate, pool--> C -> eight logits           L_P 
                     |----RC, RD--> reconstructions     }
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import KerasTensor, layers
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import AttentionMap, BatchNormalization, GradientReversal, UpsampleConv2D
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
+from amfam_tf.tasks import TASKS
 
 DECODER_SYMBOLS = {"clinical": "RC", "dermoscopic": "RD"}
 ATTENTION_SYMBOLS = {"clinical": "AC", "dermoscopic": "AD"}
@@ -40,11 +42,18 @@ class AMFAM(LesionModel):
     Source: Wang et al. 2022, Fig. 2, Sec. 3; choices where the paper is silent: docs/method.md.
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "amfam", **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_size: int,
+        name: str = "amfam",
+        tasks: Sequence[Task] = TASKS,
+        **kwargs: Any,
+    ):
         # Layers.
         backbone = create_backbone(config.backbone, image_size, config.weights, config.batch_norm_momentum)
         parts = {"G": [backbone]}
-        heads = ClassifierHeads(config)
+        heads = ClassifierHeads(config, tasks)
         pool = layers.GlobalAveragePooling2D(name="pool")
         parts["C"] = heads.layers
 
@@ -67,6 +76,7 @@ class AMFAM(LesionModel):
             parts=parts,
             config=config,
             image_size=image_size,
+            tasks=tasks,
             name=name,
             **kwargs,
         )

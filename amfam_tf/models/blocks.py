@@ -9,7 +9,7 @@ from keras import layers, ops
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.lesion_model import METADATA_INPUT, output_name
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import MODALITIES
 
 Tensors = dict[str, keras.KerasTensor]
 
@@ -44,5 +44,5 @@ def log_mean_of_softmaxes(answers: Sequence[Tensors]) -> Tensors:
     """Returns, for each task, logits [B, classes] whose softmax is the mean of the given logits' softmaxes."""
     # By way of logarithms: a probability that rounds to 0 must not become minus infinity.
     count = math.log(len(answers))
-    stacks = {task.name: ops.stack([one[task.name] for one in answers]) for task in TASKS}
+    stacks = {name: ops.stack([one[name] for one in answers]) for name in answers[0]}
     return {name: ops.logsumexp(ops.log_softmax(stack, axis=-1), axis=0) - count for name, stack in stacks.items()}

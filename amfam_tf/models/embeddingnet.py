@@ -1,15 +1,17 @@
 """EmbeddingNet (Yap et al. 2018): image networks trained alone, then an embedding of their features."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, network_inputs
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import MODALITIES, TASKS
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -31,11 +33,18 @@ class EmbeddingNet(LesionModel):
 
     OWN_KEYS = frozenset({"model.embedding_units", "model.embedding_dropout"})
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "embeddingnet", **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_size: int,
+        name: str = "embeddingnet",
+        tasks: Sequence[Task] = TASKS,
+        **kwargs: Any,
+    ):
         # Layers.
         backbones = create_image_networks(config, image_size)
-        alone = {key: ClassifierHeads(config, name=f"classifier_{key}") for key in MODALITIES}
-        heads = ClassifierHeads(config)
+        alone = {key: ClassifierHeads(config, tasks, name=f"classifier_{key}") for key in MODALITIES}
+        heads = ClassifierHeads(config, tasks)
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
@@ -63,6 +72,7 @@ class EmbeddingNet(LesionModel):
             ),
             config=config,
             image_size=image_size,
+            tasks=tasks,
             name=name,
             **kwargs,
         )

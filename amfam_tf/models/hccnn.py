@@ -14,13 +14,14 @@ import keras
 from keras import KerasTensor as Tensor
 from keras import layers
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import STAGES, stage_features
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import FINAL, LesionModel, network_inputs
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import MODALITIES, TASKS
 
 HYPER = "hyper"
 REDUCTION = 16
@@ -48,7 +49,14 @@ class HcCNN(LesionModel):
     neural network".
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "hccnn", **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_size: int,
+        name: str = "hccnn",
+        tasks: Sequence[Task] = TASKS,
+        **kwargs: Any,
+    ):
         # Layers.
         backbones = {
             key: stage_features(backbone, range(STAGES))
@@ -56,8 +64,8 @@ class HcCNN(LesionModel):
         }
         clinical, dermoscopic = backbones.values()
         modules = create_hyper_branch(clinical, dermoscopic, config.batch_norm_momentum)
-        heads = {branch: ClassifierHeads(config, name=f"classifier_{branch}") for branch in (*MODALITIES, HYPER)}
-        final = ClassifierHeads(config)
+        heads = {branch: ClassifierHeads(config, tasks, name=f"classifier_{branch}") for branch in (*MODALITIES, HYPER)}
+        final = ClassifierHeads(config, tasks)
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
@@ -85,6 +93,7 @@ class HcCNN(LesionModel):
             branches=(*heads, FINAL),
             config=config,
             image_size=image_size,
+            tasks=tasks,
             name=name,
             **kwargs,
         )

@@ -1,14 +1,17 @@
 """Inception-unbalanced and Inception-balanced (Kawahara et al. 2018): two Inception networks, fused late."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, network_inputs
+from amfam_tf.tasks import TASKS
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -29,10 +32,17 @@ class Inception(LesionModel):
     neural nets".
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "inception", **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_size: int,
+        name: str = "inception",
+        tasks: Sequence[Task] = TASKS,
+        **kwargs: Any,
+    ):
         # Layers.
         backbones = create_image_networks(config, image_size)
-        heads = ClassifierHeads(config)
+        heads = ClassifierHeads(config, tasks)
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
@@ -47,6 +57,7 @@ class Inception(LesionModel):
             parts={**{f"G_{key}": [backbone] for key, backbone in backbones.items()}, "C": heads.layers},
             config=config,
             image_size=image_size,
+            tasks=tasks,
             name=name,
             **kwargs,
         )

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import (
     create_image_networks,
@@ -42,10 +43,17 @@ class InceptionCombined(LesionModel):
 
     OWN_KEYS = frozenset({"model.fuse_predictions"})
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "inception_combined", **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_size: int,
+        name: str = "inception_combined",
+        tasks: Sequence[Task] = TASKS,
+        **kwargs: Any,
+    ):
         # Layers.
         backbones = create_image_networks(config, image_size)
-        heads = {branch: ClassifierHeads(config, name=f"classifier_{branch}") for branch in COMBINATIONS}
+        heads = {branch: ClassifierHeads(config, tasks, name=f"classifier_{branch}") for branch in COMBINATIONS}
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
@@ -72,6 +80,7 @@ class InceptionCombined(LesionModel):
             branches=tuple(COMBINATIONS),
             config=config,
             image_size=image_size,
+            tasks=tasks,
             name=name,
             **kwargs,
         )
@@ -83,4 +92,4 @@ class InceptionCombined(LesionModel):
             return super()._logits(modalities)
         if not known:
             raise ValueError(f"{self.name} needs at least one image. Received: {list(modalities)}")
-        return {task.name: self.output[output_name(known[0], task.name)] for task in TASKS}
+        return {task.name: self.output[output_name(known[0], task.name)] for task in self.tasks}

@@ -8,7 +8,9 @@ from typing import Any
 import keras
 
 from amfam_tf import config as configuration
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
+from amfam_tf.config.structure import structure
 from amfam_tf.tasks import MODALITIES, TASKS, metadata_size
 
 METADATA_INPUT = "metadata"
@@ -62,6 +64,7 @@ class LesionModel(keras.Model):
         parts: the layers of each part of the method, by its symbol; the first one is a backbone.
         config: of the network.
         image_size: side of the images, pixels.
+        tasks: the questions, in order.
         branches: sets of eight classifiers that each get a classification loss, see `output_name`. Without FINAL, the
             prediction is made of the others' and has no loss of its own.
         stages: of the training, in order.
@@ -78,6 +81,7 @@ class LesionModel(keras.Model):
         parts: Mapping[str, Sequence[keras.layers.Layer]],
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task] = TASKS,
         branches: Sequence[str] = (FINAL,),
         stages: Sequence[Stage] = (Stage("all"),),
         **kwargs: Any,
@@ -85,9 +89,16 @@ class LesionModel(keras.Model):
         super().__init__(inputs=dict(inputs), outputs=dict(outputs), **kwargs)
         self.model_config = config
         self.image_size = image_size
+
+        self._tasks = tuple(tasks)
         self._parts = {name: tuple(part) for name, part in parts.items()}
         self._branches = tuple(branches)
         self._stages = tuple(stages)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The questions, in order."""
+        return tuple(self._tasks)
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -125,7 +136,7 @@ class LesionModel(keras.Model):
 
     def explanation_model(self) -> keras.Model:
         """Returns images -> logits and `features_<modality>`, sharing the layers; for Grad-CAM."""
-        names = [task.name for task in TASKS] + [f"features_{key}" for key in MODALITIES]
+        names = [task.name for task in self.tasks] + [f"features_{key}" for key in MODALITIES]
         outputs = {name: self.output[name] for name in names if name in self.output}
         return keras.Model(self.input, outputs, name=f"{self.name}_explanation")
 
@@ -134,12 +145,15 @@ class LesionModel(keras.Model):
         missing = [name for name in self.model_config.modalities if name not in modalities]
         if missing:
             raise ValueError(f"{self.name} needs the {missing[0]} image. Received: {list(modalities)}")
-        return {task.name: self.output[task.name] for task in TASKS}
+        return {task.name: self.output[task.name] for task in self.tasks}
 
     def get_config(self) -> dict[str, Any]:
         # The weights come from the saved file: building the model again must not look for the initial ones.
         tree = dataclasses.asdict(dataclasses.replace(self.model_config, weights="none"))
-        return {"config": tree, "image_size": self.image_size, "name": self.name, "dtype": self._policy_config()}
+        found = {"config": tree, "image_size": self.image_size, "name": self.name, "dtype": self._policy_config()}
+        # A saved network without questions has those of Derm7pt, as all had before there were others.
+        own = {} if self.tasks == TASKS else {"tasks": [dataclasses.asdict(task) for task in self.tasks]}
+        return found | own
 
     def _policy_config(self) -> dict[str, Any]:
         return keras.dtype_policies.serialize(next(iter(self._parts.values()))[0].dtype_policy)
@@ -151,6 +165,11 @@ class LesionModel(keras.Model):
         keras.config.set_dtype_policy(policy)
         try:
             model_config = configuration.structure(config["config"], ModelConfig, "model")
-            return cls(config=model_config, image_size=config["image_size"], name=config["name"])
+            own = (
+                {"tasks": tuple(structure(task, Task, "tasks") for task in config["tasks"])}
+                if "tasks" in config
+                else {}
+            )
+            return cls(config=model_config, image_size=config["image_size"], name=config["name"], **own)
         finally:
             keras.config.set_dtype_policy(before)

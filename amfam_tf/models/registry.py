@@ -1,12 +1,13 @@
 """The registry of methods: name -> network class and the configuration that makes it that method."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
@@ -17,7 +18,7 @@ from amfam_tf.models.inception import Inception
 from amfam_tf.models.inception_combined import InceptionCombined
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.triplenet import TripleNet
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import MODALITIES, TASKS
 
 
 @dataclass(frozen=True)
@@ -177,12 +178,13 @@ def _check_together(method: Method, config: Config) -> None:
         )
 
 
-def create(name: str, config: Config) -> LesionModel:
+def create(name: str, config: Config, tasks: Sequence[Task] = TASKS) -> LesionModel:
     """Returns the network of a method, its weights drawn from `config.seed` (and model.weights).
 
     Args:
         name: a key of METHODS.
         config: the run's configuration; the method's own values win over it.
+        tasks: the questions, in order; by default those of Derm7pt.
 
     Raises:
         ConfigError: see `resolve`.
@@ -193,7 +195,8 @@ def create(name: str, config: Config) -> LesionModel:
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.training.precision)
     try:
-        return method.network(config=model_config, image_size=config.data.image_size, name=name.replace("-", "_"))
+        size, title = config.data.image_size, name.replace("-", "_")
+        return method.network(config=model_config, image_size=size, name=title, tasks=tasks)
     finally:
         keras.config.set_dtype_policy("float32")
 

@@ -1,10 +1,12 @@
 """TripleNet (Ge et al. 2017): a network for each image and a third one on the late features of both."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import last_stage, stage_features
@@ -40,13 +42,20 @@ class TripleNet(LesionModel):
     dermoscopy and clinical images".
     """
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "triplenet", **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_size: int,
+        name: str = "triplenet",
+        tasks: Sequence[Task] = TASKS,
+        **kwargs: Any,
+    ):
         # Layers.
         backbones = {
             key: stage_features(backbone, (3, 4)) for key, backbone in create_image_networks(config, image_size).items()
         }
         joint = create_joint_network(config, image_size)
-        heads = {branch: ClassifierHeads(config, name=f"classifier_{branch}") for branch in (*MODALITIES, JOINT)}
+        heads = {branch: ClassifierHeads(config, tasks, name=f"classifier_{branch}") for branch in (*MODALITIES, JOINT)}
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
@@ -73,6 +82,7 @@ class TripleNet(LesionModel):
             branches=tuple(networks),
             config=config,
             image_size=image_size,
+            tasks=tasks,
             name=name,
             **kwargs,
         )
@@ -99,8 +109,8 @@ def class_activation_weights(logits: dict[str, keras.KerasTensor]) -> keras.Kera
         logits: {task name: [B, h, w, classes]}.
     """
     activations = []
-    for task in TASKS:
-        z = ops.stop_gradient(logits[task.name])
+    for value in logits.values():
+        z = ops.stop_gradient(value)
         p = ops.softmax(ops.mean(z, axis=(1, 2), keepdims=True), axis=-1)
         activations.append(ops.sum(p * z, axis=-1, keepdims=True))
     mean = ops.mean(ops.stack(activations), axis=0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
 from amfam_tf.tasks import MODALITIES, TASKS
@@ -44,10 +45,11 @@ def classification_loss(labels: Tensors, logits: Tensors, class_weights: str = "
 
     Args:
         labels: {task name: class numbers, int [B]}; other keys are ignored.
-        logits: {task name: [B, classes]}; the tasks summed over are those with a key here and in `labels`.
+        logits: {task name: [B, classes]}; the tasks summed over, in this order, are those with a key here and in
+            `labels`.
         class_weights: see `cross_entropy`; counted for each task on its own.
     """
-    names = [task.name for task in TASKS if task.name in logits and task.name in labels]
+    names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
     return sum_in_order([cross_entropy(labels[name], logits[name], class_weights) for name in names])
@@ -123,7 +125,11 @@ class Loss:
 
 
 def build_losses(
-    output_names: Sequence[str], weights: LossConfig, attention: str, branches: Sequence[str] = (FINAL,)
+    output_names: Sequence[str],
+    weights: LossConfig,
+    attention: str,
+    branches: Sequence[str] = (FINAL,),
+    tasks: Sequence[Task] = TASKS,
 ) -> tuple[Loss, ...]:
     """Returns the terms of Eq. 4 for which the network has outputs: L_P of each branch, then L_D, L_RC, L_RD.
 
@@ -132,9 +138,10 @@ def build_losses(
         weights: lambda, gamma and class weights.
         attention: weighting of the reconstruction, see `reconstruction_loss`.
         branches: `LesionModel.branches`.
+        tasks: `LesionModel.tasks`.
     """
     losses = [
-        Loss(classification_name(branch), 1.0, _classification_term(branch, weights.class_weights))
+        Loss(classification_name(branch), 1.0, _classification_term(branch, weights.class_weights, tasks))
         for branch in branches
     ]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
@@ -152,9 +159,11 @@ def classification_name(branch: str) -> str:
     return "classification" if branch == FINAL else f"classification_{branch}"
 
 
-def _classification_term(branch: str, class_weights: str) -> Callable[[Tensors, Tensors], tf.Tensor]:
+def _classification_term(
+    branch: str, class_weights: str, tasks: Sequence[Task]
+) -> Callable[[Tensors, Tensors], tf.Tensor]:
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
-        logits = {task.name: outputs[output_name(branch, task.name)] for task in TASKS}
+        logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
         return classification_loss(batch, logits, class_weights)
 
     return compute

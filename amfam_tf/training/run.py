@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from amfam_tf import config as configuration
 from amfam_tf import environment, models
+from amfam_tf.card.questions import Task
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
@@ -24,7 +25,7 @@ from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.tasks import metadata_warning
+from amfam_tf.tasks import TASKS, metadata_warning
 from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
@@ -58,7 +59,7 @@ class FitResult:
     cases: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
 
-def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
+def create_trainer(config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS) -> Trainer:
     """Returns the compiled trainer of a configuration, weights drawn from its seed, in its first stage.
 
     Within the scope of a tf.distribute strategy, it trains on all of the strategy's replicas.
@@ -66,13 +67,16 @@ def create_trainer(config: Config, steps_per_epoch: int) -> Trainer:
     Args:
         config: of the run.
         steps_per_epoch: for the learning-rate schedule.
+        tasks: the questions, in order; by default those of Derm7pt.
     """
-    network = models.create(config.method, config)
+    network = models.create(config.method, config, tasks)
     if config.model.batch_norm == "synchronised":
         synchronise_batch_norm(network)
     if config.training.recompute:
         recompute_parts(network)
-    losses = build_losses(list(network.output), config.loss, network.model_config.attention, network.branches)
+    losses = build_losses(
+        list(network.output), config.loss, network.model_config.attention, network.branches, network.tasks
+    )
     trainer = Trainer(network, losses, dtype=config.training.precision)
     trainer.compile(
         optimizer=create_optimizer(config.optimizer, steps_per_epoch, config.training.epochs),

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from amfam_tf.layers.shared_moments import weighing_values
 from amfam_tf.models.lesion_model import LesionModel, Stage
-from amfam_tf.tasks import TASKS
 from amfam_tf.training.losses import Loss, Tensors, sum_in_order
 from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas, with_a_case, without_blank
 
@@ -38,7 +37,7 @@ class Trainer(keras.Model):
         self.losses_by_name = {loss.name: loss for loss in losses}
         self._trackers = {
             name: keras.metrics.Mean(name=name)
-            for name in (TOTAL, *self.losses_by_name, "accuracy", *(f"accuracy_{task.name}" for task in TASKS))
+            for name in (TOTAL, *self.losses_by_name, "accuracy", *(f"accuracy_{task.name}" for task in network.tasks))
         }
         self._check_stages()
         self._stage = Stage("all")
@@ -93,10 +92,10 @@ class Trainer(keras.Model):
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         variables = self.trainable_variables
         # The gradient too: it computes parts of the network again.
-        with weighing_values(tf.minimum(_cases(batch), 1.0)):
+        with weighing_values(tf.minimum(self._cases(batch), 1.0)):
             with tf.GradientTape() as tape:
                 loss = self.compute_losses(batch, training=True)[TOTAL]
-                scaled_loss = self.optimizer.scale_loss(part_of_mean(loss, _cases(batch)))
+                scaled_loss = self.optimizer.scale_loss(part_of_mean(loss, self._cases(batch)))
             gradients = sum_over_replicas(tape.gradient(scaled_loss, variables))
         self.optimizer.apply_gradients(self._updates(gradients, variables))
         return self.get_metrics_result()
@@ -112,11 +111,16 @@ class Trainer(keras.Model):
         return self.get_metrics_result()
 
     def _update_metrics(self, batch: Tensors, outputs: Tensors, losses: Tensors) -> None:
-        accuracies = {f"accuracy_{task.name}": _accuracy(batch[task.name], outputs[task.name]) for task in TASKS}
-        accuracies["accuracy"] = sum_in_order(list(accuracies.values())) / len(TASKS)
-        means, cases = means_over_replicas({**losses, **accuracies}, _cases(batch))
+        tasks = self.network.tasks
+        accuracies = {f"accuracy_{task.name}": _accuracy(batch[task.name], outputs[task.name]) for task in tasks}
+        accuracies["accuracy"] = sum_in_order(list(accuracies.values())) / len(tasks)
+        means, cases = means_over_replicas({**losses, **accuracies}, self._cases(batch))
         for name, value in means.items():
             self._trackers[name].update_state(value, sample_weight=cases)
+
+    def _cases(self, batch: Tensors) -> tf.Tensor:
+        """Returns the number of cases in a batch, float32 []."""
+        return tf.cast(tf.shape(batch[self.network.tasks[0].name])[0], tf.float32)
 
     def _make_function(self, step_function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the compiled function that takes an iterator one step on; of Keras' making if there is one replica.
@@ -135,11 +139,6 @@ class Trainer(keras.Model):
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing is left to build. Keras would take a batch for it, and with several workers cannot."""
-
-
-def _cases(batch: Tensors) -> tf.Tensor:
-    """Returns the number of cases in a batch, float32 []."""
-    return tf.cast(tf.shape(batch[TASKS[0].name])[0], tf.float32)
 
 
 def _accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
