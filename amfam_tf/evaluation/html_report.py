@@ -114,9 +114,9 @@ def _content(
 
 
 def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[str, Table | None]:
-    report, release = evaluation.report, evaluation.release
-    splits = {split: int((release["split"] == split).sum()) for split in SPLITS}
-    counts = class_counts(release).to_dict("records")
+    report, used = evaluation.report, evaluation.used
+    splits = {split: int((used["split"] == split).sum()) for split in SPLITS}
+    counts = class_counts(used).to_dict("records")
     return {
         "accuracy": tables.accuracy_table(report).without("class", "ECE"),
         "averages": tables.average_table(report),
@@ -126,7 +126,7 @@ def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[st
         "specificity": tables.score_table(report, "specificity_at_sensitivity", "sensitivity"),
         "rules": tables.rule_table(report),
         "subgroups": tables.subgroup_table(report),
-        "counts": count_table("Cases of each class", len(release), splits, counts),
+        "counts": count_table("Cases of each class", len(used), splits, counts),
         "environment": tables.environment_table(environment_rows(RunFolder(evaluation.run))),
         "comparison": None if comparison is None else tables.comparison_table(comparison).without(*tables.ONLY_RIGHT),
     }

@@ -32,7 +32,7 @@ class Evaluation:
         run: the run folder.
         split: name of the split.
         cases: rows of the data set in the order of `table`.
-        release: all cases that the run would use.
+        used: all cases that the run would use.
         config: of the run.
         table: the predictions table.
         report: content of metrics.json (NaN where undefined).
@@ -43,7 +43,7 @@ class Evaluation:
     run: Path
     split: str
     cases: pd.DataFrame
-    release: pd.DataFrame
+    used: pd.DataFrame
     config: Config
     table: pd.DataFrame
     report: Report
@@ -63,10 +63,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Source:
-    """A finished run and the data that it is evaluated on; `release` has the cases that the run would use."""
+    """A finished run and the data that it is evaluated on; `used` has the cases that the run would use."""
 
     run: FinishedRun
-    release: pd.DataFrame
+    used: pd.DataFrame
     published: PublishedPart | None
     track: Track | None
     fingerprint: str
@@ -74,7 +74,7 @@ class _Source:
 
     def cases(self, split: str) -> pd.DataFrame:
         """Returns the rows of a split, possibly none."""
-        return self.release[self.release["split"] == split].reset_index(drop=True)
+        return self.used[self.used["split"] == split].reset_index(drop=True)
 
 
 def _has_all(modalities: tuple[str, ...]) -> bool:
@@ -118,7 +118,7 @@ def evaluate_run(
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
     content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
     evaluation = Evaluation(
-        run, split, cases, source.release, finished.config, table, content, tuple(notes), modalities=modalities
+        run, split, cases, source.used, finished.config, table, content, tuple(notes), modalities=modalities
     )
     _write(evaluation)
     return evaluation
@@ -166,19 +166,19 @@ def _open(
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
     finished = FinishedRun.open(run)
     everything = read_cases(data)
-    release = everything
+    used = everything
     if finished.config.data.drop_shared_files:
-        release = everything[~everything["shared_file"]].reset_index(drop=True)
-    if not (release["split"] == split).any():
+        used = everything[~everything["shared_file"]].reset_index(drop=True)
+    if not (used["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
-    fingerprint = data_fingerprint(release)
+    fingerprint = data_fingerprint(used)
     trained_on = finished.data_fingerprint
     same_data = None if trained_on is None else trained_on == fingerprint
     notes = fingerprint_notes(same_data)
     published = report.published_part(finished.config.method, everything, split)
     if not _has_all(modalities):
         published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
-    return _Source(finished, release, published, track, fingerprint, same_data), notes
+    return _Source(finished, used, published, track, fingerprint, same_data), notes
 
 
 def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None) -> pd.DataFrame:

@@ -152,7 +152,7 @@ def test_gallery_configuration_and_environment_are_there(evaluation, page, sourc
     assert len(cards) == min(8, wrong) + 7
     assert "image_size: 32" in html.unescape(source)
     assert "data fingerprint" in page.text
-    assert f"{len(evaluation.release)}" in page.text
+    assert f"{len(evaluation.used)}" in page.text
 
 
 def test_figures_are_files_and_in_the_page(evaluation, page):
