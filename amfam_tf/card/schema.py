@@ -35,6 +35,10 @@ Within = Annotated[Text, AfterValidator(_within)]
 """A path below the folder of the data set."""
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Points = Annotated[int, Field(ge=-1000, le=1000)]
+
+
 class CardSection(BaseModel):
     """A mapping whose keys are all known; nothing is converted in silence, and nothing changes later."""
 
@@ -154,8 +158,8 @@ class Target(CardSection):
 class Score(CardSection):
     """Points of classes, added: the 7-point checklist is one."""
 
-    points: Mapping[Name, Mapping[Name, int]] = Field(min_length=1)
-    thresholds: Mapping[Name, int] = Field(min_length=1)
+    points: Mapping[Name, Mapping[Name, Points]] = Field(min_length=1)
+    thresholds: Mapping[Name, Annotated[int, Field(ge=-1_000_000, le=1_000_000)]] = Field(min_length=1)
     suggests: Name | None = Field(default=None, description="Target that a case at the threshold is suspected of.")
     column: Text | None = Field(
         default=None, description="Of the table of cases, with the stored score; it has to be right."
@@ -167,7 +171,7 @@ class MetadataColumn(CardSection):
 
     column: Text | None = None
     values: tuple[Label, ...] | Mapping[Text, tuple[Label, ...]] | None = None
-    range: tuple[float, float] | None = None
+    range: tuple[Finite, Finite] | None = None
     missing: tuple[Label, ...] = Field(default=(), description="Raw values that mean that nobody knows.")
     input: bool = Field(True, description="Whether a network may be given it.")
     subgroup: bool = Field(True, description="Whether the report shows its values apart.")

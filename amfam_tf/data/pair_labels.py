@@ -1,6 +1,7 @@
 """Class numbers, metadata and scores of the cases of a data set with a card; what stands there and cannot be."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,6 +12,7 @@ from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable
 from amfam_tf.errors import DataError
 
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]{1,2})?")
 UNKNOWN = -1
 """Stands for a label that nobody knows, and for one that could not be read."""
 
@@ -59,11 +61,9 @@ def _from_columns(task: Task, table: RawTable, problems: list[Problem]) -> list[
 
 
 def number(raw: str) -> float:
-    """Returns the number that a field spells, with a point or a decimal comma; NaN for none."""
-    try:
-        return float(raw.strip().replace(",", ".") if raw.count(",") == 1 and "." not in raw else raw.strip())
-    except ValueError:
-        return math.nan
+    """Returns the number that a field spells in decimal digits, with a point or a decimal comma; NaN for none."""
+    text = raw.strip()
+    return float(text.replace(",", ".")) if len(text) < 40 and _NUMBER.fullmatch(text) else math.nan
 
 
 def metadata_values(

@@ -60,13 +60,18 @@ class PictureFinder:
     def _found(self, path: str | None, file: str, row: int) -> tuple[str, ...]:
         if not path:
             return ()
-        if "*" in path:
-            return tuple(str(one.resolve()) for one in sorted(self.images.glob(path)) if one.is_file())
         try:
-            return (str(self._resolver.resolve(path)),)
+            return tuple(str(self._resolver.resolve(one)) for one in self._spelled_out(path))
         except PathError as error:
             self._problems.append(Problem(file, row, error.kind, f"picture {path!r} {error}"))
             return ()
+
+    def _spelled_out(self, path: str) -> list[str]:
+        """Returns the paths that a path with * stands for; one without is itself."""
+        # What leaves the folder is refused by the resolver, and not looked for.
+        if "*" not in path or path.startswith("/") or ".." in path.split("/"):
+            return [path]
+        return [one.relative_to(self.images).as_posix() for one in sorted(self.images.glob(path)) if one.is_file()]
 
     def _judge_counts(self, found: Found, file: str) -> None:
         """Tells cases without a picture, and with several, where the card refuses them."""

@@ -52,6 +52,8 @@ FAULTS = [
     ("suggests: melanoma", "suggests: scc", "scores.risk.suggests: there is no target 'scc'; known here: melanoma"),
     ("ULC: {yes: 1}", "ULC: {maybe: 1}", "scores.risk.points.ULC: task ULC has no class 'maybe'"),
     ("ULC: {yes: 1}", 'ULC: {yes: "1"}', "scores.risk.points.ULC.yes: should be a valid integer. Received: '1'"),
+    ("ULC: {yes: 1}", "ULC: {yes: 99999999999}", "scores.risk.points.ULC.yes: should be less than or equal to 1000"),
+    ("range: [0, 110]", "range: [0, .inf]", "metadata.age.range[1]: should be a"),
     ("range: [0, 110]", "range: [110, 0]", "metadata.age.range: the lower end must be below the upper"),
     ("range: [0, 110], ", "", "metadata.age: exactly one of values, range is needed; there is none"),
     ("female: [w]", "female: [m]", "metadata.sex: value 'm' stands 2 times"),

@@ -19,7 +19,7 @@ from small_pairs import (
 
 from amfam_tf.card import cards
 from amfam_tf.cli.check import check
-from amfam_tf.data import pair_splits
+from amfam_tf.data import pair_labels, pair_splits
 from amfam_tf.data.check import check_data_set
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.data.pairs import scan_pairs
@@ -228,6 +228,36 @@ def test_check_lists_each_fault_of_a_card_and_of_all_pictures(tmp_path):
     told = f"{result.stderr}{result.exception}"
     assert "the shares must add up to 1" in told
     assert "scores.risk.suggests" in told
+
+
+@pytest.mark.parametrize("lesion", ["..", "../secret", "/etc", "a/../../secret"])
+def test_no_id_leads_out_of_the_folder(lesion, tmp_path):
+    root = write_hospital(tmp_path / "data")
+    draw_picture(tmp_path / "data" / "secret" / "derm0.png")
+    draw_picture(tmp_path / "data" / "derm0.png")
+    write_rows(root / "hospital.csv", HOSPITAL_HEADER, change(3, 0, lesion))
+    frame, problems = scanned(root)
+    assert frame["dermoscopic"][3] == ""
+    assert f"hospital.csv row 3: picture '{lesion}/derm*.png' leaves the folder pictures/" in problems
+
+
+def test_a_link_out_of_the_folder_is_refused_though_a_wildcard_finds_it(tmp_path):
+    root = write_hospital(tmp_path / "data")
+    draw_picture(tmp_path / "elsewhere.png")
+    (root / "pictures" / "L0" / "derm9.png").symlink_to(tmp_path / "elsewhere.png")
+    _, problems = scanned(root)
+    assert len(problems) == 1
+    assert "row 0: picture 'L0/derm*.png' leaves the folder pictures/ by a symbolic link to" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [("1", 1.0), (" 2,5 ", 2.5), ("-0.5", -0.5), (".5", 0.5), ("3.", 3.0), ("1,5E-05", 1.5e-5)]
+    + [(raw, None) for raw in ("", "inf", "nan", "1_0", "1e999", "1,000.5", "0x1", "\u0661", "1 2", "9" * 50)],
+)
+def test_a_number_is_decimal_digits(raw, expected):
+    found = pair_labels.number(raw)
+    assert found == expected if expected is not None else found != found
 
 
 def test_a_wildcard_in_an_id_stands_for_itself(tmp_path):
