@@ -1,13 +1,17 @@
 """What the property tests run over: every layer with an input for it, and every method."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
+from small import make_weights_all_different, small_config
 
+from amfam_tf import models
 from amfam_tf.layers import AttentionMap, GradientReversal, UpsampleConv2D
 from amfam_tf.models import METHODS
+from amfam_tf.models.lesion_model import LesionModel
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,16 @@ LAYERS = {
     ),
 }
 METHOD_NAMES = tuple(METHODS)
+OVERRIDES = ("model.leaky_relu_slope=0.3", "model.attention_activations=[tanh, relu, relu]")
+"""Of what a network is made with; not the defaults."""
+
+
+@functools.cache
+def network_of(name: str) -> LesionModel:
+    """Returns the network of a method, its weights all different; built once a process and not to be changed."""
+    network = models.create(name, small_config(*OVERRIDES, method=name))
+    make_weights_all_different(network)
+    return network
 
 
 def layer_input(case: LayerCase, seed: int = 0) -> np.ndarray:

@@ -2,10 +2,7 @@
 
 import keras
 import pytest
-from everything import LAYERS, METHOD_NAMES, layer_input
-from small import small_config
-
-from amfam_tf import models
+from everything import LAYERS, METHOD_NAMES, layer_input, network_of
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -23,9 +20,7 @@ def test_layer(name):
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_method(name):
-    network = models.create(
-        name, small_config("model.leaky_relu_slope=0.3", "model.attention_activations=[tanh, relu, relu]")
-    )
+    network = network_of(name)
     again = type(network).from_config(network.get_config())
     assert again.model_config == network.model_config
     assert again.get_config() == network.get_config()

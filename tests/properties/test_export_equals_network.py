@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from everything import METHOD_NAMES
+from everything import METHOD_NAMES, network_of
 from keras import layers
-from small import make_weights_all_different, random_batch, small_config
+from small import random_batch, small_config
 
-from amfam_tf import models
 from amfam_tf.export.decode import Preparation
 from amfam_tf.export.export import folded_network
 from amfam_tf.export.signatures import ServingModule
@@ -24,9 +23,7 @@ SERVED = {
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_method(name):
-    config = small_config(method=name)
-    network = models.create(name, config)
-    make_weights_all_different(network)
+    network = network_of(name)
     pair = {key: random_batch(2)[key] for key in MODALITIES}
     folded = folded_network(network)
     expected, found = network(pair), folded(pair)
@@ -36,7 +33,7 @@ def test_method(name):
         np.testing.assert_allclose(value, expected[key], rtol=0, atol=1e-4 * scale, err_msg=key)
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in folded._flatten_layers())
 
-    module = ServingModule(folded, Preparation.of(config.data), TEMPERATURES)
+    module = ServingModule(folded, Preparation.of(small_config(method=name).data), TEMPERATURES)
     served = {layer.name for layer in network.inference_model().layers if layer.weights}
     assert {key.partition("/")[0] for key in module.weights} == served
     parts = {part for part, inside in network.parts.items() if {layer.name for layer in inside} & served}

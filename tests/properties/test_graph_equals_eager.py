@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from everything import LAYERS, METHOD_NAMES, layer_input
-from small import make_weights_all_different, random_batch, small_config
+from everything import LAYERS, METHOD_NAMES, layer_input, network_of
+from small import make_weights_all_different, random_batch
 
-from amfam_tf import models
 from amfam_tf.tasks import MODALITIES, TASKS
 
 
@@ -31,8 +30,7 @@ def test_layer(name):
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_method(name):
-    network = models.create(name, small_config())
-    make_weights_all_different(network)
+    network = network_of(name)
     batch = random_batch(2)
     pair = {key: tf.constant(batch[key]) for key in MODALITIES}
     eager, graph = network(pair), tf.function(network)(pair)

@@ -3,10 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from everything import LAYERS, METHOD_NAMES, layer_input
-from small import make_weights_all_different, random_batch, small_config
+from everything import LAYERS, METHOD_NAMES, layer_input, network_of
+from small import make_weights_all_different, random_batch
 
-from amfam_tf import models
 from amfam_tf.tasks import MODALITIES
 
 
@@ -22,8 +21,7 @@ def test_layer(name, tmp_path):
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_method(name, tmp_path):
-    network = models.create(name, small_config())
-    make_weights_all_different(network)
+    network = network_of(name)
     network.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for ours, theirs in zip(network.weights, loaded.weights, strict=True):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 from click.testing import CliRunner
-from small import SMALL
+from small import SMALL_FOR_ANY
 from tiny_backbone import TINY_BACKBONE
 
 import amfam_tf.data.cases as cases
@@ -12,12 +12,13 @@ from amfam_tf.cli.fit import fit
 from amfam_tf.models import backbones
 from amfam_tf.training import profile
 
-OVERRIDES = (*SMALL, "training.epochs=2", "training.batch_size=8", "training.picture_every=1")
+OVERRIDES = (*SMALL_FOR_ANY, "training.epochs=2", "training.batch_size=8", "training.picture_every=1")
 
 
 def run_fit(release, run, *options):
     words = [f"--set={override}" for override in OVERRIDES]
-    result = CliRunner().invoke(fit, ["--data", str(release), "--run", str(run), "--preset", "tiny", *words, *options])
+    given = ["--data", str(release), "--run", str(run), "--preset", "tiny", "--method", "concat"]
+    result = CliRunner().invoke(fit, [*given, *words, *options])
     assert result.exit_code == 0, result.output
     return result.output
 
