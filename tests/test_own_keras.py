@@ -27,6 +27,14 @@ SETTINGS = (
     "import keras; c = keras.config; print(c.backend(), c.floatx(), c.image_data_format(), c.epsilon(), c.max_epochs())"
 )
 OURS = "tensorflow float32 channels_last 1e-07 None"
+SMALL_PROGRAM = """
+import sys
+from amfam_tf.cli.main import main
+from amfam_tf.models.backbones import BACKBONES
+from tiny_backbone import TINY_BACKBONE
+BACKBONES["resnet14_narrow"] = TINY_BACKBONE
+sys.exit(main())
+"""
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
@@ -105,12 +113,14 @@ def test_a_run_under_hostile_settings_is_the_same_to_the_last_bit(drawn, tmp_pat
         "plain": environment(tmp_path / "plain"),
         "hostile": environment(hostile_home(tmp_path), **HOSTILE_VARIABLES),
     }
-    overrides = [word for text in (*SMALL_FOR_ANY, "training.epochs=1") for word in ("--set", text)]
+    overrides = [
+        word for text in (*SMALL_FOR_ANY, "data.image_size=32", "training.epochs=1") for word in ("--set", text)
+    ]
     processes = {
         name: subprocess.Popen(
-            [sys.executable, "-m", "amfam_tf", "fit", "--data", drawn, "--run", tmp_path / f"{name}-run"]
-            + ["--preset", "tiny", "--method", "concat", *overrides],
-            env=env,
+            [sys.executable, "-c", SMALL_PROGRAM, "fit", "--data", drawn, "--run", tmp_path / f"{name}-run"]
+            + ["--preset", "tiny", "--method", "clinical-only", *overrides],
+            env=env | {"PYTHONPATH": str(Path(__file__).parent)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -183,9 +183,9 @@ def test_logged_means_count_cases_not_batches(trainer):
 def test_sixteen_cases_are_learned_by_heart(monkeypatch):
     # As with the other methods: tests/models/test_overfitting.py.
     monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
-    config = small_config("training.batch_size=16", "optimizer.learning_rate=0.01", "optimizer.schedule=constant")
+    config = small_config("data.image_size=32", "optimizer.learning_rate=0.01", "optimizer.schedule=constant")
     trainer = create_trainer(config, steps_per_epoch=1)
-    dataset = tf.data.Dataset.from_tensors(random_batch(16)).cache()
+    dataset = tf.data.Dataset.from_tensors(random_batch(16, image_size=32)).cache()
     trainer.fit(dataset.repeat(), steps_per_epoch=100, epochs=1, verbose=0, shuffle=False)
     result = trainer.evaluate(dataset, return_dict=True, verbose=0)
     assert {task.name: result[f"accuracy_{task.name}"] for task in TASKS} == {task.name: 1.0 for task in TASKS}
