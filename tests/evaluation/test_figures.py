@@ -204,3 +204,59 @@ def test_drawing_leaves_the_settings_of_the_caller_alone(measured):
     before = dict(matplotlib.rcParams)
     decision.draw_decision_curve(measured)
     assert dict(matplotlib.rcParams) == before
+
+
+def test_every_figure_is_as_wide_as_a_page_and_as_high_as_its_rows(table, measured):
+    parts = {name: [1.0] for name in ("epoch", "accuracy", "val_accuracy", "loss", "val_loss", "rest", "val_rest")}
+    heights = {
+        11.0: confusion.draw_confusion(table),
+        11.6: curves.draw_roc(table, measured),
+        11.2: reliability.draw_reliability(measured),
+        4.6: melanoma.draw_melanoma_roc(table),
+        3.4: decision.draw_decision_curve(measured),
+        4.1: training.draw_training(pd.DataFrame(parts)),
+        1.35: gallery.draw_gallery([], table),
+    }
+    for height, figure in heights.items():
+        assert figure.get_size_inches() == pytest.approx((6.4, height))
+    assert curves.draw_precision_recall(table, measured).get_size_inches() == pytest.approx((6.4, 11.6))
+
+
+def test_legends_over_curves_have_a_ground_and_lines_that_show_their_dashes(table, measured):
+    for draw in (curves.draw_roc, curves.draw_precision_recall):
+        for axes in draw(table, measured).axes:
+            legend = axes.get_legend()
+            assert legend.get_frame_on()
+            assert 0.5 < legend.get_frame().get_alpha() < 1
+            assert legend.handlelength >= 2
+    for figure in (reliability.draw_reliability(measured), melanoma.draw_melanoma_roc(table)):
+        assert all(axes.get_legend().get_frame_on() for axes in figure.axes)
+
+
+def test_words_in_cells_are_small_where_there_are_many(table):
+    figure = confusion.draw_confusion(table)
+    for task in TASKS:
+        sizes = {text.get_fontsize() for text in axes_of(figure, task).texts}
+        assert sizes == {7 if task is DIAGNOSIS else 8}
+
+
+def test_an_area_without_an_interval_stands_alone(table, measured):
+    nothing = {"auc": 0.5, "auc_ci95": [float("nan")] * 2}
+    classes = measured["tasks"]["DIAG"]["classes"] | {"NEV": nothing}
+    of_diagnosis = measured["tasks"]["DIAG"] | {"classes": classes}
+    given = measured | {"tasks": measured["tasks"] | {"DIAG": of_diagnosis}}
+    legend = legend_of(axes_of(curves.draw_roc(table, given), DIAGNOSIS))
+    assert legend[DIAGNOSIS.classes.index("NEV")] == "NEV 0.50"
+    assert sum("(" in line for line in legend) == len(legend) - 1
+
+
+def test_marks_of_a_reliability_diagram_have_the_area_of_their_cases(measured):
+    axes = axes_of(reliability.draw_reliability(measured), DIAGNOSIS)
+    cases = np.array([row["cases"] for row in measured["calibration"]["tasks"]["DIAG"]["bins"] if row["cases"]])
+    assert cases.sum() == 90
+    np.testing.assert_allclose(axes.collections[-1].get_sizes(), 8 + 120 * cases / 90)
+
+
+def test_a_gallery_without_errors_says_so(table):
+    shown = gallery.draw_gallery([], table).axes
+    assert [text.get_text() for axes in shown for text in axes.texts] == ["no error in this split"]
