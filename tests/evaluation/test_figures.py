@@ -182,6 +182,18 @@ def test_pair_has_the_clinical_picture_on_the_left(tmp_path):
     assert pair[20, 64].tolist() == [0, 0, 200]
 
 
+def test_pictures_that_are_higher_than_wide_are_in_the_middle_of_their_half(tmp_path):
+    row = {"case_num": 7}
+    for name, colour in (("clinical", (200, 0, 0)), ("dermoscopic", (0, 0, 200))):
+        row[name] = tmp_path / f"{name}.png"
+        Image.new("RGB", (40, 80), colour).save(row[name])
+    pair = gallery.pair_of(pd.DataFrame([row]), 7, side=40)
+    assert pair.shape == (40, 84, 3)
+    colours = [tuple(pixel) for pixel in pair[20].tolist()]
+    white, red, blue = (255, 255, 255), (200, 0, 0), (0, 0, 200)
+    assert colours == [*[white] * 10, *[red] * 20, *[white] * 24, *[blue] * 20, *[white] * 10]
+
+
 def test_network_without_attention_and_reconstruction_has_no_figure(table):
     assert network.draw_network(object(), table, None) is None
     titles = network.column_titles(["reconstruction_dermoscopic", "attention_dermoscopic"])
