@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 HANDLED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 FIRST_STATUS = 128
 """The exit status is this and the number of the signal, as a shell has it: 130 for Ctrl-C, 143 for SIGTERM."""
+SOON_SECONDS = 0.05
 TOGETHER_SECONDS = 1.0
 """Signals so close to each other are one: `timeout`, for one, sends SIGTERM to the process and to its group."""
 
@@ -25,6 +27,7 @@ class Interruption:
     def __init__(self) -> None:
         self.number: int | None = None
         self._when = 0.0
+        self._report = sys.unraisablehook
 
     @property
     def status(self) -> int:
@@ -46,6 +49,18 @@ class Interruption:
             os.kill(os.getpid(), number)
         return None
 
+    def raise_again(self, lost: Any) -> None:
+        """Lets an interruption that came where no exception gets out (`__del__`, a callback) come once more, soon."""
+        if self.number is None or not isinstance(lost.exc_value, KeyboardInterrupt):
+            self._report(lost)
+            return
+        signal.signal(signal.SIGALRM, self._interrupt)
+        signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)
+
+    @staticmethod
+    def _interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
@@ -56,8 +71,13 @@ def interruptible() -> Iterator[Interruption]:
         for number in HANDLED:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, found.handle)
+        before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
+    hook, sys.unraisablehook = sys.unraisablehook, found.raise_again
     try:
         yield found
     finally:
+        sys.unraisablehook = hook
+        if before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

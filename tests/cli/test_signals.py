@@ -67,6 +67,44 @@ def test_a_verb_that_can_be_gone_on_with_says_so(verb, capsys):
     assert capsys.readouterr().err == "interrupted by SIGTERM: the same command goes on from there\n"
 
 
+@pytest.mark.usefixtures("restored")
+def test_a_signal_where_no_exception_gets_out_is_not_lost(verb, capsys):
+    """Python only prints what is raised in a finaliser, wherever in a long fit one happens to run."""
+
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    reached = []
+
+    def interrupted():
+        dying = Dying()
+        del dying
+        reached.append(True)
+        threading.Event().wait(60)
+
+    hook, alarm = sys.unraisablehook, signal.getsignal(signal.SIGALRM)
+    verb(interrupted)
+    assert command_line.main(["env"]) == 143
+    assert reached == [True]
+    assert capsys.readouterr().err == "interrupted by SIGTERM\n"
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGALRM)) == (hook, alarm)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_other_exceptions_of_finalisers_are_told_as_ever(verb, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    class Broken:
+        def __del__(self):
+            raise ValueError("in a finaliser")
+
+    verb(lambda: Broken() and None)
+    assert command_line.main(["env"]) == 0
+    assert [str(one.exc_value) for one in told] == ["in a finaliser"]
+
+
 def test_two_signals_at_once_are_one(verb):
     closed = []
 
