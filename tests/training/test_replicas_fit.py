@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
+from recycled_trainers import recycled_trainers
 from rich.console import Console
 from run_comparison import assert_same_training
 from small import SMALL_FOR_ANY, small_config
@@ -42,6 +43,12 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent
 @pytest.fixture(autouse=True)
 def tiny_method(monkeypatch):
     monkeypatch.setitem(models.METHODS, "tiny", TINY)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recycled():
+    with recycled_trainers():
+        yield
 
 
 @pytest.fixture(scope="module")
