@@ -250,8 +250,9 @@ def _task(column: Column, doubt: str) -> Iterator[str]:
     yield f"    column: {_text(column.name)}"
     yield "    classes:"
     for name, (label, count) in zip(names, counts, strict=True):
+        found = "1 case" if count == 1 else f"{count} cases"
         rare = "; unsure: few, join it with another class?" if count < 10 else ""
-        yield f"      - {{name: {_text(name)}, title: {_text(label)}, labels: {_list([label])}}}  # {count} cases{rare}"
+        yield f"      - {{name: {_text(name)}, title: {_text(label)}, labels: {_list([label])}}}  # {found}{rare}"
     if column.missing:
         count = len(column.values) - len(column.known)
         yield f"    missing: {_list(column.missing)}  # {count} cases; unsure: are they unknown, or a class?"

@@ -133,6 +133,14 @@ def test_hospital_rows_of_an_odd_kind_still_give_a_card(tmp_path):
     assert set(card.tasks[0].classes) == {"Melanom", "Naevus", "Naevus_2"}
 
 
+def test_one_case_is_one_case(tmp_path):
+    rows = [(f"L{number}", f"{number}.jpg", f"d{number}.jpg", "b" if number else "a") for number in range(9)]
+    write_rows(tmp_path / "t.csv", ("lesion", "clinic", "derm", "diagnosis"), rows)
+    text = draft(tmp_path / "t.csv")
+    assert "labels: [a]}  # 1 case; unsure: few" in text
+    assert "labels: [b]}  # 8 cases; unsure: few" in text
+
+
 def test_the_verb_writes_a_new_file_or_prints(tmp_path, capsys):
     table = write_export(tmp_path)
     out = tmp_path / cards.FILE
