@@ -1,6 +1,7 @@
 """metrics.json is read in one place, which names the key that is missing or of another type."""
 
 import json
+import types
 import typing
 
 import pytest
@@ -69,6 +70,50 @@ def test_a_file_of_an_older_version_lacks_what_that_did_not_write(content, tmp_p
     old = {key: content[key] for key in ("split", "cases", "average", "tasks")}
     json_file.write(tmp_path / "metrics.json", old)
     assert results.read(tmp_path / "metrics.json") == old
+
+
+def optional(value, kind, place=()):
+    """Gives (type, key, place) of each key that a file need not have."""
+    if typing.is_typeddict(kind):
+        for key, part in typing.get_type_hints(kind).items():
+            if key in value:
+                if key in kind.__optional_keys__:
+                    yield kind.__name__, key, (*place, key)
+                yield from optional(value[key], part, (*place, key))
+    elif isinstance(value, dict | list):
+        kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+        wanted = next(one for one in kinds if one is not type(None))
+        if typing.is_typeddict(wanted):
+            yield from optional(value, wanted, place)
+            return
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from optional(value[key], typing.get_args(wanted)[-1], (*place, key))
+
+
+def test_each_key_that_not_all_versions_wrote_may_be_absent(content, tmp_path):
+    path, tried = tmp_path / "metrics.json", set()
+    for kind, key, place in optional(content, results.Report):
+        if (kind, key) in tried:
+            continue
+        tried.add((kind, key))
+        shorter = json.loads(json.dumps(content))
+        part = shorter
+        for step in place[:-1]:
+            part = part[step]
+        del part[place[-1]]
+        json_file.write(path, shorter)
+        assert results.read(path) == shorter, place
+    # The types themselves say which these are: some that must be among them.
+    known = {("Average", "macro"), ("OperatingPoint", "ci95"), ("MelanomaRule", "rule"), ("Subgroup", "too_small")}
+    assert known <= tried
+    assert len(tried) > 50
+
+
+def test_of_several_keys_that_are_missing_the_first_by_name_is_told(content, tmp_path):
+    path = tmp_path / "metrics.json"
+    json_file.write(path, {key: value for key, value in content.items() if key not in ("split", "cases", "tasks")})
+    with pytest.raises(RunError, match="it has no cases;"):
+        results.read(path)
 
 
 @pytest.mark.parametrize(
