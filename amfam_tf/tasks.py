@@ -7,6 +7,7 @@ into 24 classes).
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from amfam_tf.card import schema
 from amfam_tf.card.cards import packaged
 from amfam_tf.card.questions import Task
 
@@ -30,7 +31,7 @@ METADATA_FROM_DIAGNOSIS: tuple[str, ...] = tuple(
 )
 """Columns that were decided from the diagnosis: with them a network can answer without looking at an image."""
 
-MODALITIES: tuple[str, str] = ("clinical", "dermoscopic")
+MODALITIES: tuple[str, str] = schema.MODALITIES
 SPLITS: tuple[str, str, str] = ("train", "validate", "test")
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.beam import urls
-from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_data_set, scan_data_set, to_integer
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_data_set, scan_data_set
 from amfam_tf.data.pair_table import PairTable
 from amfam_tf.data.shards import find_shards, has_shards
+from amfam_tf.data.tables import to_integer
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES
 

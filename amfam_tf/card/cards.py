@@ -82,9 +82,9 @@ def find(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
     if given is not None:
         card = read(given)
         return card, next((folder for folder in folders if (folder / card.cases.table).exists()), data)
-    for folder in folders:
-        if (folder / FILE).exists():
-            return read(folder / FILE), folder
+    own = beside(data)
+    if own is not None:
+        return read(own), own.parent
     known = next(with_layout(data), None)
     if known is not None:
         return known
@@ -93,6 +93,11 @@ def find(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
         f"{data} has no card: there is no {FILE} in it, and none of the tables that are known without: {tables}; "
         "docs/cards.md says how to write one"
     )
+
+
+def beside(data: Path) -> Path | None:
+    """Returns the card that lies in the folder of a data set, None if there is none."""
+    return next((folder / FILE for folder in (data, data / INNER) if (folder / FILE).exists()), None)
 
 
 def with_layout(data: Path) -> Iterator[tuple[DataCard, Path]]:

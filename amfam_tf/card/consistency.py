@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from string import Formatter
 
-from amfam_tf.card.schema import DataCard, Modality, PictureRule, SplitRule, TaskEntry
+from amfam_tf.card.schema import MODALITIES, DataCard, PictureRule, SplitRule, TaskEntry
 
-MODALITIES: tuple[Modality, Modality] = ("clinical", "dermoscopic")
 TAKEN = frozenset({"case_num", "case_id", "notes", "split", "shared_file", "shard", "record", *MODALITIES})
 """Names that columns and tensors have beside those of a card."""
 

@@ -12,6 +12,7 @@ from amfam_tf.card.questions import Task
 
 Split = Literal["train", "validate", "test"]
 Modality = Literal["clinical", "dermoscopic"]
+MODALITIES: tuple[Modality, Modality] = ("clinical", "dermoscopic")
 
 
 def _printable(text: str) -> str:
@@ -119,6 +120,11 @@ class IndexFiles(CardSection):
     train: Within
     validate_: Within = Field(alias="validate")
     test: Within
+
+    @property
+    def by_split(self) -> dict[str, str]:
+        """Returns the file of each split."""
+        return self.model_dump(by_alias=True)
 
 
 class SplitRule(CardSection):

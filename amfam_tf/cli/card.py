@@ -34,5 +34,5 @@ def card(table: Path, out: Path | None) -> None:
     if out.exists():
         raise DataError(f"{out} exists already: name a new file, or remove it")
     write_text(out, text, DataError)
-    unsure = sum("unsure" in line for line in text.splitlines()) - 1
+    unsure = sum("unsure" in line for line in text.splitlines()[1:])
     echo(f"{out}: settle {unsure} lines marked unsure, then: amfam-tf check {out.parent} --card {out}")

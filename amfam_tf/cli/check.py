@@ -56,7 +56,7 @@ def _find_card(data: Path, given: Path | None) -> "tuple[DataCard | None, Path]"
     """
     from amfam_tf.card import cards
 
-    if given is None and not any((folder / cards.FILE).exists() for folder in (data, data / cards.INNER)):
+    if given is None and cards.beside(data) is None:
         # Without any card, the reader of Derm7pt says what its layout lacks.
         found = next((one for one in cards.with_layout(data) if one[0].name != cards.DERM7PT), None)
         return found or (None, data)

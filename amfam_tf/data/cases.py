@@ -42,9 +42,7 @@ def read_cases(data: str | Path, drop_shared_files: bool = False) -> pd.DataFram
 
 def _refuse_other_cards(data: Path) -> None:
     """Raises for a data set with another card than Derm7pt's: its questions must not be taken for those of Derm7pt."""
-    beside = next(
-        (folder / cards.FILE for folder in (data, data / cards.INNER) if (folder / cards.FILE).exists()), None
-    )
+    beside = cards.beside(data)
     other = next((card.name for card, _ in cards.with_layout(data)), cards.DERM7PT)
     if beside is not None or other != cards.DERM7PT:
         what = f"{beside} is a card" if beside is not None else f"{data} has the layout of {other}"

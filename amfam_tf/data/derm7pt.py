@@ -6,19 +6,18 @@ if there are any, `amfam_tf.data.check` lists them. Rows are counted from 0, as 
 
 import contextlib
 import os
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
+from amfam_tf.card.cards import INNER
 from amfam_tf.card.questions import Task
-from amfam_tf.data import identities, names
-from amfam_tf.data.csv_table import CsvTable, TableError
+from amfam_tf.data import identities, names, pair_splits
 from amfam_tf.data.problems import Problem
+from amfam_tf.data.tables import Wording, read_raw_table, to_integer
 from amfam_tf.errors import DataError
-from amfam_tf.files import regular_files
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, seven_point_score, task_names
 
 IMAGES = "images"
@@ -28,10 +27,10 @@ INDEX_FILES = {
     "validate": "meta/valid_indexes.csv",
     "test": "meta/test_indexes.csv",
 }
-INDEX_COLUMN = "indexes"
 PATH_COLUMNS = {"clinical": "clinic", "dermoscopic": "derm"}
 SCORE = "seven_point_score"
 LAYOUT_HINT = f"a data set is a folder that holds {IMAGES}/ and {META_FILE}"
+WORDING = Wording(LAYOUT_HINT, "; the file has: ")
 META_COLUMNS = (
     "case_num",
     *(task.column for task in TASKS),
@@ -87,11 +86,13 @@ def scan_data_set(
     """
     data_set = find_data_set(root)
     problems: list[Problem] = []
-    meta = _read_table(data_set, META_FILE, META_COLUMNS, problems, _MORE)
+    # Letters that are not UTF-8 occur in the notes of Derm7pt, and do not matter there.
+    meta = read_raw_table(data_set, META_FILE, META_COLUMNS, problems, WORDING, mixed=True).frame
     frame = pd.DataFrame({"case_num": _case_numbers(meta, problems)})
     for modality, paths in _resolve_paths(meta, data_set / IMAGES, resolve, problems).items():
         frame[modality] = paths
-    frame["split"] = _read_splits(data_set, len(meta), problems)
+    splits = pair_splits.from_files(INDEX_FILES, data_set, len(meta), META_FILE, problems, WORDING)
+    frame["split"] = pd.Series(splits, dtype=str)
     for task in TASKS:
         frame[task.name] = _encode_column(meta, task, problems)
     for column, allowed in METADATA.items():
@@ -106,49 +107,8 @@ def scan_data_set(
 def find_data_set(root: str | Path) -> Path:
     """Returns `root`, or its release_v0 folder if only that one holds meta/."""
     root = Path(root)
-    inner = root / "release_v0"
+    inner = root / INNER
     return inner if (inner / "meta").is_dir() and not (root / "meta").is_dir() else root
-
-
-def _read_table(
-    data_set: Path, file: str, columns: Sequence[str], problems: list[Problem], optional: Iterable[str] = ()
-) -> pd.DataFrame:
-    """Returns `columns` of a CSV file as raw strings, and `optional` ones if it has them.
-
-    None where a column is missing, no rows if the file is.
-    """
-    nothing = pd.DataFrame(columns=list(columns), dtype=object)
-    try:
-        # Letters that are not UTF-8 occur in the notes of Derm7pt, and do not matter there.
-        table = CsvTable(
-            lambda: regular_files.open_binary(data_set / file, regular_files.MAX_TABLE_BYTES), columns, mixed=True
-        )
-        rows = list(table.rows())
-    except FileNotFoundError:
-        problems.append(Problem(file, None, "missing_file", f"no such file; {LAYOUT_HINT}"))
-        return nothing
-    except OSError as error:
-        problems.append(Problem(file, None, "unreadable_table", f"cannot be read: {error.strerror}"))
-        return nothing
-    except TableError as error:
-        problems.append(Problem(file, None, "unreadable_table", str(error)))
-        return nothing
-    problems += [Problem(file, None, "table_format", text, "note") for text in table.notes()]
-    missing = table.missing(columns)
-    for column in missing:
-        found = ", ".join(map(repr, table.columns))
-        problems.append(Problem(file, None, "missing_column", f"no column {column!r}; the file has: {found}"))
-    if not rows:
-        problems.append(Problem(file, None, "no_rows", "has no rows"))
-    more = [column for column in optional if column in table.columns]
-    return pd.DataFrame(
-        {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in (*columns, *more)}
-    )
-
-
-def to_integer(raw: str) -> int | None:
-    """Returns the number that `raw` spells, or None."""
-    return int(raw) if re.fullmatch(r"[+-]?[0-9]{1,18}", raw.strip()) else None
 
 
 def _integers(meta: pd.DataFrame, column: str, problems: list[Problem]) -> list[int]:
@@ -212,49 +172,6 @@ def _scores(meta: pd.DataFrame, frame: pd.DataFrame, problems: list[Problem]) ->
             message = f"column {SCORE!r}: value {stored[row]} is stored, the labels give {computed}"
             problems.append(Problem(META_FILE, row, "wrong_score", message))
     return pd.Series(stored, dtype="int64")
-
-
-def _read_splits(data_set: Path, cases: int, problems: list[Problem]) -> pd.Series:
-    """Returns the split of each row of meta.csv from the three index files, which have to share out all rows."""
-    found: list[Problem] = []
-    splits: dict[int, str] = {}
-    for split, file in INDEX_FILES.items():
-        table = _read_table(data_set, file, (INDEX_COLUMN,), found)
-        rows = _index_rows(table, file, cases, found)
-        for place, row in rows.items():
-            if row in splits:
-                message = f"row {row} of {META_FILE} is in {INDEX_FILES[splits[row]]} as well"
-                found.append(Problem(file, place, "overlapping_index", message))
-        splits.update({row: split for row in rows.values() if row not in splits})
-    # If a file is missing, so are its rows.
-    if all(problem.row is not None for problem in found if problem.severity == "problem"):
-        for row in sorted(set(range(cases)) - set(splits)):
-            message = f"row {row} is in no index file ({', '.join(INDEX_FILES.values())})"
-            found.append(Problem(META_FILE, row, "incomplete_index", message))
-    problems.extend(found)
-    return pd.Series([splits.get(row, "") for row in range(cases)], dtype=str)
-
-
-def _index_rows(table: pd.DataFrame, file: str, cases: int, problems: list[Problem]) -> dict[int, int]:
-    """Returns {row of the index file: row of meta.csv that it names}, each of the latter once."""
-    rows: dict[int, int] = {}
-    places: dict[int, int] = {}
-    for place, raw in enumerate(table[INDEX_COLUMN]):
-        if raw is None:
-            continue
-        row = to_integer(raw)
-        if row is None:
-            problems.append(Problem(file, place, "not_an_integer", f"value {raw!r} is not a whole number"))
-        elif cases and not 0 <= row < cases:  # without meta.csv there is no range to be in
-            message = f"value {row} is no row of {META_FILE}, which has the rows 0 to {cases - 1}"
-            problems.append(Problem(file, place, "index_out_of_range", message))
-        elif row in places:
-            message = f"value {row} is in row {places[row]} of this file already"
-            problems.append(Problem(file, place, "duplicate_index", message))
-        else:
-            rows[place] = row
-            places[row] = place
-    return rows
 
 
 class PathError(DataError):

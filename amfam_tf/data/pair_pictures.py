@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amfam_tf.card.consistency import placeholders
-from amfam_tf.card.schema import DataCard, Modality
+from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data import names
 from amfam_tf.data.derm7pt import PathError, PathResolver
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable
-from amfam_tf.tasks import MODALITIES
 
-Found = dict[str, list[tuple[str, ...]]]
+Found = dict[Modality, list[tuple[str, ...]]]
 """By modality, for each case the absolute paths of its pictures; () for none."""
 
 
@@ -28,7 +27,7 @@ class PictureFinder:
         """Returns the pictures that columns or templates of the table of cases name."""
         found: Found = {}
         for modality in MODALITIES:
-            view = self._card.pictures.view(_modality(modality))
+            view = self._card.pictures.view(modality)
             rows = cases.frame.to_dict("records")
             paths = [row.get(view.column) if view.column else _filled(view.path or "", row) for row in rows]
             found[modality] = [self._found(path, cases.file, row) for row, path in enumerate(paths)]
@@ -38,7 +37,7 @@ class PictureFinder:
     def of_pictures(self, ids: Sequence[str], file: str, pictures: RawTable) -> Found:
         """Returns the pictures that a table with a row for each of them names; `file` is the table of cases."""
         rule = self._card.pictures
-        views = {label: name for name in MODALITIES for label in rule.view(_modality(name)).values}
+        views = {label: name for name in MODALITIES for label in rule.view(name).values}
         places = {name: place for place, name in enumerate(ids)}
         found: Found = {name: [()] * len(ids) for name in MODALITIES}
         for row, fields in enumerate(pictures.frame.to_dict("records")):
@@ -77,7 +76,7 @@ class PictureFinder:
         """Tells cases without a picture, and with several, where the card refuses them."""
         told = {(problem.file, problem.row) for problem in self._problems}
         for modality in MODALITIES:
-            view = self._card.pictures.view(_modality(modality))
+            view = self._card.pictures.view(modality)
             for row, paths in enumerate(found[modality]):
                 if not paths and view.missing == "refused" and (file, row) not in told:
                     message = f"no {modality} picture, and the card does not say that it may be missing"
@@ -94,7 +93,3 @@ def _filled(template: str, fields: Mapping[str, str | None]) -> str:
         return ""
     wild = "*" in template
     return template.format(**{name: glob.escape(value) if wild else value for name, value in values.items()})
-
-
-def _modality(name: str) -> Modality:
-    return "clinical" if name == "clinical" else "dermoscopic"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from amfam_tf.card.schema import IndexFiles, Shares, SplitColumn
+from amfam_tf.card.schema import Shares, SplitColumn
 from amfam_tf.data.problems import Problem
-from amfam_tf.data.tables import RawTable, read_raw_table
+from amfam_tf.data.tables import BY_CARD, RawTable, Wording, read_raw_table, to_integer
 
 INDEX_COLUMN = "indexes"
 
@@ -25,23 +25,63 @@ def from_column(column: SplitColumn, table: RawTable, problems: list[Problem]) -
     return [words.get(raw or "", "") for raw in table.column(column.name)]
 
 
-def from_files(files: IndexFiles, folder: Path, cases: int, table: str, problems: list[Problem]) -> list[str]:
-    """Returns the splits by files of row numbers, which have to share out all rows; "" for a row in none."""
+def from_files(
+    files: Mapping[str, str],
+    folder: Path,
+    cases: int,
+    table: str,
+    problems: list[Problem],
+    wording: Wording = BY_CARD,
+) -> list[str]:
+    """Returns the split of each row by files of row numbers, which have to share out all rows; "" for a row in none.
+
+    Args:
+        files: by split.
+        folder: of the data set.
+        cases: rows of the table of cases.
+        table: its path, for messages.
+        problems: get what is wrong.
+        wording: of problems with the files.
+    """
+    found: list[Problem] = []
     splits: dict[int, str] = {}
-    for split, file in (("train", files.train), ("validate", files.validate_), ("test", files.test)):
-        for place, raw in enumerate(read_raw_table(folder, file, (INDEX_COLUMN,), problems).column(INDEX_COLUMN)):
-            row = int(raw) if raw is not None and raw.strip().isdecimal() and len(raw.strip()) < 10 else -1
-            if raw is not None and not 0 <= row < cases:
-                message = f"value {raw!r} is no row of {table}, which has the rows 0 to {cases - 1}"
-                problems.append(Problem(file, place, "index_out_of_range", message))
-            elif row in splits:
-                message = f"row {row} of {table} is in the split {splits[row]} already"
-                problems.append(Problem(file, place, "overlapping_index", message))
-            elif raw is not None:
-                splits[row] = split
-    missing = sorted(set(range(cases)) - set(splits))
-    problems += [Problem(table, row, "incomplete_index", f"row {row} is in no index file") for row in missing]
+    for split, file in files.items():
+        named = read_raw_table(folder, file, (INDEX_COLUMN,), found, wording)
+        rows = _index_rows(named, cases, table, found)
+        for place, row in rows.items():
+            if row in splits:
+                message = f"row {row} of {table} is in {files[splits[row]]} as well"
+                found.append(Problem(file, place, "overlapping_index", message))
+        splits.update({row: split for row in rows.values() if row not in splits})
+    # If a file is missing, so are its rows.
+    if all(problem.row is not None for problem in found if problem.severity == "problem"):
+        for row in sorted(set(range(cases)) - set(splits)):
+            message = f"row {row} is in no index file ({', '.join(files.values())})"
+            found.append(Problem(table, row, "incomplete_index", message))
+    problems.extend(found)
     return [splits.get(row, "") for row in range(cases)]
+
+
+def _index_rows(index: RawTable, cases: int, table: str, problems: list[Problem]) -> dict[int, int]:
+    """Returns {row of the index file: row of the table of cases that it names}, each of the latter once."""
+    rows: dict[int, int] = {}
+    places: dict[int, int] = {}
+    for place, raw in enumerate(index.column(INDEX_COLUMN)):
+        if raw is None:
+            continue
+        row = to_integer(raw)
+        if row is None:
+            problems.append(Problem(index.file, place, "not_an_integer", f"value {raw!r} is not a whole number"))
+        elif cases and not 0 <= row < cases:  # without a table of cases there is no range to be in
+            message = f"value {row} is no row of {table}, which has the rows 0 to {cases - 1}"
+            problems.append(Problem(index.file, place, "index_out_of_range", message))
+        elif row in places:
+            message = f"value {row} is in row {places[row]} of this file already"
+            problems.append(Problem(index.file, place, "duplicate_index", message))
+        else:
+            rows[place] = row
+            places[row] = place
+    return rows
 
 
 def assigned(shares: Shares, groups: Sequence[str], labels: Sequence[int] | None) -> list[str]:

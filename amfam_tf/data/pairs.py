@@ -9,12 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from amfam_tf.card.consistency import placeholders
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data import pair_labels, pair_splits
 from amfam_tf.data.pair_pictures import PictureFinder
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable, read_raw_table
-from amfam_tf.tasks import MODALITIES
 
 
 def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem]]:
@@ -78,8 +77,8 @@ def _needed(card: DataCard) -> list[str]:
     return [*wanted, *(score.column for score in card.scores.values() if score.column)]
 
 
-def _view_columns(card: DataCard, modality: str) -> list[str]:
-    view = card.pictures.clinical if modality == "clinical" else card.pictures.dermoscopic
+def _view_columns(card: DataCard, modality: Modality) -> list[str]:
+    view = card.pictures.view(modality)
     return _named(view.column, view.path)
 
 
@@ -134,7 +133,7 @@ def _case_numbers(ids: Sequence[str]) -> pd.Series:
 def _add_splits(card: DataCard, folder: Path, frame: pd.DataFrame, cases: RawTable, problems: list[Problem]) -> None:
     rule = card.split
     if rule.index_files is not None:
-        frame["split"] = pair_splits.from_files(rule.index_files, folder, len(frame), cases.file, problems)
+        frame["split"] = pair_splits.from_files(rule.index_files.by_split, folder, len(frame), cases.file, problems)
     elif rule.column is not None:
         frame["split"] = pair_splits.from_column(rule.column, cases, problems)
     elif rule.assign is not None:

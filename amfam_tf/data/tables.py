@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,39 @@ class RawTable:
         return list(self.frame[name]) if name in self.frame else [None] * len(self.frame)
 
 
-def read_raw_table(folder: Path, file: str, needed: Iterable[str], problems: list[Problem]) -> RawTable:
+@dataclass(frozen=True)
+class Wording:
+    """How messages speak of a table.
+
+    Attributes:
+        file: why a file that is not there is wanted.
+        column: what comes between the name of a column that is not there and those that are.
+    """
+
+    file: str
+    column: str
+
+
+BY_CARD = Wording("the card names it", ", which the card names; it has: ")
+
+
+def read_raw_table(
+    folder: Path,
+    file: str,
+    needed: Iterable[str],
+    problems: list[Problem],
+    wording: Wording = BY_CARD,
+    mixed: bool = False,
+) -> RawTable:
     """Returns all columns of a table; without rows if it cannot be read.
+
+    Args:
+        folder: of the data set.
+        file: path within it.
+        needed: columns; None throughout where one is missing.
+        problems: get what is wrong.
+        wording: of the problems.
+        mixed: see `CsvTable`.
 
     Raises:
         DataError: it is a workbook, and what reads workbooks is not installed.
@@ -41,9 +73,9 @@ def read_raw_table(folder: Path, file: str, needed: Iterable[str], problems: lis
     needed = list(dict.fromkeys(needed))
     nothing = RawTable(file, pd.DataFrame(columns=needed, dtype=object))
     try:
-        columns, rows, notes = read_rows(folder / file, needed)
+        columns, rows, notes = read_rows(folder / file, needed, mixed)
     except FileNotFoundError:
-        problems.append(Problem(file, None, "missing_file", "no such file; the card names it"))
+        problems.append(Problem(file, None, "missing_file", f"no such file; {wording.file}"))
         return nothing
     except OSError as error:
         problems.append(Problem(file, None, "unreadable_table", f"cannot be read: {error.strerror}"))
@@ -52,11 +84,11 @@ def read_raw_table(folder: Path, file: str, needed: Iterable[str], problems: lis
         problems.append(Problem(file, None, "unreadable_table", str(error)))
         return nothing
     problems += [Problem(file, None, "table_format", text, "note") for text in notes]
-    for name in needed:
-        if name not in columns:
-            found = ", ".join(map(repr, columns))
-            message = f"no column {name!r}, which the card names; it has: {found}"
-            problems.append(Problem(file, None, "missing_column", message))
+    found = ", ".join(map(repr, columns))
+    missing = [name for name in needed if name not in columns]
+    problems += [
+        Problem(file, None, "missing_column", f"no column {name!r}{wording.column}{found}") for name in missing
+    ]
     if not rows:
         problems.append(Problem(file, None, "no_rows", "has no rows"))
     names = [name for name in dict.fromkeys((*columns, *needed)) if name]
@@ -64,12 +96,20 @@ def read_raw_table(folder: Path, file: str, needed: Iterable[str], problems: lis
     return RawTable(file, pd.DataFrame(frame))
 
 
-def read_rows(path: Path, needed: Sequence[str] = ()) -> tuple[Sequence[str], list[dict[str, str]], list[str]]:
+def to_integer(raw: str) -> int | None:
+    """Returns the number that `raw` spells, or None."""
+    return int(raw) if re.fullmatch(r"[+-]?[0-9]{1,18}", raw.strip()) else None
+
+
+def read_rows(
+    path: Path, needed: Sequence[str] = (), mixed: bool = False
+) -> tuple[Sequence[str], list[dict[str, str]], list[str]]:
     """Returns columns, rows as raw strings, and what a person should know of how they were read.
 
     Args:
         path: of a CSV file, or of a workbook (.xlsx), of which the first sheet is read.
         needed: columns that tell which character separates the fields of a CSV file.
+        mixed: see `CsvTable`.
 
     Raises:
         DataError: it is a workbook, and what reads workbooks is not installed.
@@ -78,7 +118,7 @@ def read_rows(path: Path, needed: Sequence[str] = ()) -> tuple[Sequence[str], li
     """
     if path.suffix.lower() == ".xlsx":
         return _read_workbook(path)
-    table = CsvTable(lambda: regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES), needed)
+    table = CsvTable(lambda: regular_files.open_binary(path, regular_files.MAX_TABLE_BYTES), needed, mixed)
     rows = list(table.rows())
     return table.columns, rows, table.notes()
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 
 from amfam_tf.beam import urls
 from amfam_tf.data import identities
-from amfam_tf.data.derm7pt import to_integer
 from amfam_tf.data.pair_table import PairTable
+from amfam_tf.data.tables import to_integer
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly

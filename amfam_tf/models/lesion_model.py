@@ -10,7 +10,6 @@ import keras
 from amfam_tf import config as configuration
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.config.structure import structure
 from amfam_tf.tasks import MODALITIES, TASKS, metadata_size
 
 METADATA_INPUT = "metadata"
@@ -89,7 +88,6 @@ class LesionModel(keras.Model):
         super().__init__(inputs=dict(inputs), outputs=dict(outputs), **kwargs)
         self.model_config = config
         self.image_size = image_size
-
         self._tasks = tuple(tasks)
         self._parts = {name: tuple(part) for name, part in parts.items()}
         self._branches = tuple(branches)
@@ -165,11 +163,8 @@ class LesionModel(keras.Model):
         keras.config.set_dtype_policy(policy)
         try:
             model_config = configuration.structure(config["config"], ModelConfig, "model")
-            own = (
-                {"tasks": tuple(structure(task, Task, "tasks") for task in config["tasks"])}
-                if "tasks" in config
-                else {}
-            )
-            return cls(config=model_config, image_size=config["image_size"], name=config["name"], **own)
+            known = "tasks" in config
+            tasks = configuration.structure(config["tasks"], tuple[Task, ...], "tasks") if known else TASKS
+            return cls(config=model_config, image_size=config["image_size"], name=config["name"], tasks=tasks)
         finally:
             keras.config.set_dtype_policy(before)
