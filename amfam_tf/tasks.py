@@ -7,14 +7,13 @@ into 24 classes).
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from amfam_tf.card import schema
-from amfam_tf.card.cards import packaged
+from amfam_tf.card import cards, schema
 from amfam_tf.card.questions import Task
 
-_CARD = packaged("derm7pt")
-_CHECKLIST = _CARD.scores["seven_point_score"]
+DERM7PT: schema.DataCard = cards.packaged(cards.DERM7PT)
+_CHECKLIST = DERM7PT.scores["seven_point_score"]
 
-TASKS: tuple[Task, ...] = _CARD.tasks
+TASKS: tuple[Task, ...] = DERM7PT.tasks
 TASK_BY_NAME: Mapping[str, Task] = MappingProxyType({task.name: task for task in TASKS})
 DIAGNOSIS: Task = TASKS[0]
 CRITERIA: tuple[Task, ...] = TASKS[1:]
@@ -22,12 +21,12 @@ MELANOMA: int = DIAGNOSIS.classes.index("MEL")
 SEVEN_POINT_THRESHOLDS: Mapping[str, int] = MappingProxyType(dict(_CHECKLIST.thresholds))
 
 METADATA: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: tuple(column.raw_values) for name, column in _CARD.metadata.items()}
+    {name: tuple(column.raw_values) for name, column in DERM7PT.metadata.items()}
 )
 """Values of the metadata columns in one-hot order."""
 
 METADATA_FROM_DIAGNOSIS: tuple[str, ...] = tuple(
-    name for name, column in _CARD.metadata.items() if column.follows_from == DIAGNOSIS.name
+    name for name, column in DERM7PT.metadata.items() if column.follows_from == DIAGNOSIS.name
 )
 """Columns that were decided from the diagnosis: with them a network can answer without looking at an image."""
 

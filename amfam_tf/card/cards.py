@@ -44,6 +44,11 @@ def packaged_names() -> tuple[str, ...]:
     return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
+def is_derm7pt(card: DataCard) -> bool:
+    """Returns whether a card is the package's of Derm7pt: what says nothing of a card has this one."""
+    return card == packaged(DERM7PT)
+
+
 @cache
 def packaged(name: str) -> DataCard:
     """Returns a card that comes with the package."""

@@ -222,6 +222,12 @@ class DataCard(CardSection):
         """Returns the questions, in order."""
         return tuple(self._task(entry) for entry in self.questions)
 
+    @cached_property
+    def main_task(self) -> Task:
+        """Returns the question that strata and short answers are of: the headline's, or else the first."""
+        section, name, *_ = self.headline.split(".")
+        return self.task(name) if section == "tasks" else self.tasks[0]
+
     def task(self, name: str) -> Task:
         """Returns the question of a name, which there is."""
         return next(task for task in self.tasks if task.name == name)

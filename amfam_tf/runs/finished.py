@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
 from amfam_tf.files.digests import file_digest
@@ -63,6 +64,11 @@ class FinishedRun:
     def state(self) -> RunState:
         """How its training ended; the begin of a training if the folder does not say."""
         return self.folder.read_state()
+
+    @functools.cached_property
+    def card(self) -> DataCard:
+        """Of the data that it is trained on. Raises RunError if it is damaged."""
+        return self.folder.read_card()
 
     @functools.cached_property
     def environment(self) -> Mapping[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf import config as configuration
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
-from amfam_tf.errors import RunError
+from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import remove_leftovers, write_text
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import DERM7PT, MODALITIES
 
 CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE = "config.yaml", "environment.json", "history.csv"
 MODEL_FILE, CALIBRATION_FILE = "model.keras", "calibration.json"
@@ -63,7 +65,8 @@ class RunState:
 class RunFolder:
     """The files of one run.
 
-    config.yaml, environment.json (versions, data fingerprint, seed), history.csv (one row per epoch), tensorboard/,
+    config.yaml, dataset.yaml (the card of the data, if it is not Derm7pt's), environment.json (versions, data
+    fingerprint, seed), history.csv (one row per epoch), tensorboard/,
     pictures/, checkpoints/ and, when training has ended, model.keras with the best weights; then calibration.json and
     evaluation/<split>/.
 
@@ -74,6 +77,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.config_file = self.path / CONFIG_FILE
+        self.card_file = self.path / cards.FILE
         self.environment_file = self.path / ENVIRONMENT_FILE
         self.history_file = self.path / HISTORY_FILE
         self.model_file = self.path / MODEL_FILE
@@ -98,7 +102,7 @@ class RunFolder:
             RunError: another process holds it, or the folder cannot be written.
         """
         with locked_runs(self.path / ".lock", self.checkpoints, f"run folder {self.path}"):
-            for file in (self.config_file, self.environment_file, self.history_file, self.model_file):
+            for file in (self.config_file, self.card_file, self.environment_file, self.history_file, self.model_file):
                 remove_leftovers(self.path, file.name)
             yield
 
@@ -120,21 +124,24 @@ class RunFolder:
             return self.read_state()
         foreign = [item.name for item in self.path.iterdir() if not item.name.startswith(".")]
         # What a process killed right here would have left.
-        own = {self.checkpoints.name, self.environment_file.name}
+        own = {self.checkpoints.name, self.environment_file.name, self.card_file.name}
         if not own.issuperset(foreign):
             first = sorted(set(foreign) - own)[0]
             raise RunError(f"{self.path} is no run folder and not empty (it holds {first}): name another folder")
         return RunState()
 
-    def begin(self, config: Config, environment: dict[str, Any]) -> None:
+    def begin(self, config: Config, environment: dict[str, Any], card: DataCard = DERM7PT) -> None:
         """Claims a new folder for a configuration and data; one that is begun stays as it is.
 
         Args:
             config: of the run.
             environment: written to environment.json; its "data_fingerprint" identifies the data.
+            card: of the data; a folder without one is of Derm7pt.
         """
         if not self.config_file.exists():
             json_file.write(self.environment_file, environment, RunError)
+            if not cards.is_derm7pt(card):
+                write_text(self.card_file, cards.to_yaml(card), RunError)
             # Last: a folder with a config.yaml is a complete beginning.
             write_text(self.config_file, configuration.dump(config), RunError)
 
@@ -169,6 +176,17 @@ class RunFolder:
         """
         self.check_begun()
         return configuration.read(self.config_file)
+
+    def read_card(self) -> DataCard:
+        """Returns the card of the data that the run is trained on.
+
+        Raises:
+            RunError: its file is damaged.
+        """
+        try:
+            return cards.read(self.card_file) if self.card_file.exists() else DERM7PT
+        except ConfigError as error:
+            raise RunError(f"{error}: the card of a run is written by fit and must stay as it is") from error
 
     def check_begun(self) -> None:
         """Checks that a fit has claimed this folder.

@@ -8,8 +8,10 @@ import sys
 
 import pytest
 from small import small_config
+from small_pairs import HOSPITAL
 
 from amfam_tf import config as configuration
+from amfam_tf.card import cards
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.runs import calibration
 from amfam_tf.runs.calibration import Calibration
@@ -133,3 +135,21 @@ def test_a_file_that_is_no_model_is_refused_by_name(folder):
 def test_opening_a_run_needs_no_tensorflow():
     code = "import sys, amfam_tf.runs.finished; sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_a_run_has_the_card_of_its_data(tmp_path):
+    """A folder without a card is of Derm7pt, as all were before there were others."""
+    own = cards.parse(HOSPITAL, "card")
+    for card, files in ((own, {cards.FILE}), (cards.packaged(cards.DERM7PT), set())):
+        folder = RunFolder(tmp_path / card.name)
+        folder.checkpoints.mkdir(parents=True)
+        folder.begin(small_config(), {"data_fingerprint": "f" * 64}, card)
+        folder.model_file.write_bytes(b"weights")
+        assert {item.name for item in folder.path.iterdir()} & {cards.FILE} == files
+        assert FinishedRun.open(folder.path).card == card
+
+
+def test_a_damaged_card_of_a_run_is_refused(folder):
+    folder.card_file.write_text("name: hospital\nunheard: 1\n")
+    with pytest.raises(RunError, match=r"dataset\.yaml: cases: is needed.*must stay as it is"):
+        _ = FinishedRun.open(folder.path).card
