@@ -2,7 +2,7 @@
 `consistency`, the meaning of each key in docs/cards.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -159,17 +159,33 @@ class Target(CardSection):
 
     task: Name
     classes: tuple[Name, ...] = Field(min_length=1)
+    title: Text | None = None
 
 
 class Score(CardSection):
     """Points of classes, added: the 7-point checklist is one."""
 
+    title: Text | None = None
     points: Mapping[Name, Mapping[Name, Points]] = Field(min_length=1)
     thresholds: Mapping[Name, Annotated[int, Field(ge=-1_000_000, le=1_000_000)]] = Field(min_length=1)
     suggests: Name | None = Field(default=None, description="Target that a case at the threshold is suspected of.")
     column: Text | None = Field(
         default=None, description="Of the table of cases, with the stored score; it has to be right."
     )
+
+    def points_of(self, task: Task) -> tuple[int, ...]:
+        """Returns the points of each class of a task; all 0 if the score has none for it."""
+        points = self.points.get(task.name, {})
+        return tuple(points.get(name, 0) for name in task.classes)
+
+    def counted(self, tasks: Iterable[Task]) -> tuple[Task, ...]:
+        """Returns those of the tasks that the score has points for, in their order."""
+        return tuple(task for task in tasks if task.name in self.points)
+
+    def range_of(self, tasks: Iterable[Task]) -> tuple[int, int]:
+        """Returns the lowest and the highest sum that there can be."""
+        points = [self.points_of(task) for task in self.counted(tasks)]
+        return sum(map(min, points)), sum(map(max, points))
 
 
 class MetadataColumn(CardSection):

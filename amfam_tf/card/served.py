@@ -1,0 +1,132 @@
+"""What whoever reads answers has to know of a card, small enough to travel with each version, as JSON.
+
+    {"format": 1, "name": "derm7pt", "title": "Derm7pt", "main_task": "DIAG",
+     "tasks": [{"name": "DIAG", "title": "diagnosis", "classes": [{"name": "MEL", "title": "melanoma"}, ...]}, ...],
+     "targets": {"melanoma": {"task": "DIAG", "classes": ["MEL"]}},
+     "scores": {"seven_point_score": {"points": {"PN": {"ATP": 2}, ...}, "thresholds": {"original": 3, ...}, ...}}}
+
+Keys that a reader does not know are left out: later versions may say more.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from amfam_tf.card import cards
+from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import CardSection, DataCard, Score, Target
+from amfam_tf.errors import DataError
+
+FORMAT = 1
+Section = TypeVar("Section", bound=CardSection)
+
+
+@dataclass(frozen=True)
+class ServedCard:
+    """The questions of a model, and what follows from their answers.
+
+    Attributes:
+        name, title: of the data set that it is trained on.
+        tasks: the questions, in order; without columns and raw labels.
+        main_task: the name of the one that comes first to people.
+        targets: classes that are asked for together, by name.
+        scores: points of classes, by name.
+    """
+
+    name: str
+    title: str
+    tasks: tuple[Task, ...]
+    main_task: str
+    targets: Mapping[str, Target]
+    scores: Mapping[str, Score]
+
+    @classmethod
+    def of(cls, card: DataCard) -> "ServedCard":
+        """Returns what a card says."""
+        return cls.from_json(to_json(card))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ServedCard":
+        """Returns what a text says.
+
+        Raises:
+            DataError: it is no served card, or of a later format.
+        """
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise DataError(f"the served card is of format {content['format']}, this program reads {FORMAT}")
+            tasks = tuple(_task(one) for one in content["tasks"])
+            targets = {name: _only_known(Target, one) for name, one in content["targets"].items()}
+            scores = {name: _only_known(Score, one) for name, one in content["scores"].items()}
+            found = cls(content["name"], content["title"], tasks, content["main_task"], targets, scores)
+            found._check_names()
+        except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
+            raise DataError(f"the served card cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
+        return found
+
+    @property
+    def main(self) -> Task:
+        """Returns the question that comes first to people."""
+        return self.task(self.main_task)
+
+    def task(self, name: str) -> Task:
+        """Returns the question of a name, which there is."""
+        return next(task for task in self.tasks if task.name == name)
+
+    def _check_names(self) -> None:
+        classes = {task.name: set(task.classes) for task in self.tasks}
+        named: list[tuple[str, set[str]]] = [(self.main_task, set())]
+        named += [(target.task, set(target.classes)) for target in self.targets.values()]
+        named += [(task, set(points)) for score in self.scores.values() for task, points in score.points.items()]
+        for task, wanted in named:
+            if not wanted <= classes[task]:
+                raise ValueError(f"task {task} has no class {min(wanted - classes[task])}")
+
+
+@cache
+def derm7pt() -> ServedCard:
+    """Returns the card of what says nothing of a card."""
+    return ServedCard.of(cards.packaged(cards.DERM7PT))
+
+
+def to_json(card: DataCard) -> str:
+    """Returns a card as the text that travels, in ASCII."""
+    content = {
+        "format": FORMAT,
+        "name": card.name,
+        "title": card.title or card.name,
+        "main_task": card.main_task.name,
+        "tasks": [_described(task) for task in card.tasks],
+        "targets": {name: one.model_dump(mode="json", exclude_none=True) for name, one in card.targets.items()},
+        "scores": {
+            name: one.model_dump(mode="json", exclude_none=True, exclude={"column"})
+            for name, one in card.scores.items()
+        },
+    }
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _described(task: Task) -> dict[str, Any]:
+    classes = zip(task.classes, task.class_titles, strict=True)
+    return {
+        "name": task.name,
+        "title": task.title,
+        "classes": [{"name": name, "title": title} for name, title in classes],
+    }
+
+
+def _task(content: Mapping[str, Any]) -> Task:
+    names = tuple(str(one["name"]) for one in content["classes"])
+    titles = tuple(str(one["title"]) for one in content["classes"])
+    nothing = (0,) * len(names), ((),) * len(names)
+    return Task(content["name"], content["title"], "", names, nothing[0], nothing[1], titles)
+
+
+def _only_known(section: type[Section], content: Mapping[str, Any]) -> Section:
+    known = {key: value for key, value in content.items() if key in section.model_fields}
+    return section.model_validate_json(json.dumps(known))
