@@ -1,13 +1,15 @@
 """One trainer for all fits of a configuration in a module: what runs a step is traced once, not once a fit."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
 import tensorflow as tf
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import Config
+from amfam_tf.tasks import TASKS
 from amfam_tf.training import optimizers, run
 from amfam_tf.training.trainer import Trainer
 
@@ -19,16 +21,16 @@ class RecycledTrainers:
     value that it had then; what a fit had read from a checkpoint or trained is gone, as with the process.
     """
 
-    def __init__(self, create: Callable[[Config, int], Trainer]):
+    def __init__(self, create: Callable[..., Trainer]):
         self._create = create
         self._kept: dict[str, tuple[Trainer, list[tuple[tf.Variable, Any]]]] = {}
 
-    def __call__(self, config: Config, steps_per_epoch: int) -> Trainer:
-        key = repr((config, steps_per_epoch))
+    def __call__(self, config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS) -> Trainer:
+        key = repr((config, steps_per_epoch, tasks))
         if key not in self._kept:
             made: list[tf.Variable] = []
             with tf.variable_creator_scope(lambda create, **how: made.append(create(**how)) or made[-1]):
-                trainer = self._create(config, steps_per_epoch)
+                trainer = self._create(config, steps_per_epoch, tasks)
             _keep_functions(trainer)
             self._kept[key] = trainer, [(variable, variable.numpy()) for variable in made]
             return trainer

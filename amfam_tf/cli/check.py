@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.cli.options import card_option
 from amfam_tf.cli.output import echo_json
 from amfam_tf.cli.paths import UserPath
 
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--min-side", type=click.IntRange(1, 65_536), default=64, show_default=True, help="Fewest pixels per side."
 )
-@click.option(
-    "--card",
-    type=UserPath(exists=True, dir_okay=False, path_type=Path),
-    help="Card of the data set; see docs/cards.md.",
-)
+@card_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(data: Path, min_side: int, card: Path | None, as_json: bool) -> None:
     """Check a data set in DATA: count its cases and list every problem.

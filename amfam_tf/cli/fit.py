@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import configuration_options, console, data_option
+from amfam_tf.cli.options import card_option, configuration_options, console, data_option
 from amfam_tf.cli.paths import UserPath
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
+    from amfam_tf.data.cases import DataSet
     from amfam_tf.phases import Recorder
     from amfam_tf.training.run import FitResult
 
@@ -22,6 +22,7 @@ STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 
 @click.command(short_help="Fit a method; the same run folder again resumes.")
 @data_option
+@card_option
 @click.option("--run", type=UserPath(path_type=Path, file_okay=False), help="Run folder, new or to be resumed.")
 @configuration_options
 @click.option("--method", metavar="NAME", help="Method of the comparison; by default the preset's.")
@@ -38,6 +39,7 @@ STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 @click.option("--profile", is_flag=True, help="Tell what takes the time; also written to RUN/profile.json.")
 def fit(
     data: Path,
+    card: Path | None,
     run: Path | None,
     preset: str,
     overrides: tuple[str, ...],
@@ -74,30 +76,33 @@ def fit(
     if dry_run or run is None:  # without a run folder only --dry-run gets here
         from amfam_tf.training.dry_run import dry_run as try_one_batch
 
-        try_one_batch(data, chosen, terminal)
+        try_one_batch(data, chosen, terminal, card)
         return
     where = distribution.create(strategy, functools.partial(terminal.print, soft_wrap=True, markup=False))
-    result = training.fit(data, run, chosen, terminal, recorder, where)
+    result = training.fit(data, run, chosen, terminal, recorder, where, card)
     terminal.print(_describe(result, run if where.chief else None), soft_wrap=True, markup=False)
     if not where.chief:
         return
     with recorder.phase("fitting the temperatures"):
-        told = _calibrate(run, data, result.cases)
+        told = _calibrate(run, data, result.data)
     for line in told:
         terminal.print(line, soft_wrap=True, markup=False)
     if profile:
         _write_profile(recorder, run, terminal)
 
 
-def _calibrate(run: Path, data: Path, cases: "pd.DataFrame") -> list[str]:
+def _calibrate(run: Path, data: Path, trained_on: "DataSet | None") -> list[str]:
     """Fits the temperatures on the validation split, unless the run has them; returns what to tell."""
+    from amfam_tf.card.cards import is_derm7pt
     from amfam_tf.evaluation.run import calibrate_run
     from amfam_tf.runs.finished import FinishedRun
 
     finished = FinishedRun.open(run)
+    if not is_derm7pt(finished.card):
+        return ["no temperatures: they are fitted for the questions of Derm7pt only"]
     if finished.calibration is not None:
         return []
-    fitted, notes = calibrate_run(run, data, trained_on=cases)
+    fitted, notes = calibrate_run(run, data, trained_on=trained_on)
     place = finished.folder.calibration_file
     done = [] if fitted is None else [f"temperatures fitted on {fitted.cases} validation cases: {place}"]
     return [*done, *(f"note: {note}" for note in notes)]
@@ -121,10 +126,14 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
 def _describe(result: "FitResult", run: Path | None) -> str:
     """Returns how the fit ended; without a run folder if that is another worker's."""
     from amfam_tf.runs.folder import RunFolder
+    from amfam_tf.training.callbacks import monitored
+    from amfam_tf.training.progress import of_task
 
+    judged = of_task(monitored(result.data.card)) if result.data is not None else ""
+    judged = f"validation accuracy{judged}" if judged else "mean validation accuracy"
     begin = "run already finished" if result.already_finished else "finished"
     model = "the chief has the model" if run is None else f"model in {RunFolder(run).model_file}"
     return (
-        f"{begin}: {result.epochs} epochs, best mean validation accuracy {result.best_accuracy:.4f} in epoch "
+        f"{begin}: {result.epochs} epochs, best {judged} {result.best_accuracy:.4f} in epoch "
         f"{result.best_epoch + 1}; {model}"
     )

@@ -79,8 +79,15 @@ def out_option(text: str, kind: Any = FOLDER, required: bool = True) -> Callable
 
 def data_option(function: Function) -> Function:
     """Adds `--data`, passed to the function as `data` (Path)."""
-    text = "Data set in the Derm7pt layout (images/ and meta/), or a folder of records."
+    text = "Data set: with a card, or in the layout of Derm7pt (images/ and meta/) or MILK10k; or a folder of records."
     return click.option("--data", type=FOLDER, required=True, metavar="DIR", help=text)(function)
+
+
+def card_option(function: Function) -> Function:
+    """Adds `--card`, passed to the function as `card` (Path, or None for the card beside the data)."""
+    text = "Card of the data set, if it is not dataset.yaml beside the data; see docs/cards.md."
+    kind = UserPath(exists=True, dir_okay=False, path_type=Path)
+    return click.option("--card", type=kind, metavar="FILE", help=text)(function)
 
 
 def workers_option(function: Function) -> Function:

@@ -1,4 +1,4 @@
-"""Balanced batches: for each of the 24 labels, some cases that have it.
+"""Balanced batches: for each label, some cases that have it.
 
 A batch has `cases_per_label` places for each label (each class of each task), filled with cases of that label, so a
 case of several rare labels is drawn more often, and may be in a batch more than once. Each label goes through its cases
@@ -7,28 +7,36 @@ in an order of its own that is drawn anew in each epoch and whenever all of them
 Source: Kawahara et al. 2018 (mini-batches with k cases of each label).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card.questions import Task
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import TASK_BY_NAME, TASKS
-
-LABELS: tuple[tuple[str, int], ...] = tuple(
-    (task.name, number) for task in TASKS for number in range(len(task.classes))
-)
-"""(task name, class number) of each label, in the order of their places in a batch."""
+from amfam_tf.tasks import TASKS
 
 
-def cases_by_label(cases: pd.DataFrame) -> list[np.ndarray]:
-    """Returns, for each of LABELS, the rows (numbers from 0) of the cases that have it, int64, increasing.
+def label_count(tasks: Sequence[Task] = TASKS) -> int:
+    """Returns the number of labels: each class of each task is one."""
+    return sum(len(task.classes) for task in tasks)
+
+
+def cases_by_label(cases: pd.DataFrame, tasks: Sequence[Task] = TASKS) -> list[np.ndarray]:
+    """Returns, for each label, the rows (numbers from 0) of the cases that have it, int64, increasing.
+
+    Args:
+        cases: one row each.
+        tasks: whose classes are the labels, in the order of their places in a batch.
 
     Raises:
         DataError: a label has no case; names each such label.
     """
-    rows = [np.flatnonzero(cases[task].to_numpy() == number) for task, number in LABELS]
+    labels = [(task, number) for task in tasks for number in range(len(task.classes))]
+    rows = [np.flatnonzero(cases[task.name].to_numpy() == number) for task, number in labels]
     absent = [
-        f"{task} {TASK_BY_NAME[task].classes[number]}"
-        for (task, number), found in zip(LABELS, rows, strict=True)
+        f"{task.name} {task.classes[number]}"
+        for (task, number), found in zip(labels, rows, strict=True)
         if not found.size
     ]
     if absent:

@@ -1,4 +1,4 @@
-"""Cases from wherever they are stored: a data set in the Derm7pt layout, or a folder of records made of one.
+"""Cases from wherever they are stored: a data set with its card, or a folder of records made of one.
 
 Everything that takes `--data` reads through here, so that it takes both. The same cases have the same fingerprint in
 both.
@@ -6,68 +6,128 @@ both.
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data import derm7pt, shards
+from amfam_tf.data.pairs import scan_pairs
+from amfam_tf.data.problems import refuse
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
-from amfam_tf.tasks import MODALITIES, task_names
+from amfam_tf.tasks import DERM7PT, MODALITIES
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The cases of a data set, and what is asked of them.
+
+    Attributes:
+        card: its questions, in order, and all else that a program has to know of it.
+        cases: one row each. The columns of `derm7pt.read_release` or `pairs.scan_pairs`; from records without notes,
+            see `records.read_records`.
+    """
+
+    card: DataCard
+    cases: pd.DataFrame
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what a run learns from, see `data_fingerprint`."""
+        return data_fingerprint(self.cases, self.card)
+
+
+def read(data: str | Path, drop_shared_files: bool = False, card: Path | None = None) -> DataSet:
+    """Returns a data set.
+
+    Args:
+        data: a data set in the layout of Derm7pt or MILK10k, any folder with a card, or a folder of records.
+        drop_shared_files: leave out the cases whose clinical picture is the dermoscopic one.
+        card: file of the card, if somebody names one.
+
+    Raises:
+        ConfigError: the card cannot be used.
+        DataError: the data cannot be used.
+    """
+    if shards.has_shards(data):
+        if card is not None:
+            raise DataError(f"{data}: records have their own card: leave {card} out")
+        from amfam_tf.data import records
+
+        known, frame = DERM7PT, records.read_records(data)
+    else:
+        known, folder = find_card(Path(data), card)
+        if cards.is_derm7pt(known):
+            frame = derm7pt.read_release(data)
+        else:
+            frame, findings = scan_pairs(known, folder)
+            refuse(data, findings)
+    return DataSet(known, frame[~frame["shared_file"]].reset_index(drop=True) if drop_shared_files else frame)
+
+
+def find_card(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
+    """Returns the card of a data set and the folder that its paths begin in.
+
+    Without any card it is Derm7pt's: the reader of Derm7pt says what its layout lacks.
+
+    Raises:
+        ConfigError: the card cannot be used; as `CardError` with all problems.
+    """
+    if given is None and cards.beside(data) is None:
+        return next(cards.with_layout(data), (DERM7PT, data))
+    return cards.find(data, given)
 
 
 def read_cases(data: str | Path, drop_shared_files: bool = False) -> pd.DataFrame:
-    """Returns the cases of a data set, one row each.
-
-    Args:
-        data: a data set, or a folder of records.
-        drop_shared_files: leave out the cases whose clinical picture is the dermoscopic one.
-
-    Returns:
-        The columns of `derm7pt.read_release`; from records without notes, see `records.read_records`.
+    """Returns the cases of a data set with the questions of Derm7pt, as `read` does.
 
     Raises:
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or have a card of their own: the questions must not be taken for others.
     """
-    if not shards.has_shards(data):
-        _refuse_other_cards(Path(data))
-        return derm7pt.read_release(data, drop_shared_files)
-    from amfam_tf.data import records
-
-    frame = records.read_records(data)
-    return frame[~frame["shared_file"]].reset_index(drop=True) if drop_shared_files else frame
-
-
-def _refuse_other_cards(data: Path) -> None:
-    """Raises for a data set with another card than Derm7pt's: its questions must not be taken for those of Derm7pt."""
-    beside = cards.beside(data)
-    other = next((card.name for card, _ in cards.with_layout(data)), cards.DERM7PT)
-    if beside is not None or other != cards.DERM7PT:
-        what = f"{beside} is a card" if beside is not None else f"{data} has the layout of {other}"
+    found = read(data, drop_shared_files)
+    if not cards.is_derm7pt(found.card):
         raise DataError(
-            f"{what}: so far only `amfam-tf check` reads data sets with a card of their own; all else takes the layout "
-            "of Derm7pt, without one (docs/cards.md)"
+            f"{data}: its card is {found.card.name}, and this takes only the layout of Derm7pt so far (docs/cards.md)"
         )
+    return found.cases
 
 
-def data_fingerprint(frame: pd.DataFrame) -> str:
+def refuse_missing_pictures(frame: pd.DataFrame, data: str | Path) -> None:
+    """Raises a DataError if a case lacks one of the two pictures; names the first, and how many there are."""
+    for modality in MODALITIES:
+        lacking = frame.loc[frame[modality] == "", "case_id"]
+        if len(lacking):
+            raise DataError(
+                f"{data}: case {lacking.iloc[0]} has no {modality} picture ({len(lacking)} of {len(frame)} cases), and "
+                "no method can do without"
+            )
+
+
+def data_fingerprint(frame: pd.DataFrame, card: DataCard = DERM7PT) -> str:
     """Returns the SHA-256 (64 hex digits) of what a run learns from: case numbers, splits, labels, image bytes.
 
-    The same cases at another place, with the rows in another order, or as records have the same fingerprint.
+    The same cases at another place, with the rows in another order, or as records have the same fingerprint. Labels
+    count with the names and the order of all classes; those of Derm7pt, whose classes are fixed, by their number alone.
 
     Args:
-        frame: what `read_cases` returns.
+        frame: the cases of the data set.
+        card: of the data set.
 
     Raises:
         DataError: a picture cannot be read.
     """
-    records = [
-        [int(case["case_num"]), case["split"], *(int(case[name]) for name in task_names()), *pictures]
+    names = [task.name for task in card.tasks]
+    records = sorted(
+        [int(case["case_num"]), case["split"], *(int(case[name]) for name in names), *pictures]
         for case, pictures in zip(frame.to_dict("records"), _digests(frame), strict=True)
-    ]
-    return digests.of_value(sorted(records))
+    )
+    if card.tasks == DERM7PT.tasks:
+        return digests.of_value(records)
+    return digests.of_value({"tasks": [[task.name, *task.classes] for task in card.tasks], "cases": records})
 
 
 def in_stored_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -93,8 +153,8 @@ def encoded_pair(case: Mapping[str, Any]) -> dict[str, bytes]:
     return next(_stored_pairs(records, pd.DataFrame([case])))
 
 
-def _digests(frame: pd.DataFrame) -> Iterator[list[str]]:
-    """Gives the SHA-256 of each case's pictures, in the order of the rows."""
+def _digests(frame: pd.DataFrame) -> Iterator[list[Any]]:
+    """Gives the SHA-256 of each case's two pictures, in the order of the rows; a list of them if not one of a view."""
     if shards.SHARD_COLUMN in frame:
         from amfam_tf.data import records
 
@@ -105,10 +165,14 @@ def _digests(frame: pd.DataFrame) -> Iterator[list[str]]:
         }
         yield from (found[row] for row in frame.index)
         return
-    paths = sorted({path for modality in MODALITIES for path in frame[modality]})
+    several = [f"{name}_all" for name in MODALITIES if f"{name}_all" in frame]
+    views = [[(path,) for path in frame[name]] for name in MODALITIES] if not several else [*map(frame.get, several)]
+    paths = sorted({path for view in views for case in view for path in case})
     with ThreadPoolExecutor(max_workers=derm7pt.worker_count()) as pool:
         of_path = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
-    yield from ([of_path[path] for path in pair] for pair in zip(*(frame[name] for name in MODALITIES), strict=True))
+    for pair in zip(*views, strict=True):
+        of_case = [[of_path[path] for path in case] for case in pair]
+        yield [one[0] if len(one) == 1 else one for one in of_case]
 
 
 def _stored_pairs(records: Any, stored: pd.DataFrame) -> Iterator[dict[str, bytes]]:

@@ -15,7 +15,7 @@ import pandas as pd
 from amfam_tf.card.cards import INNER
 from amfam_tf.card.questions import Task
 from amfam_tf.data import identities, names, pair_splits
-from amfam_tf.data.problems import Problem
+from amfam_tf.data.problems import Problem, refuse
 from amfam_tf.data.tables import Wording, read_raw_table, to_integer
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import CRITERIA, METADATA, TASKS, seven_point_score, task_names
@@ -63,10 +63,7 @@ def read_release(root: str | Path, drop_shared_files: bool = False) -> pd.DataFr
         DataError: the first problem, and how many there are.
     """
     frame, findings = scan_data_set(root)
-    problems = [finding for finding in findings if finding.severity == "problem"]
-    if problems:
-        total = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise DataError(f"{root}: {problems[0]} ({total} in total; `amfam-tf check {root}` lists all)")
+    refuse(root, findings)
     if drop_shared_files:
         frame = frame[~frame["shared_file"]].reset_index(drop=True)
     return frame

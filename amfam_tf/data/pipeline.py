@@ -1,13 +1,13 @@
 """Cases to batches: tf.data streams for training and evaluation.
 
-Cases are the rows of a frame from `derm7pt.read_release` or `records.read_records`; both give identical batches.
+Cases are the rows of a frame from `cases.read`; a data set and records made of it give identical batches.
 A batch is a flat dict:
 
 | key | type and shape | range |
 | --- | --- | --- |
 | clinical, dermoscopic | float32 [B, S, S, 3] | RGB in [0, 1]; S = config.data.image_size |
 | case_num | int64 [B] | as in the frame |
-| DIAG, PN, BWV, VS, PIG, STR, DaG, RS | int32 [B] | class numbers of `tasks.TASKS` |
+| DIAG, PN, ... (each task) | int32 [B] | class numbers; -1 for a label that nobody knows |
 | metadata | float32 [B, n] | one-hots of the columns config.model.metadata; absent if it names none |
 
 Training order and augmentation are a function of (config.seed, epoch) only; starting at epoch k gives the batches that
@@ -23,6 +23,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import augment, balanced, images
 from amfam_tf.data.pictures import (
@@ -36,7 +38,7 @@ from amfam_tf.data.pictures import (
 )
 from amfam_tf.data.share import WHOLE, Share
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import METADATA, MODALITIES, task_names
+from amfam_tf.tasks import DERM7PT, METADATA, MODALITIES, TASKS
 
 __all__ = [
     "METADATA_INPUTS",
@@ -55,7 +57,7 @@ METADATA_INPUTS: tuple[str, ...] = ("elevation", "location", "sex")
 
 
 def training_dataset(
-    cases: pd.DataFrame, config: Config, first_epoch: int = 0, share: Share = WHOLE
+    cases: pd.DataFrame, config: Config, first_epoch: int = 0, share: Share = WHOLE, card: DataCard = DERM7PT
 ) -> tf.data.Dataset:
     """Returns the augmented batches of the epochs `first_epoch` to `config.training.epochs` - 1, in turn.
 
@@ -64,6 +66,7 @@ def training_dataset(
         config: data, augmentation, seed, batch size and number of epochs.
         first_epoch: epoch to start with, to resume a run.
         share: of each batch, for training with several replicas; the batches are then those of its replicas in turn.
+        card: of the data set.
 
     Returns:
         Batches as in the module's table, `steps_per_epoch(len(cases), config)` in each epoch; the last one of a
@@ -74,9 +77,9 @@ def training_dataset(
             are read here and not later (with the file cache, and with any cache of balanced batches).
     """
     balanced_batches = config.data.sampling == "balanced"
-    batch_size = training_batch_size(config)
-    drawn = steps_per_epoch(len(cases), config) * batch_size if balanced_batches else len(cases)
-    epoch_dataset = (_balanced if balanced_batches else _shuffled)(cases, config, share)
+    batch_size = training_batch_size(config, card.tasks)
+    drawn = steps_per_epoch(len(cases), config, card.tasks) * batch_size if balanced_batches else len(cases)
+    epoch_dataset = (_balanced if balanced_batches else _shuffled)(cases, config, share, card)
 
     @without_autograph
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -88,10 +91,12 @@ def training_dataset(
     return _finish(dataset)
 
 
-def _shuffled(cases: pd.DataFrame, config: Config, share: Share) -> Callable[[tf.Tensor], tf.data.Dataset]:
+def _shuffled(
+    cases: pd.DataFrame, config: Config, share: Share, card: DataCard
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """Returns the function from an epoch's number to its cases of the share, each once."""
     cached = config.data.cache != "none"
-    elements = _elements(cases, config, use_cache=cached)
+    elements = _elements(cases, config, card, use_cache=cached)
     prepare = to_pictures(cases, config)
 
     def finish(labels: Tensors, pair: Tensors, epoch: tf.Tensor) -> Tensors:
@@ -117,16 +122,18 @@ def _shuffled(cases: pd.DataFrame, config: Config, share: Share) -> Callable[[tf
     return epoch_dataset
 
 
-def _balanced(cases: pd.DataFrame, config: Config, share: Share) -> Callable[[tf.Tensor], tf.data.Dataset]:
+def _balanced(
+    cases: pd.DataFrame, config: Config, share: Share, card: DataCard
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """Returns the function from an epoch's number to its cases of the share, drawn by label."""
-    labels = {name: tf.constant(values) for name, values in _labels(cases, config).items()}
-    candidates = balanced.cases_by_label(cases)
+    labels = {name: tf.constant(values) for name, values in _labels(cases, config, card).items()}
+    candidates = balanced.cases_by_label(cases, card.tasks)
     picture = pictures_by_number(cases, config)
-    steps = steps_per_epoch(len(cases), config)
+    steps, batch_size = steps_per_epoch(len(cases), config, card.tasks), training_batch_size(config, card.tasks)
 
     def draw_epoch(epoch: np.int64) -> tuple[np.ndarray, np.ndarray]:
         order = balanced.epoch_order(candidates, config.seed, int(epoch), steps, config.data.cases_per_label)
-        places = share.places(len(order), training_batch_size(config))
+        places = share.places(len(order), batch_size)
         return order[places], balanced.occurrences(order)[places]
 
     def finish(number: tf.Tensor, occurrence: tf.Tensor, epoch: tf.Tensor) -> Tensors:
@@ -147,7 +154,7 @@ def _balanced(cases: pd.DataFrame, config: Config, share: Share) -> Callable[[tf
 
 
 def evaluation_dataset(
-    cases: pd.DataFrame, config: Config, use_cache: bool = False, share: Share = WHOLE
+    cases: pd.DataFrame, config: Config, use_cache: bool = False, share: Share = WHOLE, card: DataCard = DERM7PT
 ) -> tf.data.Dataset:
     """Returns the batches of all cases in the given order, each exactly once, not augmented.
 
@@ -156,6 +163,7 @@ def evaluation_dataset(
         config: data and batch size.
         use_cache: keep the pictures as config.data.cache says; for a dataset that is read more than once.
         share: of each batch, as for `training_dataset`; there must be at least one case for each worker.
+        card: of the data set.
 
     Raises:
         DataError: the frame cannot be used; with the file cache also if a file cannot be.
@@ -163,7 +171,7 @@ def evaluation_dataset(
     cached = use_cache and config.data.cache != "none"
     batch_size = config.training.batch_size
     own = cases.iloc[share.places(len(cases), batch_size)]
-    elements = _elements(own, config, use_cache=cached)
+    elements = _elements(own, config, card, use_cache=cached)
     prepare = to_pictures(own, config)
 
     @without_autograph
@@ -177,26 +185,26 @@ def evaluation_dataset(
     return _finish(share.batch(dataset, len(cases), batch_size))
 
 
-def check_training_cases(cases: pd.DataFrame, config: Config) -> None:
+def check_training_cases(cases: pd.DataFrame, config: Config, tasks: Sequence[Task] = TASKS) -> None:
     """Checks, without reading a picture, that these cases can be sampled as the configuration says.
 
     Raises:
         DataError: a label has no case to balance with.
     """
     if config.data.sampling == "balanced":
-        balanced.cases_by_label(cases)
+        balanced.cases_by_label(cases, tasks)
 
 
-def training_batch_size(config: Config) -> int:
+def training_batch_size(config: Config, tasks: Sequence[Task] = TASKS) -> int:
     """Returns the number of cases in a training batch (in the last one of a shuffled epoch there may be fewer)."""
     if config.data.sampling == "balanced":
-        return len(balanced.LABELS) * config.data.cases_per_label
+        return balanced.label_count(tasks) * config.data.cases_per_label
     return config.training.batch_size
 
 
-def steps_per_epoch(cases: int, config: Config) -> int:
+def steps_per_epoch(cases: int, config: Config, tasks: Sequence[Task] = TASKS) -> int:
     """Returns the number of training batches in one epoch over `cases` cases, a smaller last one included."""
-    return math.ceil(cases / training_batch_size(config))
+    return math.ceil(cases / training_batch_size(config, tasks))
 
 
 def evaluation_steps(cases: int, config: Config) -> int:
@@ -228,24 +236,25 @@ def encode_metadata(cases: pd.DataFrame, columns: Sequence[str] = METADATA_INPUT
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
-def _elements(cases: pd.DataFrame, config: Config, use_cache: bool) -> tf.data.Dataset:
+def _elements(cases: pd.DataFrame, config: Config, card: DataCard, use_cache: bool) -> tf.data.Dataset:
     """Returns (labels, pair) per case in order; pair is uint8 pictures with `use_cache`, else for `to_pictures`."""
-    labels = tf.data.Dataset.from_tensor_slices(_labels(cases, config))
+    labels = tf.data.Dataset.from_tensor_slices(_labels(cases, config, card))
     pairs = cached_pictures(cases, config) if use_cache else references(cases)
     # Labels are not cached: a corrected label must not meet an old cache file.
     return tf.data.Dataset.zip(labels, pairs)
 
 
-def _labels(cases: pd.DataFrame, config: Config) -> Mapping[str, np.ndarray]:
+def _labels(cases: pd.DataFrame, config: Config, card: DataCard) -> Mapping[str, np.ndarray]:
     """Returns everything of a batch but the pictures, for all cases."""
-    needed = ("case_num", *MODALITIES, *task_names(), *config.model.metadata)
+    tasks = [task.name for task in card.tasks]
+    needed = ("case_num", *MODALITIES, *tasks, *config.model.metadata)
     missing = [column for column in needed if column not in cases]
     if missing:
         raise DataError(f"the table of cases has no column {', '.join(missing)}")
     if cases.empty:
         raise DataError("there are no cases to read: the table is empty")
     labels = {"case_num": cases["case_num"].to_numpy(np.int64)}
-    labels |= {name: cases[name].to_numpy(np.int32) for name in task_names()}
+    labels |= {name: cases[name].to_numpy(np.int32) for name in tasks}
     if config.model.metadata:
         labels["metadata"] = encode_metadata(cases, config.model.metadata)
     return labels

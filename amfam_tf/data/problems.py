@@ -1,7 +1,11 @@
 """What a data set has wrong."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from amfam_tf.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,11 @@ class Problem:
         """Returns one line: file, row and message."""
         place = self.file if self.row is None else f"{self.file} row {self.row}"
         return f"{place}: {self.message}"
+
+
+def refuse(root: str | Path, findings: Iterable[Problem]) -> None:
+    """Raises a DataError with the first problem of a data set, and how many there are; notes are none."""
+    problems = [finding for finding in findings if finding.severity == "problem"]
+    if problems:
+        total = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DataError(f"{root}: {problems[0]} ({total} in total; `amfam-tf check {root}` lists all)")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,6 +19,9 @@ from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import ENVIRONMENT_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE, RunFolder
 from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
+
+if TYPE_CHECKING:
+    from amfam_tf.data.cases import DataSet
 
 Track = Callable[[Iterable[Mapping[str, Any]], int], Iterable[Mapping[str, Any]]]
 """Passes batches through and shows progress; the second argument is their number."""
@@ -193,7 +196,7 @@ def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track 
 
 
 def calibrate_run(
-    run: Path, data: Path, track: Track | None = None, trained_on: pd.DataFrame | None = None
+    run: Path, data: Path, track: Track | None = None, trained_on: "DataSet | None" = None
 ) -> tuple[Calibration | None, list[str]]:
     """Returns the temperatures of a run, fitted now if it has none, and notes about them.
 
@@ -203,21 +206,18 @@ def calibrate_run(
         run: a run folder that `amfam-tf fit` has finished.
         data: a data set in the Derm7pt layout, or a folder of records.
         track: shows progress.
-        trained_on: the cases in `data` that the run is known to be trained on, all splits; they are then neither read
-            nor compared with the run again.
+        trained_on: `data`, if the run is known to be trained on it; then neither read nor compared with the run again.
 
     Raises:
         RunError: no run folder, or training has not finished.
         DataError: the data set cannot be used, or has no validation split.
     """
-    from amfam_tf.data.cases import data_fingerprint
-
     if trained_on is None:
         source, notes = _open(run, data, "validate", track)
     else:
         finished = FinishedRun.open(run)
-        fingerprint = finished.data_fingerprint or data_fingerprint(trained_on)
-        source, notes = _Source(finished, trained_on, None, track, fingerprint, same_data=True), []
+        fingerprint = finished.data_fingerprint or trained_on.fingerprint
+        source, notes = _Source(finished, trained_on.cases, None, track, fingerprint, same_data=True), []
     fitted = source.run.calibration
     if fitted is not None:
         return fitted, [*notes, *fitted.notes]

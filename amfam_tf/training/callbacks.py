@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import RunError
 from amfam_tf.files.writing import write_bytes, writing
 from amfam_tf.layers import GradientReversal
@@ -23,6 +24,14 @@ from amfam_tf.training.stages import StagePlan
 from amfam_tf.training.weights_file import write_weights
 
 MONITORED = "val_accuracy"
+
+
+def monitored(card: DataCard) -> str:
+    """Returns the logged validation accuracy that an epoch is judged by: of the headline's task, or the mean.
+
+    A mean over tasks may be high while the one that matters has not been learned.
+    """
+    return f"{MONITORED}_{card.main_task.name}" if card.headline.startswith("tasks.") else MONITORED
 
 
 class EpochSeeds(keras.callbacks.Callback):
@@ -128,10 +137,19 @@ class Checkpoint(keras.callbacks.Callback):
         state: of the epochs already done.
         patience: epochs without a better mean validation accuracy; None never stops.
         plan: of the training; only epochs of its last stage can be the best or wait for a better one.
+        monitored: the logged accuracy that says how good an epoch is.
     """
 
-    def __init__(self, folder: RunFolder | None, state: RunState, patience: int | None, plan: StagePlan):
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        state: RunState,
+        patience: int | None,
+        plan: StagePlan,
+        monitored: str = MONITORED,
+    ):
         super().__init__()
+        self._monitored = monitored
         self.folder = folder
         self.state = state
         self._plan = plan
@@ -148,7 +166,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._write(weights, self.model)
         stage = {"stage": self._plan.stage(epoch).name} if self._plan.staged else {}
         row = {"epoch": epoch, **stage, **values}
-        changed = {**vars(self.state), **self._judge(epoch, values[MONITORED])}
+        changed = {**vars(self.state), **self._judge(epoch, values[self._monitored])}
         self.state = RunState(
             **changed
             | {

@@ -16,7 +16,8 @@ def batch_class_weights(labels: tf.Tensor, classes: int) -> tf.Tensor:
     are uneven also weighs more as a whole.
 
     Args:
-        labels: class numbers, int [B] in [0, classes).
+        labels: class numbers, int [B] in [0, classes); a case below 0, of no known class, is not counted
+            and may get any finite weight.
         classes: number of classes.
 
     Returns:
@@ -25,4 +26,5 @@ def batch_class_weights(labels: tf.Tensor, classes: int) -> tf.Tensor:
     Source: Kawahara et al. 2018 (weights max_count / count_c on each batch); the division is ours: docs/method.md.
     """
     (counts,) = sum_over_replicas([tf.reduce_sum(tf.one_hot(labels, classes, dtype=tf.float32), axis=0)])
-    return tf.reduce_max(counts) / tf.gather(counts, labels)
+    # Without a known label in the batch there is nothing to divide by.
+    return tf.math.divide_no_nan(tf.reduce_max(counts), tf.gather(counts, tf.maximum(labels, 0)))

@@ -21,10 +21,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from amfam_tf.card.questions import Task
 from amfam_tf.config import Config
 from amfam_tf.data import pipeline
 from amfam_tf.data.share import Share
 from amfam_tf.errors import ConfigError, RunError, UserError
+from amfam_tf.tasks import TASKS
 from amfam_tf.training.cluster import VARIABLE, Cluster, read_cluster
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
@@ -256,7 +258,13 @@ def _reason(error: tf.errors.OpError) -> str:
     return re.sub(r"\{\{.*?\}\}\s*", "", str(error.message)).strip().partition("\n")[0].rstrip(":")
 
 
-def check_replicas(distribution: Distribution, config: Config, training_cases: int, validation_cases: int) -> None:
+def check_replicas(
+    distribution: Distribution,
+    config: Config,
+    training_cases: int,
+    validation_cases: int,
+    tasks: Sequence[Task] = TASKS,
+) -> None:
     """Checks that a configuration and data can be trained on with these replicas.
 
     Raises:
@@ -271,7 +279,7 @@ def check_replicas(distribution: Distribution, config: Config, training_cases: i
         raise ConfigError(f"training.steps_per_execution must be 1 {where}. Received: {training.steps_per_execution}")
     if training.jit_compile == "on":
         raise ConfigError(f"training.jit_compile must be auto or off {where}. Received: on")
-    batch_size = pipeline.training_batch_size(config)
+    batch_size = pipeline.training_batch_size(config, tasks)
     smallest = min(batch_size, training.batch_size, validation_cases)
     if smallest < replicas:
         raise ConfigError(

@@ -12,6 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from amfam_tf import models
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import pipeline
 from amfam_tf.models.lesion_model import LesionModel
@@ -21,31 +22,35 @@ from amfam_tf.training.run import (
     check_sources,
     count_parameters,
     create_trainer,
-    read_cases,
+    read_data,
     split_cases,
+    tell_of_labels,
     warn_of_metadata,
 )
 from amfam_tf.training.stages import plan_stages
 from amfam_tf.training.trainer import Trainer
 
 
-def dry_run(data: Path, config: Config, console: Console) -> None:
+def dry_run(data: Path, config: Config, console: Console, card: Path | None = None) -> None:
     """Builds everything, runs one batch forward and backward, and prints what it saw; trains and writes nothing.
 
     Args:
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set, or a folder of records, see `cases.read`.
         config: the run's configuration.
         console: where to print.
+        card: file of the data's card, if it does not lie beside them.
     """
     config = models.resolve(config)
     check_sources(config)
-    splits = split_cases(read_cases(data, config), ("train", "validate"))
-    pipeline.check_training_cases(splits["train"], config)
-    steps = pipeline.steps_per_epoch(len(splits["train"]), config)
-    trainer = create_trainer(config, steps)
+    found = read_data(data, config, card)
+    splits, tasks = split_cases(found.cases, ("train", "validate")), found.card.tasks
+    pipeline.check_training_cases(splits["train"], config, tasks)
+    steps = pipeline.steps_per_epoch(len(splits["train"]), config, tasks)
+    trainer = create_trainer(config, steps, tasks)
     plan = plan_stages(trainer.network.stages, config.training)
     warn_of_metadata(config, console)
-    batch = _first_batch(splits["train"], config)
+    tell_of_labels(splits, found.card, console)
+    batch = _first_batch(splits["train"], config, found.card)
     _print_shapes(batch, trainer.network, console)
     _print_parameters(trainer.network, console)
     for stage, start in zip(plan.stages, plan.starts, strict=True):
@@ -60,11 +65,11 @@ def dry_run(data: Path, config: Config, console: Console) -> None:
     console.print("dry run: nothing was trained and nothing was written")
 
 
-def _first_batch(training: pd.DataFrame, config: Config) -> Mapping[str, tf.Tensor]:
+def _first_batch(training: pd.DataFrame, config: Config, card: DataCard) -> Mapping[str, tf.Tensor]:
     """Returns the batch that training begins with, without filling a cache."""
     uncached = dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none"))
     with pipeline.naming_bad_files(training, config):
-        return next(iter(pipeline.training_dataset(training, uncached)))
+        return next(iter(pipeline.training_dataset(training, uncached, card=card)))
 
 
 def _try_step(trainer: Trainer, batch: Mapping[str, tf.Tensor], console: Console) -> None:

@@ -1,6 +1,6 @@
 """The losses of AMFAM, Eq. 1 to 4: pure functions, and the small objects that name what they read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -10,6 +10,7 @@ from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
 from amfam_tf.tasks import MODALITIES, TASKS
 from amfam_tf.training.class_weights import batch_class_weights
+from amfam_tf.training.replicas import mean_of_known
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -21,26 +22,32 @@ def sum_in_order(terms: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.reduce_sum(tf.stack(terms))
 
 
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, class_weights: str = "none") -> tf.Tensor:
+def cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, class_weights: str = "none", incomplete: bool = False
+) -> tf.Tensor:
     """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
 
     Args:
         labels: class numbers.
         logits: of any type; computed in float32.
         class_weights: "none", or "batch" for `batch_class_weights`.
+        incomplete: leave out the cases with a label below 0, which nobody knows: the mean is over the others.
 
     Raises:
         ValueError: unknown class weights.
     """
     if class_weights not in CLASS_WEIGHTS:
         raise ValueError(f"`class_weights` must be one of {', '.join(CLASS_WEIGHTS)}. Received: {class_weights!r}")
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+    known = tf.maximum(labels, 0) if incomplete else labels
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(known, tf.cast(logits, tf.float32))
     if class_weights == "batch":
         losses *= batch_class_weights(labels, logits.shape[-1])
-    return tf.reduce_mean(losses)
+    return mean_of_known(losses, tf.cast(labels >= 0, tf.float32)) if incomplete else tf.reduce_mean(losses)
 
 
-def classification_loss(labels: Tensors, logits: Tensors, class_weights: str = "none") -> tf.Tensor:
+def classification_loss(
+    labels: Tensors, logits: Tensors, class_weights: str = "none", incomplete: Collection[str] = ()
+) -> tf.Tensor:
     """Returns L_P, the sum over tasks of the mean cross-entropy (Eq. 3).
 
     Args:
@@ -48,11 +55,14 @@ def classification_loss(labels: Tensors, logits: Tensors, class_weights: str = "
         logits: {task name: [B, classes]}; the tasks summed over, in this order, are those with a key here and in
             `labels`.
         class_weights: see `cross_entropy`; counted for each task on its own.
+        incomplete: names of the tasks whose labels may be unknown, see `cross_entropy`.
     """
     names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
-    return sum_in_order([cross_entropy(labels[name], logits[name], class_weights) for name in names])
+    return sum_in_order(
+        [cross_entropy(labels[name], logits[name], class_weights, name in incomplete) for name in names]
+    )
 
 
 def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermoscopic: tf.Tensor) -> tf.Tensor:
@@ -162,9 +172,11 @@ def classification_name(branch: str) -> str:
 def _classification_term(
     branch: str, class_weights: str, tasks: Sequence[Task]
 ) -> Callable[[Tensors, Tensors], tf.Tensor]:
+    incomplete = [task.name for task in tasks if task.missing]
+
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
         logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
-        return classification_loss(batch, logits, class_weights)
+        return classification_loss(batch, logits, class_weights, incomplete)
 
     return compute
 

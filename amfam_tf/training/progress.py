@@ -32,10 +32,20 @@ class ProgressDisplay(keras.callbacks.Callback):
         steps: in an epoch.
         loss_names: the named losses to show.
         plan: of the training; the stage is shown if there are several.
+        monitored: the logged validation accuracy to show.
     """
 
-    def __init__(self, console: Console, epochs: int, steps: int, loss_names: tuple[str, ...], plan: StagePlan):
+    def __init__(
+        self,
+        console: Console,
+        epochs: int,
+        steps: int,
+        loss_names: tuple[str, ...],
+        plan: StagePlan,
+        monitored: str = MONITORED,
+    ):
         super().__init__()
+        self._monitored = monitored
         self._plan = plan
         self._console = console
         self._epochs = epochs
@@ -62,7 +72,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._began
         self._console.print(
             f"{self._title(epoch)}  {seconds:.1f} s  {self._describe(logs)}  "
-            f"[bold]validation accuracy {logs[MONITORED]:.4f}[/bold]",
+            f"[bold]validation accuracy{of_task(self._monitored)} {logs[self._monitored]:.4f}[/bold]",
             markup=True,
             soft_wrap=True,
         )
@@ -81,3 +91,8 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def _describe(self, logs: Mapping[str, float]) -> str:
         return "  ".join(f"{name} {logs[name]:.4f}" for name in self._names if name in logs)
+
+
+def of_task(monitored: str) -> str:
+    """Returns " of DX" for the accuracy of one task, "" for the mean over all."""
+    return f" of {monitored.removeprefix(MONITORED + '_')}" if monitored != MONITORED else ""

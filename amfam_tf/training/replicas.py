@@ -49,6 +49,23 @@ def means_over_replicas(means: Mapping[str, tf.Tensor], cases: tf.Tensor) -> tup
     return {name: one / total for name, one in zip(means, sums, strict=True)}, total
 
 
+def mean_of_known(values: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """Returns the mean of the values of all replicas that are known, in such a form that `part_of_mean` is exact.
+
+    That is, for a single replica, their mean. 0 where none is known.
+
+    Args:
+        values: of this replica's cases, finite float32 [n_r].
+        known: float32 [n_r], 1 or 0.
+    """
+    total = tf.reduce_sum(values * known)
+    if replica_among_others() is None:
+        return total / tf.maximum(tf.reduce_sum(known), 1.0)
+    own = tf.cast(tf.shape(values)[0], tf.float32)
+    all_known, cases = tf.unstack(sum_over_replicas([tf.stack([tf.reduce_sum(known), own])])[0])
+    return total / tf.maximum(all_known, 1.0) * (cases / own)
+
+
 def with_a_case(inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
     """Returns the network's inputs [n_r, ...], with a blank case where this replica has none.
 

@@ -14,9 +14,11 @@ import tensorflow as tf
 from amfam_tf import config as configuration
 from amfam_tf import environment, models
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
 from amfam_tf.data import pipeline
+from amfam_tf.data.cases import DataSet
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files.digests import file_digest
 from amfam_tf.files.writing import writing
@@ -47,16 +49,16 @@ class FitResult:
     Attributes:
         epochs: complete epochs.
         best_epoch: 0-based.
-        best_accuracy: mean validation accuracy over the eight tasks after it, in [0, 1].
+        best_accuracy: validation accuracy after it, of the headline's task or the mean over the tasks, in [0, 1].
         already_finished: there was nothing left to do.
-        cases: of the data, all splits; their pictures are those that the run was trained on.
+        data: all splits; their pictures are those that the run was trained on.
     """
 
     epochs: int
     best_epoch: int
     best_accuracy: float
     already_finished: bool = False
-    cases: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    data: DataSet | None = field(default=None, repr=False, compare=False)
 
 
 def create_trainer(config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS) -> Trainer:
@@ -117,19 +119,21 @@ def fit(
     console: "Console",
     recorder: Recorder = OFF,
     distribution: Distribution = SINGLE,
+    card: Path | None = None,
 ) -> FitResult:
     """Fits a method, or goes on with a run that was interrupted.
 
     Args:
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set, or a folder of records, see `cases.read`.
         run: the run folder; new, or one that this function began with the same configuration and data.
         config: the run's configuration.
         console: for the progress display.
         recorder: of what takes the time.
         distribution: where to train; the run folder is the chief's, other workers neither read nor write it.
+        card: file of the data's card, if it does not lie beside them.
 
     Raises:
-        ConfigError: the configuration does not go with the replicas.
+        ConfigError: the configuration does not go with the replicas, or the card cannot be used.
         DataError: the data cannot be used.
         RunError: the folder is in use, or was begun with another configuration or other data; the workers do not have
             the same, or have lost each other.
@@ -139,27 +143,27 @@ def fit(
     if not session.folder.model_file.exists():
         check_sources(session.config)
     with contextlib.ExitStack() as held, distribution.naming_lost_workers():
-        cases, description, state = _open(session, data, held)
+        found, description, state = _open(session, data, card, held)
         if state.finished:
-            return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, cases=cases)
+            return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, data=found)
         if state.diverged is not None:
             raise RunError(session.folder.describe_divergence(state))
-        splits = split_cases(cases, ("train", "validate"))
-        pipeline.check_training_cases(splits["train"], session.config)
-        check_replicas(distribution, session.config, *map(len, splits.values()))
-        steps = pipeline.steps_per_epoch(len(splits["train"]), session.config)
+        tasks, splits = found.card.tasks, split_cases(found.cases, ("train", "validate"))
+        pipeline.check_training_cases(splits["train"], session.config, tasks)
+        check_replicas(distribution, session.config, len(splits["train"]), len(splits["validate"]), tasks)
+        steps = pipeline.steps_per_epoch(len(splits["train"]), session.config, tasks)
         with recorder.phase("building the network"), distribution.scope():
-            trainer = create_trainer(session.config, steps)
-        plan = plan_stages(trainer.network.stages, session.config.training)
+            trainer = create_trainer(session.config, steps, tasks)
+        training = _Training(found.card, splits, steps, trainer, plan_stages(trainer.network.stages, config.training))
         # Only now: what cannot be built must not claim the folder.
-        _begin(session, trainer, description, state)
+        _begin(session, training, description, state)
         if not state.stopped and state.epochs < session.config.training.epochs:
-            state = _train(session, trainer, plan, splits, state)
+            state = _train(session, training, state)
         with recorder.phase("writing the model"):
             result = _finish(session, trainer.network, state)
         if state.diverged is not None:
             raise RunError(session.folder.describe_divergence(state))
-        return dataclasses.replace(result, cases=cases)
+        return dataclasses.replace(result, data=found)
 
 
 def check_sources(config: Config) -> None:
@@ -188,20 +192,41 @@ class _Session:
     distribution: Distribution
 
 
-def _open(session: _Session, data: Path, held: contextlib.ExitStack) -> tuple[pd.DataFrame, dict[str, Any], RunState]:
-    """Returns the cases, the description of the environment, and what to resume from; `held` gets the folder's lock."""
+@dataclass(frozen=True)
+class _Training:
+    """What is trained on what.
+
+    Attributes:
+        card: of the data.
+        splits: the cases to train on and to validate with.
+        steps: in an epoch.
+        trainer: with the network.
+        plan: when its stages begin.
+    """
+
+    card: DataCard
+    splits: Mapping[str, pd.DataFrame]
+    steps: int
+    trainer: Trainer
+    plan: StagePlan
+
+
+def _open(
+    session: _Session, data: Path, card: Path | None, held: contextlib.ExitStack
+) -> tuple[DataSet, dict[str, Any], RunState]:
+    """Returns the data set, the environment described, and what to resume from; `held` gets the folder's lock."""
     distribution = session.distribution
     with distribution.agreement():
         if distribution.chief:
             held.enter_context(session.folder.lock())
         with session.recorder.phase("reading the tables"):
-            cases = read_cases(data, session.config)
+            found = read_data(data, session.config, card)
         with session.recorder.phase("hashing the pictures"):
-            description = _describe_environment(session.config, cases)
+            description = _describe_environment(session.config, found)
         fingerprint = description["data_fingerprint"]
         state = session.folder.open(session.config, fingerprint) if distribution.chief else RunState()
     message = {"config": configuration.to_dict(session.config), "data": fingerprint, "state": dataclasses.asdict(state)}
-    return cases, description, _state_of_chief(distribution.exchange(message))
+    return found, description, _state_of_chief(distribution.exchange(message))
 
 
 def _state_of_chief(messages: list[dict[str, Any]]) -> RunState:
@@ -224,44 +249,44 @@ def _state_of_chief(messages: list[dict[str, Any]]) -> RunState:
     return RunState(**chief["state"])
 
 
-def _begin(session: _Session, trainer: Trainer, description: dict[str, Any], state: RunState) -> None:
+def _begin(session: _Session, training: _Training, description: dict[str, Any], state: RunState) -> None:
     """Claims the folder and gives the trainer of every worker the chief's weights, those of the state if there are."""
     config, folder, distribution = session.config, session.folder, session.distribution
     if distribution.chief:
-        folder.begin(config, description)
+        folder.begin(config, description, training.card)
         folder.note_distribution(state.epochs, distribution.describe())
         folder.tidy(state)
         warn_of_metadata(config, session.console)
+        tell_of_labels(training.splits, training.card, session.console)
         if state.weights is not None:
             session.console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
-            trainer.load_weights(folder.checkpoints / state.weights)
-    distribution.copy_from_chief([*trainer.network.variables, *trainer.optimizer.variables])
+            training.trainer.load_weights(folder.checkpoints / state.weights)
+    distribution.copy_from_chief([*training.trainer.network.variables, *training.trainer.optimizer.variables])
 
 
-def _train(
-    session: _Session, trainer: Trainer, plan: StagePlan, splits: Mapping[str, pd.DataFrame], state: RunState
-) -> RunState:
+def _train(session: _Session, training: _Training, state: RunState) -> RunState:
     """Trains from the state to the end and returns the last state."""
-    config, distribution = session.config, session.distribution
+    config, distribution, splits = session.config, session.distribution, training.splits
+    folder = session.folder if distribution.chief else None
     checkpoint = callbacks.Checkpoint(
-        session.folder if distribution.chief else None, state, config.training.patience, plan
+        folder, state, config.training.patience, training.plan, callbacks.monitored(training.card)
     )
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
         with session.recorder.phase("making the input"):
-            training, validation = _make_input(session, splits, state)
-            watchers = _callbacks(session, trainer, plan, splits, checkpoint)
+            batches, validation = _make_input(session, training, state)
+            watchers = _callbacks(session, training, checkpoint)
         with session.recorder.phase(profile.STEPS), _noting_divergence(checkpoint, watchers):
-            trainer.fit(
-                training,
+            training.trainer.fit(
+                batches,
                 initial_epoch=state.epochs,
                 epochs=config.training.epochs,
-                steps_per_epoch=pipeline.steps_per_epoch(len(splits["train"]), config),
+                steps_per_epoch=training.steps,
                 validation_data=validation,
                 # Batches for several replicas are endless.
                 validation_steps=pipeline.evaluation_steps(len(splits["validate"]), config)
                 if distribution.replicas > 1
                 else None,
-                callbacks=profile.watch(session.recorder, trainer, watchers),
+                callbacks=profile.watch(session.recorder, training.trainer, watchers),
                 shuffle=False,
                 verbose=0,
             )
@@ -282,44 +307,40 @@ def _noting_divergence(
             watcher.on_train_end()
 
 
-def _make_input(session: _Session, splits: Mapping[str, pd.DataFrame], state: RunState) -> tuple[Any, ...]:
+def _make_input(session: _Session, training: _Training, state: RunState) -> tuple[Any, ...]:
     """Returns the batches for training and for validation, of this worker's replicas."""
-    train, validate = splits["train"], splits["validate"]
+    train, validate = training.splits["train"], training.splits["validate"]
+    config, card = session.config, training.card
     return (
         session.distribution.distribute(
-            lambda share: pipeline.training_dataset(train, session.config, state.epochs, share), steps_told=True
+            lambda share: pipeline.training_dataset(train, config, state.epochs, share, card), steps_told=True
         ),
         session.distribution.distribute(
-            lambda share: pipeline.evaluation_dataset(validate, session.config, use_cache=True, share=share)
+            lambda share: pipeline.evaluation_dataset(validate, config, use_cache=True, share=share, card=card)
         ),
     )
 
 
-def _callbacks(
-    session: _Session,
-    trainer: Trainer,
-    plan: StagePlan,
-    splits: Mapping[str, pd.DataFrame],
-    checkpoint: callbacks.Checkpoint,
-) -> list[Any]:
+def _callbacks(session: _Session, training: _Training, checkpoint: callbacks.Checkpoint) -> list[Any]:
     """Returns the callbacks in their order; whatever writes or shows is the chief's."""
-    config, distribution = session.config, session.distribution
-    steps, epochs = pipeline.steps_per_epoch(len(splits["train"]), config), config.training.epochs
-    chosen = [callbacks.Stages(plan, steps), callbacks.EpochSeeds(trainer.network, config.seed, distribution)]
+    config, distribution, epochs = session.config, session.distribution, session.config.training.epochs
+    network, plan, steps = training.trainer.network, training.plan, training.steps
+    chosen = [callbacks.Stages(plan, steps), callbacks.EpochSeeds(network, config.seed, distribution)]
     chosen.append(FiniteLoss())
     if config.model.batch_norm == "per_replica":
-        chosen.append(callbacks.MovingAverages(trainer.network, distribution))
+        chosen.append(callbacks.MovingAverages(network, distribution))
     if config.model.adversarial and config.model.reversal_schedule == "ramp":
-        chosen.append(callbacks.ReversalRamp(trainer.network, steps * epochs))
+        chosen.append(callbacks.ReversalRamp(network, steps * epochs))
     chosen.append(checkpoint)
     if not distribution.chief:
         return chosen
     chosen.append(callbacks.Curves(session.folder))
     if config.training.picture_every:
-        batch = next(iter(pipeline.evaluation_dataset(splits["validate"].head(PICTURE_CASES), config)))
+        few = training.splits["validate"].head(PICTURE_CASES)
+        batch = next(iter(pipeline.evaluation_dataset(few, config, card=training.card)))
         chosen.append(callbacks.Pictures(session.folder, batch, config.training.picture_every))
-    names = tuple(trainer.losses_by_name)
-    return [*chosen, progress.ProgressDisplay(session.console, epochs, steps, names, plan)]
+    names, judged_by = tuple(training.trainer.losses_by_name), callbacks.monitored(training.card)
+    return [*chosen, progress.ProgressDisplay(session.console, epochs, steps, names, plan, judged_by)]
 
 
 def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResult:
@@ -335,9 +356,15 @@ def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResu
     return FitResult(state.epochs, state.best_epoch, state.best_accuracy)
 
 
-def read_cases(data: Path, config: Config) -> pd.DataFrame:
-    """Returns the cases of a data set that a configuration uses, all splits."""
-    return stored_cases.read_cases(data, drop_shared_files=config.data.drop_shared_files)
+def read_data(data: Path, config: Config, card: Path | None = None) -> DataSet:
+    """Returns a data set with the cases that a configuration uses, all splits.
+
+    Raises:
+        DataError: the data cannot be used, or a case lacks a picture, which no method can do without.
+    """
+    found = stored_cases.read(data, config.data.drop_shared_files, card)
+    stored_cases.refuse_missing_pictures(found.cases, data)
+    return found
 
 
 def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.DataFrame]:
@@ -360,12 +387,22 @@ def warn_of_metadata(config: Config, console: "Console") -> None:
         console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, markup=True)
 
 
-def _describe_environment(config: Config, cases: pd.DataFrame) -> dict[str, Any]:
+def tell_of_labels(splits: Mapping[str, pd.DataFrame], card: DataCard, console: "Console") -> None:
+    """Prints how many cases of each split have a label, for each task that not all of them have one of."""
+    for task in card.tasks:
+        known = {name: int((frame[task.name] >= 0).sum()) for name, frame in splits.items()}
+        if any(known[name] < len(frame) for name, frame in splits.items()):
+            counts = ", ".join(f"{known[name]} of {len(frame)} in {name}" for name, frame in splits.items())
+            console.print(f"cases with a label of {task.name}: {counts}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _describe_environment(config: Config, found: DataSet) -> dict[str, Any]:
+    cases = found.cases
     shared = int(cases["shared_file"].sum())
     return {
         **environment.describe(),
         "seed": config.seed,
-        "data_fingerprint": stored_cases.data_fingerprint(cases),
+        "data_fingerprint": found.fingerprint,
         "data_counts": cases["split"].value_counts().to_dict(),
         "cases_with_shared_file": shared,
     }

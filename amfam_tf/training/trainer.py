@@ -18,10 +18,11 @@ class Trainer(keras.Model):
     """Trains a network on Eq. 4, L = sum of weight * loss, and tracks every named loss and accuracy.
 
     Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], class numbers int [B] under
-    each task's name, and "metadata" float32 [B, n] if the network takes it. Metrics: "loss", each loss's name,
-    "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a smaller last batch counts for
-    what it holds. Made and fitted within the scope of a tf.distribute strategy, it takes a batch as the parts that its
-    replicas see, and a step is one on the whole of it.
+    each task's name, below 0 where nobody knows, and "metadata" float32 [B, n] if the network takes it. Metrics:
+    "loss", each loss's name, "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a
+    smaller last batch counts for what it holds; a task's accuracy is over the cases with a label. Made and fitted
+    within the scope of a tf.distribute strategy, it takes a batch as the parts that its replicas see, and a step is one
+    on the whole of it.
 
     Args:
         network: maps {"clinical", "dermoscopic"} (and "metadata") to outputs by name.
@@ -112,11 +113,28 @@ class Trainer(keras.Model):
 
     def _update_metrics(self, batch: Tensors, outputs: Tensors, losses: Tensors) -> None:
         tasks = self.network.tasks
+        incomplete = [task for task in tasks if task.missing]
         accuracies = {f"accuracy_{task.name}": _accuracy(batch[task.name], outputs[task.name]) for task in tasks}
         accuracies["accuracy"] = sum_in_order(list(accuracies.values())) / len(tasks)
         means, cases = means_over_replicas({**losses, **accuracies}, self._cases(batch))
+        counts = dict.fromkeys(means, cases)
+        # An unknown label is no class, so that no answer is right: only the number of cases differs.
+        known = [tf.reduce_sum(tf.cast(batch[task.name] >= 0, tf.float32)) for task in incomplete]
+        for task, count in zip(incomplete, sum_over_replicas(known), strict=True):
+            name = f"accuracy_{task.name}"
+            counts[name], means = count, {**means, name: tf.math.divide_no_nan(means[name] * cases, count)}
         for name, value in means.items():
-            self._trackers[name].update_state(value, sample_weight=cases)
+            self._trackers[name].update_state(value, sample_weight=counts[name])
+
+    def get_metrics_result(self) -> dict[str, tf.Tensor]:
+        """Returns the value of each metric; "accuracy" is the mean over the tasks that have a label."""
+        results = super().get_metrics_result()
+        if any(task.missing for task in self.network.tasks):
+            names = [f"accuracy_{task.name}" for task in self.network.tasks]
+            labelled = tf.stack([tf.cast(self._trackers[name].count > 0, tf.float32) for name in names])
+            values = tf.stack([tf.convert_to_tensor(results[name]) for name in names])
+            results["accuracy"] = tf.math.divide_no_nan(tf.reduce_sum(values * labelled), tf.reduce_sum(labelled))
+        return results
 
     def _cases(self, batch: Tensors) -> tf.Tensor:
         """Returns the number of cases in a batch, float32 []."""

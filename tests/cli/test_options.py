@@ -29,7 +29,9 @@ def test_data_are_told_in_the_same_words_by_every_verb_that_takes_them():
     options = with_option("--data")
     assert set(options) == {"fit", "evaluate", "explain", "compare", "sweep"}
     told = {option.help for option in options.values()}
-    assert told == {"Data set in the Derm7pt layout (images/ and meta/), or a folder of records."}
+    assert told == {
+        "Data set: with a card, or in the layout of Derm7pt (images/ and meta/) or MILK10k; or a folder of records."
+    }
 
 
 def test_the_number_of_workers_is_by_default_one_per_core_unless_each_holds_a_model():

@@ -1,14 +1,26 @@
 """One reader for releases and records: the same cases, bytes and fingerprint from both."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from releases import TinyRelease
-from small_pairs import write_milk10k
+from small_pairs import draw_picture, milk10k_class, write_hospital, write_milk10k
 from written_records import write_records
 
 from amfam_tf.card import cards
-from amfam_tf.data.cases import data_fingerprint, encoded_pair, in_stored_order, read_cases
-from amfam_tf.errors import DataError
+from amfam_tf.data.cases import (
+    data_fingerprint,
+    encoded_pair,
+    in_stored_order,
+    read,
+    read_cases,
+    refuse_missing_pictures,
+)
+from amfam_tf.errors import ConfigError, DataError
+from amfam_tf.tasks import TASKS
 
 CASES, SHARED = 6, 3
 
@@ -35,15 +47,64 @@ def test_both_have_the_same_cases_and_the_same_fingerprint(stored, drop):
 
 
 def test_a_data_set_with_another_card_is_not_taken_for_derm7pt(tmp_path):
-    milk = write_milk10k(tmp_path / "milk", 11)
-    with pytest.raises(DataError, match="milk has the layout of milk10k: so far only `amfam-tf check` reads"):
+    milk = write_milk10k(tmp_path / "milk")
+    with pytest.raises(DataError, match="milk: its card is milk10k, and this takes only the layout of Derm7pt"):
         read_cases(milk)
     TinyRelease(CASES).write(tmp_path / "release")
     assert len(read_cases(tmp_path / "release")) == CASES
     card = tmp_path / "release" / cards.FILE
     card.write_text("name: mine\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"{card} is a card: so far only"):
+    with pytest.raises(ConfigError, match=f"{card}: cases: is needed"):
         read_cases(tmp_path / "release")
+
+
+def test_a_card_decides_what_the_cases_are_asked(tmp_path):
+    """Beside the data, by the layout, or named: always the same table, and the fingerprint is of names of classes."""
+    milk = write_milk10k(tmp_path / "milk", 24)
+    found = read(milk)
+    assert found.card == cards.packaged("milk10k")
+    assert [*found.cases["DIAG"]] == [milk10k_class(number) for number in range(24)]
+    named = tmp_path / "named.yaml"
+    named.write_text(cards.to_yaml(found.card), encoding="utf-8")
+    pd.testing.assert_frame_equal(read(milk, card=named).cases, found.cases)
+    assert read(milk, card=named).fingerprint == found.fingerprint
+    # The same table under two exchanged names of classes is another data set, although each number stays.
+    (entry,) = found.card.questions
+    mel, nv = (next(one for one in entry.classes if one.name == name) for name in ("MEL", "NV"))
+    exchanged = [nv if one == mel else mel if one == nv else one for one in entry.classes]
+    other = found.card.model_copy(update={"questions": (entry.model_copy(update={"classes": tuple(exchanged)}),)})
+    named.write_text(cards.to_yaml(other), encoding="utf-8")
+    again = read(milk, card=named)
+    assert [*again.cases["DIAG"]] == [*found.cases["DIAG"]]
+    assert again.fingerprint != found.fingerprint
+
+
+def test_the_fingerprint_of_derm7pt_is_that_of_older_versions(stored):
+    """Runs of before are compared with it: a SHA-256 of the rows with numbers of classes."""
+    frame = read(stored[0]).cases
+    rows = [
+        [case["case_num"], case["split"], *(case[task.name] for task in TASKS)]
+        + [hashlib.sha256(Path(case[name]).read_bytes()).hexdigest() for name in ("clinical", "dermoscopic")]
+        for case in frame.to_dict("records")
+    ]
+    assert read(stored[0]).fingerprint == hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+
+
+def test_all_pictures_of_a_view_count_and_a_missing_one_is_refused(tmp_path):
+    hospital = write_hospital(tmp_path / "hospital")
+    found = read(hospital)
+    first = found.fingerprint
+    with pytest.raises(DataError, match=r"hospital: case L1 has no clinical picture \(1 of 12 cases\), and no method"):
+        refuse_missing_pictures(found.cases, hospital)
+    draw_picture(hospital / "pictures" / "L0" / "derm2.png")
+    assert read(hospital).fingerprint != first
+
+
+def test_records_take_no_card_of_another_place(stored, tmp_path):
+    card = tmp_path / "card.yaml"
+    card.write_text(cards.to_yaml(cards.packaged("milk10k")), encoding="utf-8")
+    with pytest.raises(DataError, match=r"records have their own card: leave .*card\.yaml out"):
+        read(stored[1], card=card)
 
 
 def test_the_order_of_records_does_not_change_the_fingerprint(stored):

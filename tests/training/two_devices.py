@@ -1,5 +1,6 @@
 """Laws of training on two devices; test_replicas_fit.py runs them in a process with two logical CPU devices."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -17,6 +18,7 @@ from amfam_tf import models
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models import backbones
 from amfam_tf.phases import Recorder
+from amfam_tf.tasks import TASKS
 from amfam_tf.training import callbacks, distribution, profile
 from amfam_tf.training.run import create_trainer, fit
 
@@ -160,6 +162,23 @@ def test_class_weights_and_loss_scaling_are_of_the_whole_batch(precision, tolera
     batch = random_batch(5)
     assert step(mirrored, batch) == pytest.approx(step(single, batch), rel=tolerance)
     assert_same(state(mirrored), state(single), tolerance)
+
+
+@pytest.mark.parametrize("weights", ["none", "batch"])
+def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
+    """Also where one device has fewer labels than the other, none at all, or no case."""
+    tasks = tuple(dataclasses.replace(task, missing=("",)) for task in TASKS[:3])
+    configs = [models.resolve(small_config(*STEADY, f"loss.class_weights={weights}", method="tiny"))] * 2
+    single = create_trainer(configs[0], 4, tasks)
+    with MIRRORED.scope():
+        mirrored = create_trainer(configs[1], 4, tasks)
+    for cases, unknown, name in ((5, (0, 2), "train_step"), (4, (0, 2), "train_step"), (1, (), "test_step")):
+        batch = random_batch(cases, seed=cases)
+        batch["PN"][list(unknown)] = -1
+        batch["BWV"][:] = -1
+        ours, theirs = step(mirrored, batch, name), step(single, batch, name)
+        assert ours == pytest.approx(theirs, rel=1e-4), (cases, name)
+    assert_same(state(mirrored), state(single))
 
 
 def test_an_overflow_on_one_device_skips_the_step_on_both():
