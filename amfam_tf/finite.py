@@ -1,9 +1,10 @@
 """Whether weights and answers are finite numbers, in arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from amfam_tf.card.questions import Task
 from amfam_tf.tasks import TASKS
 
 ADVICE = "the training has diverged: fit again with a lower optimizer.learning_rate or with optimizer.clip_norm"
@@ -28,14 +29,15 @@ def count_broken(values: np.ndarray) -> int:
     return int(values.size - np.isfinite(values.astype(np.float32, copy=False)).sum())
 
 
-def broken_tasks(answers: Mapping[str, np.ndarray]) -> dict[str, int]:
+def broken_tasks(answers: Mapping[str, np.ndarray], tasks: Iterable[Task] = TASKS) -> dict[str, int]:
     """Returns, by task, for how many cases its answer is no finite number; only tasks with such cases.
 
     Args:
         answers: by output, [B, ...]; what is no task is left out.
+        tasks: of the data.
     """
     found = {}
-    for task in TASKS:
+    for task in tasks:
         values = answers.get(task.name)
         if values is not None:
             rows = ~np.isfinite(np.asarray(values, np.float64).reshape(len(values), -1)).all(axis=1)

@@ -166,6 +166,7 @@ class Score(CardSection):
     """Points of classes, added: the 7-point checklist is one."""
 
     title: Text | None = None
+    checklist: Text | None = Field(default=None, description="What the criteria are called; by default the title.")
     points: Mapping[Name, Mapping[Name, Points]] = Field(min_length=1)
     thresholds: Mapping[Name, Annotated[int, Field(ge=-1_000_000, le=1_000_000)]] = Field(min_length=1)
     suggests: Name | None = Field(default=None, description="Target that a case at the threshold is suspected of.")
@@ -247,6 +248,14 @@ class DataCard(CardSection):
     def task(self, name: str) -> Task:
         """Returns the question of a name, which there is."""
         return next(task for task in self.tasks if task.name == name)
+
+    def score_title(self, name: str) -> str:
+        """Returns what to call a score."""
+        return self.scores[name].title or name.replace("_", " ")
+
+    def checklist_title(self, name: str) -> str:
+        """Returns what to call the criteria that a score is made of."""
+        return self.scores[name].checklist or self.score_title(name)
 
     def _task(self, entry: TaskEntry) -> Task:
         classes = entry.classes or tuple(ClassEntry(name=name) for name in entry.one_hot)

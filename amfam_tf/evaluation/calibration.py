@@ -1,7 +1,8 @@
 """Calibration: reliability, expected calibration error, Brier score, and one temperature per task.
 
 The temperature of a task divides its logits (Guo et al. 2017). It is fitted on the validation split only, by the mean
-negative log likelihood, and kept in the run folder as calibration.json with the digest of the model that it belongs to.
+negative log likelihood of the cases with a label, and kept in the run folder as calibration.json with the digest of the
+model that it belongs to.
 It changes no predicted class.
 """
 
@@ -12,10 +13,12 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from amfam_tf.evaluation import intervals, predictions
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
+from amfam_tf.evaluation import clinical, intervals, predictions
 from amfam_tf.report.results import Forecast, Forecasts
 from amfam_tf.runs.calibration import Calibration
-from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS
+from amfam_tf.tasks import DERM7PT
 
 BINS = 10
 FEWEST_CASES = 30
@@ -35,14 +38,16 @@ def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=-1)
 
 
-def apply(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
+def apply(table: pd.DataFrame, temperatures: Mapping[str, float], card: DataCard = DERM7PT) -> pd.DataFrame:
     """Returns a predictions table with the temperature of each task applied; predicted classes stay as they are.
 
     But for probabilities that differ by rounding only: they can become equal, and then the first class is predicted.
     """
-    labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
-    scaled = {task.name: scale(predictions.task_probabilities(table, task), temperatures[task.name]) for task in TASKS}
-    return predictions.to_frame(table[predictions.CASE].to_numpy(), labels, scaled)
+    labels = {task.name: predictions.true_labels(table, task) for task in card.tasks}
+    scaled = {
+        task.name: scale(predictions.task_probabilities(table, task), temperatures[task.name]) for task in card.tasks
+    }
+    return predictions.to_frame(table[predictions.CASE].to_numpy(), labels, scaled, card)
 
 
 def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
@@ -61,20 +66,33 @@ def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns the mean of -log p(label), in nats."""
+    """Returns the mean of -log p(label), in nats; NaN without any case."""
+    if not len(y_true):
+        return np.nan
     chosen = np.asarray(probabilities)[np.arange(len(y_true)), np.asarray(y_true)]
     return float(-np.log(np.maximum(chosen, SMALLEST)).mean())
 
 
-def fit(table: pd.DataFrame, model_sha256: str, data_fingerprint: str | None = None) -> Calibration:
+def fit(
+    table: pd.DataFrame, model_sha256: str, data_fingerprint: str | None = None, card: DataCard = DERM7PT
+) -> Calibration:
     """Returns the temperatures for a predictions table of the validation split, made at temperature 1."""
     notes = []
     if len(table) < FEWEST_CASES:
         notes.append(f"fewer than {FEWEST_CASES} validation cases ({len(table)}): every temperature stays 1")
     temperatures, losses = {}, {}
-    for task in TASKS:
-        y_true, values = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
-        temperature, note = (1.0, None) if len(table) < FEWEST_CASES else _fit_task(y_true, values)
+    for task in card.tasks:
+        known = table[predictions.labelled(table, task)]
+        y_true, values = predictions.true_labels(known, task), predictions.task_probabilities(known, task)
+        if len(table) < FEWEST_CASES:
+            temperature, note = 1.0, None
+        elif len(known) < FEWEST_CASES:
+            temperature, note = (
+                1.0,
+                f"{len(known)} validation cases have a label, {FEWEST_CASES} are needed: it stays 1",
+            )
+        else:
+            temperature, note = _fit_task(y_true, values)
         if note is not None:
             notes.append(f"{task.name}: {note}")
         before, after = (negative_log_likelihood(y_true, scale(values, at)) for at in (1.0, temperature))
@@ -133,14 +151,18 @@ def reliability_of(outcomes: np.ndarray, scores: np.ndarray, bins: int = BINS) -
 
 
 def expected_calibration_error(bins: pd.DataFrame) -> float:
-    """Returns the mean over cases of |accuracy - confidence| of their bin, in [0, 1]."""
+    """Returns the mean over cases of |accuracy - confidence| of their bin, in [0, 1]; NaN without any case."""
     used = bins[bins["cases"] > 0]
+    if used.empty:
+        return np.nan
     return float((used["cases"] * (used["accuracy"] - used["confidence"]).abs()).sum() / used["cases"].sum())
 
 
 def brier_score(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     """Returns the mean over cases of the sum over classes of (probability - label)^2, in [0, 2] (Brier 1950)."""
     values = np.asarray(probabilities, np.float64)
+    if not len(values):
+        return np.nan
     return float(((values - np.eye(values.shape[1])[np.asarray(y_true)]) ** 2).sum(axis=1).mean())
 
 
@@ -155,18 +177,29 @@ def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> Forecast:
     }
 
 
-def table_calibration(table: pd.DataFrame) -> Forecasts:
-    """Returns `tasks` ({task: see `task_calibration`}) and `melanoma` (the probability of MEL as a yes/no forecast)."""
-    tasks = {
-        task.name: task_calibration(predictions.true_labels(table, task), predictions.task_probabilities(table, task))
-        for task in TASKS
-    }
-    outcome = predictions.true_labels(table, DIAGNOSIS) == MELANOMA
-    scores = predictions.task_probabilities(table, DIAGNOSIS)[:, MELANOMA]
+def table_calibration(table: pd.DataFrame, card: DataCard = DERM7PT) -> Forecasts:
+    """Returns `tasks` ({task: see `task_calibration`}) and `targets` (the probability of each as a yes/no forecast).
+
+    Of the cases with a label; Derm7pt's one target is `melanoma` itself.
+    """
+    tasks = {}
+    for task in card.tasks:
+        known = table[predictions.labelled(table, task)]
+        tasks[task.name] = task_calibration(
+            predictions.true_labels(known, task), predictions.task_probabilities(known, task)
+        )
+    targets = {name: _target_calibration(table, card, name) for name in card.targets}
+    if cards.is_derm7pt(card):
+        return {"tasks": tasks, "melanoma": targets["melanoma"]}
+    return {"tasks": tasks, "targets": targets}
+
+
+def _target_calibration(table: pd.DataFrame, card: DataCard, target: str) -> Forecast:
+    known = table[predictions.labelled(table, clinical.task_of(card, target))]
+    outcome, scores = clinical.has_target(known, card, target), clinical.target_probability(known, card, target)
     bins = reliability_of(outcome, scores)
-    melanoma: Forecast = {
+    return {
         "expected_calibration_error": expected_calibration_error(bins),
-        "brier_score": float(((scores - outcome) ** 2).mean()),
+        "brier_score": float(((scores - outcome) ** 2).mean()) if len(known) else np.nan,
         "bins": bins.to_dict("records"),
     }
-    return {"tasks": tasks, "melanoma": melanoma}

@@ -1,8 +1,10 @@
-"""Clinical reading: melanoma or not, by the classifier's own probability and by the 7-point checklist.
+"""Clinical reading: a target of the card or not, by the classifier's own probability and by scores that suggest it.
 
-The checklist score comes from the predicted criteria (0 to 10; the original rule suspects melanoma from 3 on, the
-revised one from 1 on). Thresholds of operating points are chosen on the very cases that they are measured on, so they
-are somewhat optimistic; the intervals resample that choice as well.
+For Derm7pt that is melanoma, by its probability and by the 7-point checklist. A score comes from the predicted
+criteria, the tasks that give it points; each of its rules suspects from a number of points on. Cases of which nobody
+knows the target's label are left out, and of the score of the labels those with an unknown criterion. Thresholds of
+operating points are chosen on the very cases that they are measured on, so they are somewhat optimistic; the intervals
+resample that choice as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,50 +13,97 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card import cards
+from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
-from amfam_tf.report.results import MelanomaScore
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, SEVEN_POINT_THRESHOLDS
+from amfam_tf.report.results import TargetScore
+from amfam_tf.tasks import DERM7PT
 
 TARGETS = (0.80, 0.90, 0.95)
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 51))
 """Threshold probabilities of the decision curve."""
-PROBABILITY = "melanoma_probability"
 ROUNDING = 1e-9
 
 _Replicates = dict[tuple[str, str, float], np.ndarray]
 """(score, measure, target) -> its value in each resample, [R]."""
 
 
-def melanoma(table: pd.DataFrame) -> np.ndarray:
-    """Returns whether each case is a melanoma, bool [N]."""
-    return predictions.true_labels(table, DIAGNOSIS) == MELANOMA
+def first_target(card: DataCard) -> str:
+    """Returns the target that is meant where none is named."""
+    return next(iter(card.targets))
 
 
-def melanoma_probability(table: pd.DataFrame) -> np.ndarray:
-    """Returns the classifier's own probability of melanoma, [N] in [0, 1]."""
-    return predictions.task_probabilities(table, DIAGNOSIS)[:, MELANOMA]
+def task_of(card: DataCard, target: str) -> Task:
+    """Returns the task whose classes a target is made of."""
+    return card.task(card.targets[target].task)
 
 
-def seven_point_scores(table: pd.DataFrame, of_labels: bool = False) -> np.ndarray:
-    """Returns the 7-point score of the predicted criteria (or of the labels), int [N] in 0..10."""
+def probability_name(target: str) -> str:
+    """Returns the name of the classifier's own probability of a target."""
+    return f"{target}_probability"
+
+
+def suggesting(card: DataCard, target: str) -> list[str]:
+    """Returns the scores that suggest a target."""
+    return [name for name, score in card.scores.items() if score.suggests == target]
+
+
+def rule_name(score: str) -> str:
+    """Returns the name of the rule of a score in the decision curve."""
+    return f"{score.removesuffix('_score')}_rule"
+
+
+def _numbers(card: DataCard, target: str) -> list[int]:
+    return [task_of(card, target).classes.index(name) for name in card.targets[target].classes]
+
+
+def has_target(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> np.ndarray:
+    """Returns whether each case is of a target, by default the card's first, bool [N]; not if nobody knows."""
+    target = target or first_target(card)
+    return np.isin(predictions.true_labels(table, task_of(card, target)), _numbers(card, target))
+
+
+def target_probability(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> np.ndarray:
+    """Returns the classifier's own probability of a target, the sum over its classes, [N] in [0, 1]."""
+    target = target or first_target(card)
+    values = predictions.task_probabilities(table, task_of(card, target))
+    return np.minimum(values[:, _numbers(card, target)].sum(axis=1), 1.0)
+
+
+def points(
+    table: pd.DataFrame, of_labels: bool = False, card: DataCard = DERM7PT, score: str | None = None
+) -> np.ndarray:
+    """Returns a score, by default the card's first, of the predicted criteria or of the labels, float [N].
+
+    NaN where the label of a criterion is unknown.
+    """
     numbers = predictions.true_labels if of_labels else predictions.predicted_labels
-    return np.sum([np.array(task.scores)[numbers(table, task)] for task in CRITERIA], axis=0)
+    # The last one is that of UNKNOWN, -1.
+    return np.sum([np.append(of, np.nan)[numbers(table, task)] for task, of in _points_of(card, score)], axis=0)
 
 
-def expected_seven_point_scores(table: pd.DataFrame) -> np.ndarray:
-    """Returns the mean 7-point score under the predicted probabilities, [N] in [0, 10]."""
-    means = [predictions.task_probabilities(table, task) @ np.array(task.scores, np.float64) for task in CRITERIA]
-    return np.sum(means, axis=0)
+def expected_points(table: pd.DataFrame, card: DataCard = DERM7PT, score: str | None = None) -> np.ndarray:
+    """Returns the mean of a score under the predicted probabilities, [N]."""
+    return np.sum([predictions.task_probabilities(table, task) @ of for task, of in _points_of(card, score)], axis=0)
 
 
-def scores_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Returns each score that ranks the cases by suspicion of melanoma, [N], higher for more."""
-    return {
-        PROBABILITY: melanoma_probability(table),
-        "seven_point_score": seven_point_scores(table),
-        "expected_seven_point_score": expected_seven_point_scores(table),
-        "seven_point_score_of_labels": seven_point_scores(table, of_labels=True),
-    }
+def _points_of(card: DataCard, score: str | None) -> list[tuple[Task, np.ndarray]]:
+    """Returns the tasks of a score with the points of each class."""
+    given = card.scores[score or next(iter(card.scores))].points
+    tasks = [(card.task(name), of) for name, of in given.items()]
+    return [(task, np.array([of.get(name, 0) for name in task.classes], np.float64)) for task, of in tasks]
+
+
+def scores_of(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> dict[str, np.ndarray]:
+    """Returns each score that ranks the cases by suspicion of a target, [N], higher for more; NaN where unknown."""
+    target = target or first_target(card)
+    found = {probability_name(target): target_probability(table, card, target)}
+    for score in suggesting(card, target):
+        found[score] = points(table, card=card, score=score)
+        found[f"expected_{score}"] = expected_points(table, card, score)
+        found[f"{score}_of_labels"] = points(table, True, card, score)
+    return found
 
 
 def sensitivity_at(truth: np.ndarray, scores: np.ndarray, specificity: float, counts: np.ndarray) -> np.ndarray:
@@ -115,39 +164,56 @@ def net_benefit(truth: np.ndarray, suspected: np.ndarray, threshold: float) -> f
         threshold: probability in (0, 1) from which on excision is worth it.
     """
     cases = len(truth)
+    if not cases:
+        return np.nan
     right, wrong = np.sum(suspected & truth), np.sum(suspected & ~truth)
     return float(right / cases - wrong / cases * threshold / (1 - threshold))
 
 
-def decision_curve(table: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, list[float]]:
-    """Returns the net benefit at each threshold: of the classifier, of the checklist, of suspecting all or nobody."""
-    truth, probability = melanoma(table), melanoma_probability(table)
-    checklist = seven_point_scores(table) >= SEVEN_POINT_THRESHOLDS["original"]
-    everybody = np.ones(len(truth), bool)
-    return {
+def decision_curve(
+    table: pd.DataFrame,
+    thresholds: Sequence[float] = THRESHOLDS,
+    card: DataCard = DERM7PT,
+    target: str | None = None,
+) -> dict[str, list[float]]:
+    """Returns the net benefit at each threshold: of the classifier, of each score, of suspecting all or nobody.
+
+    The rule of a score is the one of its first threshold.
+    """
+    target = target or first_target(card)
+    truth, probability = has_target(table, card, target), target_probability(table, card, target)
+    curve = {
         "thresholds": list(thresholds),
-        PROBABILITY: [net_benefit(truth, probability >= value, value) for value in thresholds],
-        "seven_point_rule": [net_benefit(truth, checklist, value) for value in thresholds],
-        "everybody": [net_benefit(truth, everybody, value) for value in thresholds],
-        "nobody": [0.0] * len(thresholds),
+        probability_name(target): [net_benefit(truth, probability >= value, value) for value in thresholds],
     }
+    for score in suggesting(card, target):
+        least = next(iter(card.scores[score].thresholds.values()))
+        suspected = points(table, card=card, score=score) >= least
+        curve[rule_name(score)] = [net_benefit(truth, suspected, value) for value in thresholds]
+    everybody = np.ones(len(truth), bool)
+    curve["everybody"] = [net_benefit(truth, everybody, value) for value in thresholds]
+    return curve | {"nobody": [0.0] * len(thresholds)}
 
 
-def rules(table: pd.DataFrame) -> list[dict[str, Any]]:
+def rules(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> list[dict[str, Any]]:
     """Returns sensitivity and specificity, with Wilson intervals, of the rules that need no chosen threshold."""
-    truth = melanoma(table)
-    suspected = {"predicted diagnosis is MEL": predictions.predicted_labels(table, DIAGNOSIS) == MELANOMA}
-    for name, least in SEVEN_POINT_THRESHOLDS.items():
-        suspected[f"7-point score of the predicted criteria at least {least} ({name} rule)"] = (
-            seven_point_scores(table) >= least
-        )
-        suspected[f"7-point score of the labels at least {least} ({name} rule)"] = (
-            seven_point_scores(table, of_labels=True) >= least
-        )
-    return [
-        {"rule": name} | _proportion("sensitivity", answer[truth]) | _proportion("specificity", ~answer[~truth])
-        for name, answer in suspected.items()
-    ]
+    target = target or first_target(card)
+    truth, task, known = has_target(table, card, target), task_of(card, target), np.ones(len(table), bool)
+    answer = np.isin(predictions.predicted_labels(table, task), _numbers(card, target))
+    name = f"predicted {task.title} is {' or '.join(card.targets[target].classes)}"
+    found = [_rule(name, truth, answer, known)]
+    for score in suggesting(card, target):
+        for name, least in card.scores[score].thresholds.items():
+            for source, of_labels in (("the predicted criteria", False), ("the labels", True)):
+                values = points(table, of_labels, card, score)
+                text = f"{card.score_title(score)} of {source} at least {least} ({name} rule)"
+                found.append(_rule(text, truth, values >= least, ~np.isnan(values)))
+    return found
+
+
+def _rule(name: str, truth: np.ndarray, answer: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+    sensitivity = _proportion("sensitivity", answer[truth & known])
+    return {"rule": name} | sensitivity | _proportion("specificity", ~answer[~truth & known])
 
 
 def _proportion(name: str, successes: np.ndarray) -> dict[str, Any]:
@@ -156,27 +222,40 @@ def _proportion(name: str, successes: np.ndarray) -> dict[str, Any]:
     return {name: float(successes.mean()), f"{name}_ci95": list(intervals.wilson(int(successes.sum()), len(successes)))}
 
 
-def melanoma_report(
-    table: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
+def target_report(
+    table: pd.DataFrame,
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
+    card: DataCard = DERM7PT,
+    target: str | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Returns how well melanoma is told from the rest.
+    """Returns how well a target is told from the rest.
 
     Returns:
-        `cases` and `melanomas`; `scores` {score: auc, auc_ci95, sensitivity_at_specificity and
-        specificity_at_sensitivity (list of target, value, ci95, threshold)}; `auc_differences` of the classifier and
-        each other score (DeLong); `rules`; `decision_curve`.
+        `cases` of which it is known, and how many are of the target, `positives` (for Derm7pt `melanomas`); `scores`
+        {score: auc, auc_ci95, sensitivity_at_specificity and specificity_at_sensitivity (list of target, value, ci95,
+        threshold)}; `auc_differences` of the classifier and each other score (DeLong); `rules`; `decision_curve`.
     """
-    truth, scores = melanoma(table), scores_of(table)
-    strata = predictions.true_labels(table, DIAGNOSIS)
-    drawn = intervals.replicates_of(lambda counts: _score_replicates(truth, scores, counts), strata, resamples, seed)
-    plain = _score_replicates(truth, scores, np.ones((1, len(truth))))
+    target = target or first_target(card)
+    known = predictions.labelled(table, task_of(card, target))
+    table, groups = table[known], None if groups is None else groups[known]
+    truth, scores = has_target(table, card, target), scores_of(table, card, target)
+    strata = predictions.true_labels(table, card.main_task)
+
+    def measure(counts: np.ndarray) -> _Replicates:
+        return _score_replicates(truth, scores, counts)
+
+    drawn = intervals.replicates_of(measure, strata, resamples, seed, groups)
+    plain = measure(np.ones((1, len(truth))))
+    own = probability_name(target)
     return {
         "cases": len(truth),
-        "melanomas": int(truth.sum()),
+        "melanomas" if cards.is_derm7pt(card) else "positives": int(truth.sum()),
         "scores": {name: _score_report(name, truth, values, plain, drawn) for name, values in scores.items()},
-        "auc_differences": [_auc_difference(truth, scores, other) for other in scores if other != PROBABILITY],
-        "rules": rules(table),
-        "decision_curve": decision_curve(table),
+        "auc_differences": [_auc_difference(truth, scores, own, other) for other in scores if other != own],
+        "rules": rules(table, card, target),
+        "decision_curve": decision_curve(table, card=card, target=target),
     }
 
 
@@ -184,8 +263,10 @@ def _score_replicates(truth: np.ndarray, scores: Mapping[str, np.ndarray], count
     """Returns (score, measure, target) -> [R]."""
     values = {}
     for name, score in scores.items():
-        values[name, "auc", 0.0] = metrics.weighted_auc(truth, score, counts)
-        sensitivity, specificity = _rates_of_thresholds(truth, score, counts)
+        known = ~np.isnan(score)
+        of_known = (truth[known], score[known], counts if known.all() else counts[:, known])
+        values[name, "auc", 0.0] = metrics.weighted_auc(*of_known)
+        sensitivity, specificity = _rates_of_thresholds(*of_known)
         for target in TARGETS:
             values[name, "sensitivity_at_specificity", target] = _best(sensitivity, specificity, target)
             values[name, "specificity_at_sensitivity", target] = _best(specificity, sensitivity, target)
@@ -194,9 +275,9 @@ def _score_replicates(truth: np.ndarray, scores: Mapping[str, np.ndarray], count
 
 def _score_report(
     name: str, truth: np.ndarray, score: np.ndarray, plain: _Replicates, drawn: _Replicates
-) -> MelanomaScore:
-    area = (name, "auc", 0.0)
-    report: MelanomaScore = {
+) -> TargetScore:
+    area, known = (name, "auc", 0.0), ~np.isnan(score)
+    report: TargetScore = {
         "auc": float(plain[area][0]),
         "auc_ci95": list(intervals.percentile_interval(drawn[area])),
     }
@@ -206,17 +287,20 @@ def _score_report(
                 "target": target,
                 "value": float(plain[name, measure, target][0]),
                 "ci95": list(intervals.percentile_interval(drawn[name, measure, target])),
-                "threshold": threshold_for(truth, score, target, measure == "sensitivity_at_specificity"),
+                "threshold": threshold_for(truth[known], score[known], target, measure == "sensitivity_at_specificity"),
             }
             for target in TARGETS
         ]
     return report
 
 
-def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], other: str) -> dict[str, Any]:
-    difference, error, p_value = compare_runs.delong(truth, np.stack([scores[PROBABILITY], scores[other]]))
+def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], own: str, other: str) -> dict[str, Any]:
+    """Returns the difference of two AUCs on the cases of which both scores are known."""
+    both = np.stack([scores[own], scores[other]])
+    known = ~np.isnan(both).any(axis=0)
+    difference, error, p_value = compare_runs.delong(truth[known], both[:, known])
     return {
-        "first": PROBABILITY,
+        "first": own,
         "second": other,
         "difference": difference,
         "delong_standard_error": error,

@@ -6,51 +6,64 @@
 | accuracy of a task | McNemar's exact test; also its mid-p variant, less conservative (Fagerland et al. 2013) |
 | AUC of a class | DeLong et al. 1988 |
 
-Holm's correction is over the 8 tasks for accuracy (exact p-values), and over all distinct AUC comparisons (a task of
-two classes has one, not two).
+Holm's correction is over the tasks for accuracy (exact p-values), and over all distinct AUC comparisons (a task of
+two classes has one, not two). Cases of which nobody knows the label of a task are left out of its tests.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binom, binomtest, norm, rankdata
 
+from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, metrics, predictions
 from amfam_tf.report.results import Change, RunComparison, TaskChange
-from amfam_tf.tasks import DIAGNOSIS, TASKS
+from amfam_tf.tasks import DERM7PT
 
 AVERAGES = ("accuracy", "balanced_accuracy")
 
 
 def compare(
-    first: pd.DataFrame, second: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
+    card: DataCard = DERM7PT,
+    groups: np.ndarray | None = None,
 ) -> RunComparison:
     """Returns how two runs differ; every difference is first minus second.
 
     Args:
         first: predictions table of one run.
         second: that of the other, on the same cases in any order.
+        resamples, seed: of the bootstrap.
+        card: of the data.
+        groups: of the cases of `first`, [N], which are drawn as a whole; None draws cases.
 
     Returns:
         `cases`; `average` {accuracy, balanced_accuracy: {first, second, difference, ci95}}; `tasks` {task: {accuracy:
         {..., only_first_right, only_second_right, mcnemar_exact_p, mcnemar_mid_p, mcnemar_holm_p}, classes: {class:
-        {auc: {..., delong_standard_error, delong_p, delong_holm_p}}}}}. NaN where undefined.
+        {auc: {..., delong_standard_error, delong_p, delong_holm_p}}}}}. NaN where undefined. For other cards than
+        Derm7pt's every metric of a task as a whole, of tasks and on average.
 
     Raises:
         DataError: the tables are not about the same cases with the same labels.
     """
-    second = align(first, second)
-    measures = [metrics.measure_of(table) for table in (first, second)]
+    second = align(first, second, card)
+    measures = [metrics.measure_of(table, card) for table in (first, second)]
     plain = [measure(np.ones((1, len(first)))) for measure in measures]
 
     def differences(counts: np.ndarray) -> dict[metrics.Path, np.ndarray]:
         one, other = (measure(counts) for measure in measures)
         return {path: one[path] - other[path] for path in one}
 
-    drawn = intervals.replicates_of(differences, predictions.true_labels(first, DIAGNOSIS), resamples, seed)
+    strata = predictions.true_labels(first, card.main_task)
+    drawn = intervals.replicates_of(differences, strata, resamples, seed, groups)
 
     def change(*path: str) -> Change:
         one, other = (float(values[path][0]) for values in plain)
@@ -62,16 +75,19 @@ def compare(
             name: change("tasks", task.name, "classes", name, "auc") | delong_of_class(first, second, task, number)
             for number, name in enumerate(task.classes)
         }
-        accuracy = change("tasks", task.name, "accuracy") | mcnemar(first, second, task)
-        return {"accuracy": accuracy, "classes": {name: {"auc": area} for name, area in areas.items()}}
+        of_task = {metric: change("tasks", task.name, metric) for metric in of_tasks}
+        of_task["accuracy"] |= mcnemar(first, second, task)
+        return cast(TaskChange, of_task | {"classes": {name: {"auc": area} for name, area in areas.items()}})
 
-    tasks = {task.name: task_changes(task) for task in TASKS}
+    older = cards.is_derm7pt(card)
+    of_tasks, averaged = (("accuracy",), AVERAGES) if older else (metrics.overall_metrics(card),) * 2
+    tasks = {task.name: task_changes(task) for task in card.tasks}
     _correct(tasks)
-    average = {metric: change("average", metric) for metric in AVERAGES}
+    average = {metric: change("average", metric) for metric in averaged}
     return {"cases": len(first), "average": average, "tasks": tasks}
 
 
-def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+def align(first: pd.DataFrame, second: pd.DataFrame, card: DataCard = DERM7PT) -> pd.DataFrame:
     """Returns `second` with its rows in the order of `first`.
 
     Raises:
@@ -81,7 +97,7 @@ def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     if alone:
         raise DataError(f"the runs were not evaluated on the same cases: case {alone[0]} is in one of them only")
     aligned = second.set_index(predictions.CASE).loc[first[predictions.CASE]].reset_index()
-    for task in TASKS:
+    for task in card.tasks:
         wrong = np.flatnonzero(aligned[f"{task.name}_true"].to_numpy() != first[f"{task.name}_true"].to_numpy())
         if wrong.size:
             case = first[predictions.CASE].iloc[wrong[0]]
@@ -91,10 +107,10 @@ def align(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 def mcnemar(first: pd.DataFrame, second: pd.DataFrame, task: Task) -> Change:
     """Returns McNemar's counts and p-values for the accuracy of a task; the tables are aligned."""
-    truth = predictions.true_labels(first, task)
-    one, other = (predictions.predicted_labels(table, task) == truth for table in (first, second))
+    truth, known = predictions.true_labels(first, task), predictions.labelled(first, task)
+    one, other = ((predictions.predicted_labels(table, task) == truth)[known] for table in (first, second))
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
-    exact, middle = mcnemar_p_values(only_first, only_second)
+    exact, middle = mcnemar_p_values(only_first, only_second) if known.any() else (np.nan, np.nan)
     return {
         "only_first_right": only_first,
         "only_second_right": only_second,
@@ -118,8 +134,9 @@ def mcnemar_p_values(only_first: int, only_second: int) -> tuple[float, float]:
 
 def delong_of_class(first: pd.DataFrame, second: pd.DataFrame, task: Task, number: int) -> Change:
     """Returns DeLong's standard error and p-value for the AUC of a class; the tables are aligned."""
-    truth = predictions.true_labels(first, task) == number
-    scores = np.stack([predictions.task_probabilities(table, task)[:, number] for table in (first, second)])
+    known = predictions.labelled(first, task)
+    truth = predictions.true_labels(first, task)[known] == number
+    scores = np.stack([predictions.task_probabilities(table, task)[known, number] for table in (first, second)])
     _, error, p_value = delong(truth, scores)
     return {"delong_standard_error": error, "delong_p": p_value}
 
@@ -167,10 +184,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _correct(tasks: Mapping[str, TaskChange]) -> None:
     """Adds mcnemar_holm_p and delong_holm_p in place."""
-    accuracies = [tasks[task.name]["accuracy"] for task in TASKS]
+    accuracies = [changes["accuracy"] for changes in tasks.values()]
     for row, value in zip(accuracies, holm([row["mcnemar_exact_p"] for row in accuracies]), strict=True):
         row["mcnemar_holm_p"] = value
-    groups = [_distinct_areas(tasks[task.name]["classes"]) for task in TASKS]
+    groups = [_distinct_areas(changes["classes"]) for changes in tasks.values()]
     flat = [rows for group in groups for rows in group]
     for rows, value in zip(flat, holm([rows[0]["delong_p"] for rows in flat]), strict=True):
         for row in rows:

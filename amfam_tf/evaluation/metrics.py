@@ -2,6 +2,7 @@
 
 Each is defined once, for counts [R, N]: how often each of N cases is in each of R samples. It gives R values, so that
 2,000 resamples are a few matrix products and cumulative sums, not 2,000 calls. The plain value is that of counts of 1.
+A case whose label of a task nobody knows is left out of every metric of that task.
 
 Source: Wang et al. 2022, Sec. 4.3. The paper's Tables 3, 4 and 7 have sensitivity and precision exchanged for the
 authors' own models (see `amfam_tf.evaluation.paper`); here every metric is what its name says.
@@ -14,10 +15,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
+from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.evaluation import predictions
 from amfam_tf.report.results import Baseline, ConstantAnswer, TaskValues, value
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASKS, task_names
+from amfam_tf.tasks import DERM7PT
 
 CLASS_METRICS = ("sensitivity", "specificity", "precision", "auc", "f1", "average_precision")
 PAPER_METRICS = ("sensitivity", "specificity", "precision", "auc")
@@ -33,18 +37,40 @@ REASONS: Mapping[str, str] = {
 }
 """Why a value of a class is undefined."""
 
-AVERAGES: Mapping[str, str] = {
-    "accuracy": "mean over the 8 tasks, as the paper's Tables 2 and 5",
-    "balanced_accuracy": "mean over the tasks where it is defined",
-    "kappa": "mean over the tasks where it is defined",
-    "paper_criteria": "unweighted mean over the 19 classes of the seven criteria, undefined counted as 0, as Table 3",
-    "paper_diagnosis": "unweighted mean over the 5 classes of DIAG, undefined counted as 0, as Tables 4 and 7",
-    "macro": "mean over the 8 tasks of the mean over the classes where the metric is defined",
-}
-"""Over what each average is taken."""
+OVERALL = ("accuracy", "balanced_accuracy", "kappa")
+MORE_OVERALL = ("macro_f1", "macro_auc", "f1_at_half")
+"""Of a task as a whole; those of `MORE_OVERALL` are in no file about Derm7pt, which is older than they are."""
 
 Path = tuple[str, ...]
 """Where a metric is in metrics.json, e.g. ("tasks", "DIAG", "classes", "MEL", "auc")."""
+
+
+def overall_metrics(card: DataCard) -> tuple[str, ...]:
+    """Returns the metrics of a task as a whole that results about a card have."""
+    return OVERALL if cards.is_derm7pt(card) else OVERALL + MORE_OVERALL
+
+
+def averages_over(card: DataCard) -> dict[str, str]:
+    """Returns over what each average is taken, by its name in metrics.json."""
+    if cards.is_derm7pt(card):
+        return {
+            "accuracy": "mean over the 8 tasks, as the paper's Tables 2 and 5",
+            "balanced_accuracy": "mean over the tasks where it is defined",
+            "kappa": "mean over the tasks where it is defined",
+            "paper_criteria": "unweighted mean over the 19 classes of the seven criteria, undefined counted as 0, "
+            "as Table 3",
+            "paper_diagnosis": "unweighted mean over the 5 classes of DIAG, undefined counted as 0, as Tables 4 and 7",
+            "macro": "mean over the 8 tasks of the mean over the classes where the metric is defined",
+        }
+    tasks = "mean over the tasks where it is defined"
+    return {
+        **dict.fromkeys(OVERALL, tasks),
+        "macro_f1": f"{tasks}; of a task the mean over the classes that occur or are predicted",
+        "macro_auc": f"{tasks}; of a task the mean over the classes where it is defined",
+        "f1_at_half": f"{tasks}; of a task the mean over all classes of the F1 of a probability above 0.5, 1 for a "
+        "class without any true, predicted or missed case",
+        "macro": "mean over the tasks of the mean over the classes where the metric is defined",
+    }
 
 
 def weighted_confusion(y_true: np.ndarray, y_pred: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
@@ -72,7 +98,8 @@ class Ranking:
         """Returns the ranking of cases by scores [N], higher for true; truth is bool [N]."""
         order = np.argsort(scores, kind="stable")
         ordered = np.asarray(scores)[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        # Without any case there is no score either.
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)])
         return cls(order, starts, np.asarray(truth, bool)[order])
 
     def totals(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +139,7 @@ def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarr
     # Where nothing is drawn yet nothing is found either, and 0 / 1 is the 0 that it has to be.
     np.maximum(others, 1, out=others)
     precision = np.divide(found, others, out=others)
-    return divide(np.einsum("rs,rs->r", positives, precision), found[:, -1])
+    return divide(np.einsum("rs,rs->r", positives, precision), positives.sum(axis=1))
 
 
 def totals_per_score(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,18 +166,19 @@ class _Answers:
     Attributes:
         y_true, y_pred: class numbers, [N].
         rankings: of the cases by the probability of each class.
+        likely: whether each class has a probability above 0.5, bool [N, classes].
     """
 
     y_true: np.ndarray
     y_pred: np.ndarray
     rankings: tuple[Ranking, ...]
+    likely: np.ndarray
 
     @classmethod
     def of(cls, y_true: np.ndarray, probabilities: np.ndarray) -> "_Answers":
         """Returns the answers of probabilities [N, classes]; the argmax, the first one of equals, is the prediction."""
-        y_true, probabilities = _checked(y_true, probabilities)
         rankings = tuple(Ranking.of(y_true == number, scores) for number, scores in enumerate(probabilities.T))
-        return cls(y_true, probabilities.argmax(axis=1), rankings)
+        return cls(y_true, probabilities.argmax(axis=1), rankings, probabilities > 0.5)
 
     def confusion(self, counts: np.ndarray) -> np.ndarray:
         """Returns the confusion matrices of counts [R, N], [R, classes, classes]."""
@@ -176,27 +204,40 @@ class _Answers:
             "average_precision": np.stack(precisions, axis=1),
         }
 
+    def f1_at_half(self, counts: np.ndarray) -> np.ndarray:
+        """Returns the mean over the classes of the F1 of "its probability is above 0.5" in each resample, [R].
+
+        The score of the MILK10k challenge: by its code a class without any true, predicted or missed case counts 1, so
+        the mean is over all classes; one that has cases and is never predicted counts 0.
+        """
+        truth = np.eye(len(self.rankings))[self.y_true]
+        right, given = counts @ (truth * self.likely), counts @ truth + counts @ self.likely
+        score = np.where(given > 0, divide(2 * right, given), 1.0).mean(axis=1)
+        return np.where(counts.sum(axis=1) > 0, score, np.nan)
+
 
 def _kappa(confusion: np.ndarray) -> np.ndarray:
     """Returns Cohen's kappa, [R]; NaN if labels and predictions are all of one and the same class."""
     total = confusion.sum(axis=(1, 2))
-    observed = np.trace(confusion, axis1=1, axis2=2) / total
-    expected = (confusion.sum(axis=1) * confusion.sum(axis=2)).sum(axis=1) / total**2
+    observed = divide(np.trace(confusion, axis1=1, axis2=2), total)
+    expected = divide((confusion.sum(axis=1) * confusion.sum(axis=2)).sum(axis=1), total**2)
     return divide(observed - expected, 1 - expected)
 
 
-def measure_of(table: pd.DataFrame) -> Callable[[np.ndarray], dict[Path, np.ndarray]]:
+def measure_of(table: pd.DataFrame, card: DataCard = DERM7PT) -> Callable[[np.ndarray], dict[Path, np.ndarray]]:
     """Returns the function from counts [R, N] to every metric of a table of predictions, [R], by its place.
 
     What does not depend on the counts is done here, once: resamples of a large table come in many blocks.
     """
-    answers = {task: _answers(table, task) for task in TASKS}
+    known = {task: predictions.labelled(table, task) for task in card.tasks}
+    answers = {task: _answers(table[rows], task) for task, rows in known.items()}
+    more = overall_metrics(card) != OVERALL
 
     def measure(counts: np.ndarray) -> dict[Path, np.ndarray]:
         values: dict[Path, np.ndarray] = {}
-        for task, one in answers.items():
-            values |= _task_values(task, one, counts)
-        return values | _averages(values)
+        for task, rows in known.items():
+            values |= _task_values(task, answers[task], counts if rows.all() else counts[:, rows], more)
+        return values | _averages(values, card)
 
     return measure
 
@@ -205,37 +246,44 @@ def _answers(table: pd.DataFrame, task: Task) -> _Answers:
     return _Answers.of(predictions.true_labels(table, task), predictions.task_probabilities(table, task))
 
 
-def _task_values(task: Task, answers: _Answers, counts: np.ndarray) -> dict[Path, np.ndarray]:
+def _task_values(task: Task, answers: _Answers, counts: np.ndarray, more: bool = False) -> dict[Path, np.ndarray]:
     """Returns the metrics of a task and of its classes, [R]; balanced accuracy is over the classes that occur."""
     place, confusion = ("tasks", task.name), answers.confusion(counts)
     rates = answers.rates(counts, confusion)
     values: dict[Path, np.ndarray] = {
-        (*place, "accuracy"): np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2)),
+        (*place, "accuracy"): divide(np.trace(confusion, axis1=1, axis2=2), confusion.sum(axis=(1, 2))),
         (*place, "balanced_accuracy"): mean_of_defined(rates["sensitivity"]),
         (*place, "kappa"): _kappa(confusion),
     }
+    if more:
+        values[*place, "macro_f1"] = mean_of_defined(rates["f1"])
+        values[*place, "macro_auc"] = mean_of_defined(rates["auc"])
+        values[*place, "f1_at_half"] = answers.f1_at_half(counts)
     for metric in CLASS_METRICS:
         values |= {(*place, "classes", name, metric): rates[metric][:, i] for i, name in enumerate(task.classes)}
     return values
 
 
-def _averages(values: Mapping[Path, np.ndarray]) -> dict[Path, np.ndarray]:
-    """Returns the averages that `AVERAGES` describes, [R], of the metrics of all tasks."""
+def _averages(values: Mapping[Path, np.ndarray], card: DataCard) -> dict[Path, np.ndarray]:
+    """Returns the averages that `averages_over` describes, [R], of the metrics of all tasks."""
 
     def of_classes(tasks: Sequence[Task], metric: str) -> np.ndarray:
         found = [values["tasks", task.name, "classes", name, metric] for task in tasks for name in task.classes]
         return np.stack(found, axis=1)
 
     averages: dict[Path, np.ndarray] = {
-        ("average", metric): mean_of_defined(np.stack([values["tasks", name, metric] for name in task_names()], axis=1))
-        for metric in ("accuracy", "balanced_accuracy", "kappa")
+        ("average", metric): mean_of_defined(
+            np.stack([values["tasks", task.name, metric] for task in card.tasks], axis=1)
+        )
+        for metric in overall_metrics(card)
     }
-    groups: dict[str, Sequence[Task]] = {"paper_criteria": CRITERIA, "paper_diagnosis": (DIAGNOSIS,)}
-    for name, tasks in groups.items():
+    criteria = tuple(task for task in card.tasks if task != card.main_task)
+    groups: dict[str, Sequence[Task]] = {"paper_criteria": criteria, "paper_diagnosis": (card.main_task,)}
+    for name, tasks in groups.items() if cards.is_derm7pt(card) else ():
         for metric in PAPER_METRICS:
             averages["average", name, metric] = np.nan_to_num(of_classes(tasks, metric)).mean(axis=1)
     for metric in CLASS_METRICS:
-        means = np.stack([mean_of_defined(of_classes((task,), metric)) for task in TASKS], axis=1)
+        means = np.stack([mean_of_defined(of_classes((task,), metric)) for task in card.tasks], axis=1)
         averages["average", "macro", metric] = mean_of_defined(means)
     return averages
 
@@ -260,7 +308,7 @@ def class_table(y_true: np.ndarray, probabilities: np.ndarray, classes: Sequence
     Raises:
         ValueError: the shapes do not fit, or a label is not in 0..C-1.
     """
-    answers, counts = _Answers.of(y_true, probabilities), _ones(len(y_true))
+    answers, counts = _Answers.of(*_checked(y_true, probabilities)), _ones(len(y_true))
     rates = answers.rates(counts, answers.confusion(counts))
     return pd.DataFrame({name: columns[0] for name, columns in rates.items()}, index=classes).astype({"support": int})
 
@@ -279,7 +327,8 @@ def _checked(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
 
 def task_metrics(y_true: np.ndarray, probabilities: np.ndarray, task: Task) -> TaskValues:
     """Returns accuracy, balanced_accuracy, kappa and `classes` ({class: {metric: value}}) of a task."""
-    found = _nested(_task_values(task, _Answers.of(y_true, probabilities), _ones(len(y_true))))["tasks"][task.name]
+    answers = _Answers.of(*_checked(y_true, probabilities))
+    found = _nested(_task_values(task, answers, _ones(len(y_true))))["tasks"][task.name]
     return _with_support(found, y_true)
 
 
@@ -314,38 +363,55 @@ def undefined_values(tasks: Mapping[str, TaskValues]) -> list[dict[str, str]]:
     ]
 
 
-def absent_classes(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """Returns (task, class) of the classes that no case of a predictions table has."""
+def absent_classes(frame: pd.DataFrame, card: DataCard = DERM7PT) -> list[tuple[str, str]]:
+    """Returns (task, class) of the classes that no case of a predictions table has, for tasks with some label."""
     return [
-        (task.name, name) for task in TASKS for name in task.classes if not (frame[f"{task.name}_true"] == name).any()
+        (task.name, name)
+        for task in card.tasks
+        for name in task.classes
+        if predictions.labelled(frame, task).any() and not (frame[f"{task.name}_true"] == name).any()
     ]
 
 
-def majority_baseline(labels: Mapping[str, np.ndarray], training: Mapping[str, np.ndarray] | None = None) -> Baseline:
+def majority_baseline(
+    labels: Mapping[str, np.ndarray],
+    training: Mapping[str, np.ndarray] | None = None,
+    card: DataCard = DERM7PT,
+) -> Baseline:
     """Returns what always answering the most frequent class reaches.
 
     Args:
-        labels: for each task name, the class numbers of the evaluated cases, int [N].
+        labels: for each task name, the class numbers of the evaluated cases, int [N]; unknown ones do not count.
         training: the same for the training split, whose majority is then the answer; None takes the majority of
             `labels`, the best that any constant answer can reach.
+        card: of the data.
 
     Returns:
-        `majority_from` ("train" or "evaluated"), `average` accuracy over the 8 tasks, and `tasks`: for each name its
-        `class` (the first one of equals) and `accuracy`.
+        `majority_from` ("train" or "evaluated"), `average` accuracy over the tasks, and `tasks`: for each name its
+        `class` (the first one of equals, "" without any label) and `accuracy`, NaN without any label.
     """
     tasks: dict[str, ConstantAnswer] = {}
-    for task in TASKS:
-        source = labels if training is None else training
-        majority = int(np.bincount(source[task.name], minlength=len(task.classes)).argmax())
-        accuracy = float(np.mean(np.asarray(labels[task.name]) == majority))
-        tasks[task.name] = {"class": task.classes[majority], "accuracy": accuracy}
-    average = float(np.mean([row["accuracy"] for row in tasks.values()]))
+    for task in card.tasks:
+        known, source = (_known(part[task.name]) for part in (labels, labels if training is None else training))
+        majority = int(np.bincount(source, minlength=len(task.classes)).argmax())
+        defined = bool(len(known) and len(source))
+        accuracy = float(np.mean(known == majority)) if defined else np.nan
+        tasks[task.name] = {"class": task.classes[majority] if len(source) else "", "accuracy": accuracy}
+    average = float(mean_of_defined(np.array([row["accuracy"] for row in tasks.values()])))
     return {"majority_from": "evaluated" if training is None else "train", "average": average, "tasks": tasks}
 
 
-def all_metrics(frame: pd.DataFrame) -> dict[str, Any]:
+def _known(labels: np.ndarray) -> np.ndarray:
+    labels = np.asarray(labels)
+    return labels[labels != UNKNOWN]
+
+
+def all_metrics(frame: pd.DataFrame, card: DataCard = DERM7PT) -> dict[str, Any]:
     """Returns `average`, `tasks` and `undefined` of a predictions table."""
-    found = _nested(measure_of(frame)(_ones(len(frame))))
-    labels = {task.name: predictions.true_labels(frame, task) for task in TASKS}
+    found = _nested(measure_of(frame, card)(_ones(len(frame))))
+    labels = {task.name: predictions.true_labels(frame, task) for task in card.tasks}
     tasks = {name: _with_support(values, labels[name]) for name, values in found["tasks"].items()}
+    for task in card.tasks:
+        if task.missing:
+            tasks[task.name] = {"labelled": int(len(_known(labels[task.name]))), **tasks[task.name]}
     return {"average": found["average"], "tasks": tasks, "undefined": undefined_values(tasks)}

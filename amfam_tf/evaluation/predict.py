@@ -1,20 +1,24 @@
 """Predictions of an inference model for every case of a dataset."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions
 from amfam_tf.finite import ADVICE
-from amfam_tf.tasks import MODALITIES, TASKS, task_names
+from amfam_tf.tasks import DERM7PT, MODALITIES
 
 
 def predict(
-    model: Any, dataset: Iterable[Mapping[str, Any]], temperatures: Mapping[str, float] | None = None
+    model: Any,
+    dataset: Iterable[Mapping[str, Any]],
+    temperatures: Mapping[str, float] | None = None,
+    card: DataCard = DERM7PT,
 ) -> pd.DataFrame:
     """Returns the predictions table (see `amfam_tf.evaluation.predictions`) of a dataset, in its order.
 
@@ -22,14 +26,15 @@ def predict(
         model: maps {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1], to {task name: logits [B, classes]}.
         dataset: yields batches with the keys clinical, dermoscopic, case_num [B] and a class number [B] per task name.
         temperatures: for each task name, what its logits are divided by; 1 by default.
+        card: of the data, whose tasks the model answers.
 
     Raises:
         RunError: a logit is not finite.
     """
-    case_numbers, labels, logits = _collect(model, dataset)
-    scales = {name: 1.0 if temperatures is None else temperatures[name] for name in task_names()}
-    probabilities = {name: probabilities_of(logits[name], scales[name]) for name in task_names()}
-    return predictions.to_frame(case_numbers, labels, probabilities)
+    case_numbers, labels, logits = _collect(model, dataset, [task.name for task in card.tasks])
+    scales = dict.fromkeys(logits, 1.0) if temperatures is None else temperatures
+    probabilities = {name: probabilities_of(values, scales[name]) for name, values in logits.items()}
+    return predictions.to_frame(case_numbers, labels, probabilities, card)
 
 
 def probabilities_of(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -38,7 +43,7 @@ def probabilities_of(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray
 
 
 def _collect(
-    model: Any, dataset: Iterable[Mapping[str, Any]]
+    model: Any, dataset: Iterable[Mapping[str, Any]], tasks: Sequence[str]
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Returns case numbers [N], class numbers [N] per task and logits [N, classes] per task."""
     import tensorflow as tf
@@ -46,16 +51,16 @@ def _collect(
     @tf.function(reduce_retracing=True)  # the last batch may be smaller
     def infer(images: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = model(images, training=False)
-        return {task.name: tf.cast(outputs[task.name], tf.float32) for task in TASKS}
+        return {name: tf.cast(outputs[name], tf.float32) for name in tasks}
 
     case_numbers: list[np.ndarray] = []
-    labels: dict[str, list[np.ndarray]] = {name: [] for name in task_names()}
-    logits: dict[str, list[np.ndarray]] = {name: [] for name in task_names()}
+    labels: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
+    logits: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
     names = input_names(model)
     for batch in dataset:
         outputs = infer({name: batch[name] for name in names})
         case_numbers.append(np.asarray(batch[predictions.CASE]))
-        for name in task_names():
+        for name in tasks:
             labels[name].append(np.asarray(batch[name]))
             logits[name].append(np.asarray(outputs[name]))
         _check_finite({name: parts[-1] for name, parts in logits.items()}, case_numbers[-1])

@@ -6,12 +6,15 @@ The stable part is `split`, `cases`, `average` and `tasks`; docs/evaluation.md l
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import calibration, clinical, intervals, metrics, paper, predictions, published, subgroups
 from amfam_tf.report.results import Baseline, CalibrationPart, PublishedPart, Report, TaskValues
 from amfam_tf.runs.calibration import METHOD
-from amfam_tf.tasks import TASKS, task_names
+from amfam_tf.tasks import DERM7PT
 
 
 def build_report(
@@ -23,60 +26,71 @@ def build_report(
     uncalibrated: pd.DataFrame | None = None,
     temperatures: Mapping[str, float] | None = None,
     notes: Iterable[str] = (),
+    card: DataCard = DERM7PT,
 ) -> Report:
     """Returns the content of metrics.json (NaN where undefined).
 
     Args:
         table: the predictions table.
         split: name of the split.
-        cases: metadata of the same cases in the same order, for the subgroups; None leaves them out.
+        cases: metadata and groups of the same cases in the same order; None leaves subgroups out and groups apart.
         training: cases of the training split, whose majority class is the baseline; None leaves that one out.
         uncalibrated: the predictions table before temperature scaling; None if there was none.
         temperatures: of each task, that led from `uncalibrated` to `table`.
         notes: sentences to keep with the numbers.
+        card: of the data.
     """
-    measured = metrics.all_metrics(table)
-    intervals.add_intervals(measured, intervals.bootstrap(table))
-    report: dict[str, Any] = {
+    groups = intervals.groups_of(cases, card)
+    measured = metrics.all_metrics(table, card)
+    intervals.add_intervals(measured, intervals.bootstrap(table, card=card, groups=groups))
+    known = [name for name in card.targets if predictions.labelled(table, clinical.task_of(card, name)).any()]
+    targets = {name: clinical.target_report(table, card=card, target=name, groups=groups) for name in known}
+    older = cards.is_derm7pt(card)
+    report: dict[str, Any] = {} if older else {"card": card.name}
+    report |= {
         "split": split,
         "cases": len(table),
         "average": measured["average"],
         "tasks": {name: _with_wilson(values, len(table)) for name, values in measured["tasks"].items()},
-        "majority_baseline": _baselines(table, training),
-        "calibration": _calibration(table, uncalibrated, temperatures),
-        "melanoma": clinical.melanoma_report(table),
+        "majority_baseline": _baselines(table, training, card),
+        "calibration": _calibration(table, uncalibrated, temperatures, card),
     }
+    report |= targets if older else {"targets": targets}
     if cases is not None:
-        report["subgroups"] = subgroups.subgroup_report(table, cases)
-    explained = {"averages_over": dict(metrics.AVERAGES), "intervals": intervals.METHOD}
+        report["subgroups"] = subgroups.subgroup_report(table, cases, card=card)
+    explained = {"averages_over": metrics.averages_over(card), "intervals": intervals.method(card)}
     return cast(Report, report | explained | {"undefined": measured["undefined"], "notes": list(notes)})
 
 
 def _with_wilson(values: TaskValues, cases: int) -> TaskValues:
     """Returns the metrics of a task with `classes` last and Wilson's interval of the accuracy."""
-    correct = round(values["accuracy"] * cases)
+    cases = values.get("labelled", cases)
+    wilson = intervals.wilson(round(values["accuracy"] * cases), cases) if cases else (np.nan, np.nan)
     classes = values.pop("classes")
-    return values | {"accuracy_wilson95": list(intervals.wilson(correct, cases)), "classes": classes}
+    return values | {"accuracy_wilson95": list(wilson), "classes": classes}
 
 
-def _baselines(table: pd.DataFrame, training: pd.DataFrame | None) -> dict[str, Baseline]:
-    labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
-    baselines = {"evaluated": metrics.majority_baseline(labels)}
+def _baselines(table: pd.DataFrame, training: pd.DataFrame | None, card: DataCard) -> dict[str, Baseline]:
+    labels = {task.name: predictions.true_labels(table, task) for task in card.tasks}
+    baselines = {"evaluated": metrics.majority_baseline(labels, card=card)}
     if training is not None:
-        trained = {name: training[name].to_numpy() for name in task_names()}
-        baselines["train"] = metrics.majority_baseline(labels, trained)
+        trained = {name: training[name].to_numpy() for name in labels}
+        baselines["train"] = metrics.majority_baseline(labels, trained, card)
     return baselines
 
 
 def _calibration(
-    table: pd.DataFrame, uncalibrated: pd.DataFrame | None, temperatures: Mapping[str, float] | None
+    table: pd.DataFrame,
+    uncalibrated: pd.DataFrame | None,
+    temperatures: Mapping[str, float] | None,
+    card: DataCard,
 ) -> CalibrationPart:
     """Returns how well probabilities fit, of the table and of the one before temperature scaling."""
     content: dict[str, Any] = {"method": None, "temperatures": None}
     if uncalibrated is not None and temperatures is not None:
         content = {"method": METHOD, "temperatures": dict(temperatures)}
-        content["before"] = calibration.table_calibration(uncalibrated)
-    return cast(CalibrationPart, content | calibration.table_calibration(table))
+        content["before"] = calibration.table_calibration(uncalibrated, card)
+    return cast(CalibrationPart, content | calibration.table_calibration(table, card))
 
 
 def published_part(method: str, cases: pd.DataFrame, split: str) -> PublishedPart:

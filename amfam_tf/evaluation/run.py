@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report
@@ -18,7 +19,7 @@ from amfam_tf.runs import calibration as stored_calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import ENVIRONMENT_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE, RunFolder
-from amfam_tf.tasks import MODALITIES, SPLITS, metadata_warning
+from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS, metadata_warning
 
 if TYPE_CHECKING:
     from amfam_tf.data.cases import DataSet
@@ -41,6 +42,7 @@ class Evaluation:
         report: content of metrics.json (NaN where undefined).
         notes: what a reader has to know, one sentence each.
         modalities: the pictures that the model was given.
+        card: of the data.
     """
 
     run: Path
@@ -52,6 +54,7 @@ class Evaluation:
     report: Report
     notes: tuple[str, ...]
     modalities: tuple[str, ...] = MODALITIES
+    card: DataCard = DERM7PT
 
     @property
     def folder(self) -> Path:

@@ -1,82 +1,188 @@
-"""Results by sex, location, elevation and difficulty, with counts and intervals."""
+"""Results by what is known of the cases beside their pictures, with counts and intervals.
 
+The variables are the columns of metadata that the card marks with `subgroup`, the last one first. A number is put into
+bands of its range, which are the same for every split; what nobody knows is a value of its own.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard, MetadataColumn
 from amfam_tf.evaluation import clinical, intervals, metrics, predictions
-from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
+from amfam_tf.tasks import DERM7PT
 
-VARIABLES = ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
 FEWEST_CASES = 10
 """A cell with fewer cases is too small to be read: it keeps its count and has no values."""
+MOST_BANDS = 6
+UNKNOWN = "unknown"
+
 _Replicates = dict[tuple[tuple[str, str], str], np.ndarray]
 """((variable, value), metric) -> its value in each resample, [R]."""
 
-VALUES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
+
+@dataclass(frozen=True)
+class Names:
+    """What the values of a subgroup are called in metrics.json.
+
+    Attributes:
+        main: the accuracy of the card's main task.
+        counts: for each target, how many cases are of it.
+        areas: for each target, the AUC of its probability.
+    """
+
+    main: str
+    counts: Mapping[str, str]
+    areas: Mapping[str, str]
+
+    @classmethod
+    def of(cls, card: DataCard) -> "Names":
+        """Returns the names of a card; those of Derm7pt are older than the others."""
+        areas = {target: f"{target}_auc" for target in card.targets}
+        if cards.is_derm7pt(card):
+            return cls("diagnosis_accuracy", {"melanoma": "melanomas"}, areas)
+        return cls("main_accuracy", {target: f"{target}_cases" for target in card.targets}, areas)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Returns what is measured, in order."""
+        return ("accuracy", self.main, *self.areas.values())
+
+
+def variables(card: DataCard = DERM7PT) -> tuple[str, ...]:
+    """Returns the columns whose values are shown apart, in order."""
+    return tuple(name for name in reversed(list(card.metadata)) if card.metadata[name].subgroup)
+
+
+def members_of(cases: pd.DataFrame, card: DataCard) -> dict[tuple[str, str], np.ndarray]:
+    """Returns, for each variable and value that occurs, which cases have it, bool [N]."""
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for variable in variables(card):
+        column, raw = card.metadata[variable], cases[variable].astype(str)
+        inside = {value: raw == value for value in column.raw_values} if column.range is None else _bands(column, raw)
+        inside[UNKNOWN] = inside.get(UNKNOWN, False) | (raw == "")
+        found |= {(variable, value): rows.to_numpy(bool) for value, rows in inside.items() if rows.any()}
+    return found
+
+
+def _bands(column: MetadataColumn, raw: pd.Series) -> dict[str, pd.Series]:
+    """Returns which cases are in each band of a number: at most `MOST_BANDS`, of a round width, over its range."""
+    low, high = column.range or (0.0, 0.0)
+    exponent = math.floor(math.log10((high - low) / MOST_BANDS))
+    widths = [step * 10.0**power for power in (exponent, exponent + 1) for step in (1, 2, 5)]
+
+    def edges(width: float) -> list[float]:
+        first, last = math.floor(low / width), math.ceil(high / width)
+        return [low, *(step * width for step in range(first + 1, last)), high]
+
+    ends = next(found for width in widths if len(found := edges(width)) <= MOST_BANDS + 1)
+    values = pd.to_numeric(raw, errors="coerce")
+    bands = {f"{a:g} to under {b:g}": (values >= a) & (values < b) for a, b in zip(ends, ends[1:-1], strict=False)}
+    # The upper end of the range belongs to the last band.
+    return bands | {f"{ends[-2]:g} to {ends[-1]:g}": (values >= ends[-2]) & (values <= ends[-1])}
 
 
 def subgroup_report(
-    table: pd.DataFrame, cases: pd.DataFrame, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
+    table: pd.DataFrame,
+    cases: pd.DataFrame,
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
+    card: DataCard = DERM7PT,
 ) -> list[dict[str, Any]]:
     """Returns one row per variable and value that occurs.
 
     Args:
         table: the predictions table.
-        cases: metadata of the same cases in the same order.
+        cases: metadata (and groups) of the same cases in the same order.
         resamples: of the whole table; a resample of a subgroup is its part of one.
         seed: of the draws.
+        card: of the data.
 
     Returns:
-        variable, value, cases, melanomas, too_small; accuracy (mean over the 8 tasks), diagnosis_accuracy and
-        melanoma_auc, each with `_ci95` (bootstrap; Wilson for diagnosis_accuracy). NaN in a cell under 10 cases;
-        melanoma_auc also where there are fewer than 10 melanomas or fewer than 10 other cases.
+        variable, value, cases, too_small and what `Names` names: how many cases are of each target; accuracy (mean over
+        the tasks), that of the main task and the AUC of each target, each with `_ci95` (bootstrap; Wilson for the main
+        task). NaN in a cell under 10 cases, and where fewer than 10 cases have a label; an AUC also where fewer than 10
+        cases are of the target or fewer than 10 are not.
     """
-    members = {
-        (variable, value): (cases[variable] == value).to_numpy()
-        for variable in VARIABLES
-        for value in METADATA[variable]
-    }
-    members = {key: inside for key, inside in members.items() if inside.any()}
-    strata = predictions.true_labels(table, DIAGNOSIS)
-    drawn = intervals.replicates_of(lambda counts: _replicates(table, members, counts), strata, resamples, seed)
-    plain = _replicates(table, members, np.ones((1, len(table))))
-    return [_row(table, key, inside, plain, drawn) for key, inside in members.items()]
+    members = members_of(cases, card)
+    strata = predictions.true_labels(table, card.main_task)
+
+    def measure(counts: np.ndarray) -> _Replicates:
+        return _replicates(table, members, counts, card)
+
+    drawn = intervals.replicates_of(measure, strata, resamples, seed, intervals.groups_of(cases, card))
+    plain = measure(np.ones((1, len(table))))
+    return [_row(table, key, inside, plain, drawn, card) for key, inside in members.items()]
 
 
-def _correct(table: pd.DataFrame) -> np.ndarray:
-    """Returns the share of the 8 tasks that is right for each case, [N]."""
-    right = [predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in TASKS]
-    return np.mean(right, axis=0)
+def _right(table: pd.DataFrame, card: DataCard) -> np.ndarray:
+    """Returns whether each task is right for each case, 0 or 1, NaN where nobody knows, [tasks, N]."""
+    rows = []
+    for task in card.tasks:
+        right = predictions.predicted_labels(table, task) == predictions.true_labels(table, task)
+        rows.append(np.where(predictions.labelled(table, task), right, np.nan))
+    return np.array(rows)
 
 
-def _replicates(table: pd.DataFrame, members: dict[tuple[str, str], np.ndarray], counts: np.ndarray) -> _Replicates:
-    correct, truth, probability = _correct(table), clinical.melanoma(table), clinical.melanoma_probability(table)
-    values = {}
+def _accuracy(right: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns the mean over the tasks of the accuracy of each, [R], of counts [R, N]; see `_right`."""
+    known = ~np.isnan(right)
+    if known.all():
+        # The mean over the cases is the same, in one product.
+        return metrics.divide(drawn @ right.mean(axis=0), drawn.sum(axis=1))
+    return metrics.mean_of_defined(metrics.divide(drawn @ np.where(known, right, 0).T, drawn @ known.T))
+
+
+def _replicates(
+    table: pd.DataFrame, members: dict[tuple[str, str], np.ndarray], counts: np.ndarray, card: DataCard
+) -> _Replicates:
+    right, values = _right(table, card), {}
     for key, inside in members.items():
-        drawn = counts[:, inside]
-        values[key, "accuracy"] = metrics.divide(drawn @ correct[inside], drawn.sum(axis=1))
-        values[key, "melanoma_auc"] = metrics.weighted_auc(truth[inside], probability[inside], drawn)
+        values[key, "accuracy"] = _accuracy(right[:, inside], counts[:, inside])
+    for target, name in Names.of(card).areas.items():
+        known = predictions.labelled(table, clinical.task_of(card, target))
+        truth = clinical.has_target(table, card, target)
+        probability = clinical.target_probability(table, card, target)
+        for key, inside in members.items():
+            rows = inside & known
+            values[key, name] = metrics.weighted_auc(truth[rows], probability[rows], counts[:, rows])
     return values
 
 
 def _row(
-    table: pd.DataFrame, key: tuple[str, str], inside: np.ndarray, plain: _Replicates, drawn: _Replicates
+    table: pd.DataFrame,
+    key: tuple[str, str],
+    inside: np.ndarray,
+    plain: _Replicates,
+    drawn: _Replicates,
+    card: DataCard,
 ) -> dict[str, Any]:
-    count, melanomas = int(inside.sum()), int(clinical.melanoma(table)[inside].sum())
-    row: dict[str, Any] = {"variable": key[0], "value": key[1], "cases": count, "melanomas": melanomas}
-    row["too_small"] = count < FEWEST_CASES
-    row |= dict.fromkeys(VALUES, np.nan) | {f"{name}_ci95": [np.nan, np.nan] for name in VALUES}
+    names, part, task = Names.of(card), table[inside], card.main_task
+    row: dict[str, Any] = {"variable": key[0], "value": key[1], "cases": len(part)}
+    known, measured = {}, []
+    for target, name in names.counts.items():
+        row[name] = int(clinical.has_target(part, card, target).sum())
+        known[target] = int(predictions.labelled(part, clinical.task_of(card, target)).sum())
+    row["too_small"] = len(part) < FEWEST_CASES
+    row |= dict.fromkeys(names.values, np.nan) | {f"{name}_ci95": [np.nan, np.nan] for name in names.values}
     if row["too_small"]:
         return row
-    part = table[inside]
-    right = int((part[f"{DIAGNOSIS.name}_true"] == part[f"{DIAGNOSIS.name}_pred"]).sum())
-    row |= {"diagnosis_accuracy": right / count, "diagnosis_accuracy_ci95": list(intervals.wilson(right, count))}
-    names = ["accuracy"]
-    if min(melanomas, count - melanomas) >= FEWEST_CASES:
-        names.append("melanoma_auc")
-    for name in names:
+    labels = part[predictions.labelled(part, task)]
+    if len(labels) >= FEWEST_CASES:
+        right = int((labels[f"{task.name}_true"] == labels[f"{task.name}_pred"]).sum())
+        row |= {names.main: right / len(labels), f"{names.main}_ci95": list(intervals.wilson(right, len(labels)))}
+    if max(predictions.labelled(part, one).sum() for one in card.tasks) >= FEWEST_CASES:
+        measured.append("accuracy")
+    for target, name in names.areas.items():
+        of_target = row[names.counts[target]]
+        if min(of_target, known[target] - of_target) >= FEWEST_CASES:
+            measured.append(name)
+    for name in measured:
         row[name] = float(plain[key, name][0])
         row[f"{name}_ci95"] = list(intervals.percentile_interval(drawn[key, name]))
     return row

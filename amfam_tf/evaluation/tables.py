@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from amfam_tf.evaluation.checklists import Item
 from amfam_tf.evaluation.metrics import CLASS_METRICS, PAPER_METRICS
-from amfam_tf.evaluation.subgroups import FEWEST_CASES
-from amfam_tf.evaluation.subgroups import VALUES as SUBGROUP_VALUES
+from amfam_tf.evaluation.subgroups import FEWEST_CASES, Names
 from amfam_tf.report.numbers import (
     UNDEFINED,
     difference,
@@ -20,7 +19,7 @@ from amfam_tf.report.numbers import (
 )
 from amfam_tf.report.results import Baseline, Overall, Report, RunComparison, measured, value
 from amfam_tf.report.table import Table, TableRow, text_table
-from amfam_tf.tasks import TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT, TASK_BY_NAME, TASKS
 
 PLOT = 140
 PLOT_HEADING = "0 to 100 %"
@@ -191,7 +190,7 @@ def subgroup_table(report: Report) -> Table:
     """Returns the subgroups; a cell under 10 cases says so in place of values."""
     rows, previous = [], None
     for row in report.get("subgroups", []):
-        values = [value_with_interval(*measured(row, name)) for name in SUBGROUP_VALUES]
+        values = [value_with_interval(*measured(row, name)) for name in Names.of(DERM7PT).values]
         cells = [f"under {FEWEST_CASES} cases: too small", "", ""] if row["too_small"] else values
         title = row["variable"].rpartition("_")[2]
         kind = "quiet" if row["too_small"] else ""

@@ -4,28 +4,30 @@ from collections.abc import Iterable
 
 import keras
 
+from amfam_tf.card.questions import Task
 from amfam_tf.finite import ADVICE, count_broken, describe_broken
 from amfam_tf.tasks import TASKS
 
 
-def describe_broken_weights(model: keras.Model) -> str | None:
+def describe_broken_weights(model: keras.Model, tasks: Iterable[Task] = TASKS) -> str | None:
     """Returns which weights of a model are no finite numbers, and which tasks they decide; None if all are finite.
 
     Args:
         model: with the logits of each task among its outputs, by name.
+        tasks: that it answers.
     """
     arrays = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.weights}
     broken = describe_broken(arrays)
     if broken is None:
         return None
     paths = [path for path, values in arrays.items() if count_broken(values)]
-    return f"{broken}, on which the answers of {', '.join(_tasks_that_use(model, paths))} depend; {ADVICE}"
+    return f"{broken}, on which the answers of {', '.join(_tasks_that_use(model, paths, tasks))} depend; {ADVICE}"
 
 
-def _tasks_that_use(model: keras.Model, paths: Iterable[str]) -> list[str]:
+def _tasks_that_use(model: keras.Model, paths: Iterable[str], tasks: Iterable[Task]) -> list[str]:
     """Returns the names of the tasks whose logits depend on one of these variables."""
     wanted, found = set(paths), []
-    for task in TASKS:
+    for task in tasks:
         alone = keras.Model(model.input, model.output[task.name])
         if wanted & {variable.path for variable in alone.weights}:
             found.append(task.name)

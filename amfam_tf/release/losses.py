@@ -125,11 +125,11 @@ def sign_flip_p_value(differences: np.ndarray) -> float:
 
 
 def _area(_: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame) -> tuple[float, float, float]:
-    truth = clinical.melanoma(candidate)
+    truth = clinical.has_target(candidate)
     fewest = min(int(truth.sum()), int((~truth).sum()))
     if fewest < (2 if key == WHOLE else FEWEST_CASES):
         return np.nan, np.nan, np.nan
-    scores = np.stack([clinical.melanoma_probability(table) for table in (candidate, served)])
+    scores = np.stack([clinical.target_probability(table) for table in (candidate, served)])
     ones = np.ones((1, len(truth)))
     one, other = (float(metrics.weighted_auc(truth, row, ones)[0]) for row in scores)
     difference, _width, two_sided = compare_runs.delong(truth, scores)

@@ -48,11 +48,18 @@ class Overall(TypedDict, total=False):
     balanced_accuracy_ci95: Interval
     kappa: Measured
     kappa_ci95: Interval
+    macro_f1: Measured
+    macro_f1_ci95: Interval
+    macro_auc: Measured
+    macro_auc_ci95: Interval
+    f1_at_half: Measured
+    f1_at_half_ci95: Interval
 
 
 class TaskValues(Overall, total=False):
-    """A task, with its classes by name."""
+    """A task, with its classes by name; `labelled` are the cases of which somebody knows the label, if not all."""
 
+    labelled: int
     accuracy_wilson95: Interval
     classes: dict[str, ClassValues]
 
@@ -99,10 +106,11 @@ class Forecast(TypedDict, total=False):
 
 
 class Forecasts(TypedDict, total=False):
-    """How well the probabilities of each task fit, and that of melanoma."""
+    """How well the probabilities of each task fit, and that of each target; of Derm7pt's one, `melanoma`."""
 
     tasks: dict[str, Forecast]
     melanoma: Forecast
+    targets: dict[str, Forecast]
 
 
 class CalibrationPart(Forecasts, total=False):
@@ -122,8 +130,8 @@ class OperatingPoint(TypedDict, total=False):
     threshold: Measured
 
 
-class MelanomaScore(TypedDict, total=False):
-    """How well a score tells melanoma."""
+class TargetScore(TypedDict, total=False):
+    """How well a score tells a target, such as melanoma."""
 
     auc: Measured
     auc_ci95: Interval
@@ -131,25 +139,30 @@ class MelanomaScore(TypedDict, total=False):
     specificity_at_sensitivity: list[OperatingPoint]
 
 
-class MelanomaRule(ClassValues, total=False):
-    """A rule for melanoma that needs no threshold: its sensitivity and specificity."""
+class TargetRule(ClassValues, total=False):
+    """A rule for a target that needs no threshold: its sensitivity and specificity."""
 
     rule: str
 
 
-class MelanomaPart(TypedDict, total=False):
-    """Melanoma or not."""
+class TargetPart(TypedDict, total=False):
+    """A target or not; how many cases are, is `melanomas` in a file about Derm7pt."""
 
     cases: int
     melanomas: int
-    scores: dict[str, MelanomaScore]
+    positives: int
+    scores: dict[str, TargetScore]
     auc_differences: list[dict[str, str | Measured]]
-    rules: list[MelanomaRule]
+    rules: list[TargetRule]
     decision_curve: dict[str, list[float]]
 
 
 class Subgroup(TypedDict, total=False):
-    """The cases with one value of a variable."""
+    """The cases with one value of a variable.
+
+    `diagnosis_accuracy`, `melanomas` and `melanoma_auc` are of files about Derm7pt. Those about other cards have
+    `main_accuracy`, of the card's main task, and for each target `<target>_cases` and `<target>_auc`.
+    """
 
     variable: str
     value: str
@@ -162,6 +175,8 @@ class Subgroup(TypedDict, total=False):
     diagnosis_accuracy_ci95: Interval
     melanoma_auc: Measured
     melanoma_auc_ci95: Interval
+    main_accuracy: Measured
+    main_accuracy_ci95: Interval
 
 
 class PublishedPart(TypedDict, total=False):
@@ -179,13 +194,15 @@ class PublishedPart(TypedDict, total=False):
 class Report(TypedDict, total=False):
     """The content of metrics.json."""
 
+    card: str
     split: Required[str]
     cases: Required[int]
     average: Required[Average]
     tasks: Required[dict[str, TaskValues]]
     majority_baseline: dict[str, Baseline]
     calibration: CalibrationPart
-    melanoma: MelanomaPart
+    melanoma: TargetPart
+    targets: dict[str, TargetPart]
     subgroups: list[Subgroup]
     averages_over: dict[str, str]
     intervals: str
@@ -216,11 +233,16 @@ class Change(TypedDict, total=False):
     delong_holm_p: Measured
 
 
-class TaskChange(TypedDict):
-    """The accuracy of a task, and the metrics of its classes by name."""
+class TaskChange(TypedDict, total=False):
+    """The metrics of a task, of files about Derm7pt its accuracy alone, and those of its classes by name."""
 
-    accuracy: Change
-    classes: dict[str, dict[str, Change]]
+    accuracy: Required[Change]
+    balanced_accuracy: Change
+    kappa: Change
+    macro_f1: Change
+    macro_auc: Change
+    f1_at_half: Change
+    classes: Required[dict[str, dict[str, Change]]]
 
 
 class RunComparison(TypedDict, total=False):
@@ -231,6 +253,16 @@ class RunComparison(TypedDict, total=False):
     cases: int
     average: dict[str, Change]
     tasks: dict[str, TaskChange]
+
+
+def targets_of(report: Report) -> Mapping[str, TargetPart]:
+    """Returns what was measured of each target, by name."""
+    return {"melanoma": report["melanoma"]} if "melanoma" in report else report.get("targets", {})
+
+
+def positives_of(part: TargetPart) -> int:
+    """Returns how many cases are of a target."""
+    return part["positives"] if "positives" in part else part["melanomas"]
 
 
 def value(values: Mapping[str, Any], metric: str) -> Measured:

@@ -1,14 +1,15 @@
 """calibration.json of a run folder: one temperature per task, and the digest of the model that they belong to."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.card.questions import Task
 from amfam_tf.errors import RunError
 from amfam_tf.files import json_file
-from amfam_tf.tasks import task_names
+from amfam_tf.tasks import TASKS
 
 METHOD = "temperature scaling per task, fitted on the validation split by the mean negative log likelihood"
 
@@ -52,8 +53,8 @@ def write(path: Path, calibration: Calibration) -> None:
     json_file.write(path, calibration.to_dict())
 
 
-def read(path: Path) -> Calibration | None:
-    """Returns the content of a calibration.json; None if there is none.
+def read(path: Path, tasks: Iterable[Task] = TASKS) -> Calibration | None:
+    """Returns the content of a calibration.json, which has a temperature for each task; None if there is none.
 
     Raises:
         RunError: the file is damaged.
@@ -62,7 +63,7 @@ def read(path: Path) -> Calibration | None:
         return None
     try:
         content = json_file.read(path)
-        temperatures = {name: float(content["temperatures"][name]) for name in task_names()}
+        temperatures = {task.name: float(content["temperatures"][task.name]) for task in tasks}
         calibration = Calibration(
             temperatures,
             content["cases"],

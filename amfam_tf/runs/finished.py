@@ -88,7 +88,7 @@ class FinishedRun:
     @property
     def calibration(self) -> Calibration | None:
         """Its temperatures; None if it has none, or some of other weights, which are to be fitted anew."""
-        found = calibration.read(self.folder.calibration_file)
+        found = calibration.read(self.folder.calibration_file, self.card.tasks)
         return found if found is not None and found.model_sha256 == self.model_sha256 else None
 
     @property
@@ -125,5 +125,5 @@ class FinishedRun:
             given = " and ".join(modalities)
             reason = network.shortened(error)
             raise RunError(f"run {self.path} cannot be evaluated with the {given} picture alone: {reason}") from error
-        network.check_weights(model, self.folder.model_file)
+        network.check_weights(model, self.folder.model_file, self.card.tasks)
         return model

@@ -1,15 +1,17 @@
 """The network of a run: its file as a Keras model, and whether its weights are numbers."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
 import amfam_tf.models  # noqa: F401  (registers the classes that the file names)
+from amfam_tf.card.questions import Task
 from amfam_tf.errors import RunError, one_line
 from amfam_tf.models.finite import describe_broken_weights
+from amfam_tf.tasks import TASKS
 
 LONGEST_REASON = 300
 
@@ -42,16 +44,17 @@ def shortened(error: Exception) -> str:
     return one_line(error)[:LONGEST_REASON]
 
 
-def check_weights(model: keras.Model, path: Path) -> None:
+def check_weights(model: keras.Model, path: Path, tasks: Iterable[Task] = TASKS) -> None:
     """Checks that the weights of a model that answers are finite numbers.
 
     Args:
         model: with the logits of each task among its outputs.
         path: where they come from.
+        tasks: that it answers.
 
     Raises:
         RunError: names the weights, and the tasks whose answers depend on them.
     """
-    broken = describe_broken_weights(model)
+    broken = describe_broken_weights(model, tasks)
     if broken is not None:
         raise RunError(f"{path} cannot be used: {broken}")

@@ -7,7 +7,7 @@ from prediction_tables import random_table
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from amfam_tf.evaluation import clinical, predictions, subgroups
-from amfam_tf.tasks import CRITERIA, METADATA, TASKS, seven_point_score
+from amfam_tf.tasks import CRITERIA, DERM7PT, METADATA, TASKS, seven_point_score
 
 ONE = np.ones((1, 5))
 
@@ -15,7 +15,7 @@ ONE = np.ones((1, 5))
 def test_seven_point_score_is_that_of_the_checklist():
     table = random_table(40, 0)
     for row, (predicted, labelled) in enumerate(
-        zip(clinical.seven_point_scores(table), clinical.seven_point_scores(table, of_labels=True), strict=True)
+        zip(clinical.points(table), clinical.points(table, of_labels=True), strict=True)
     ):
         classes = {task.name: predictions.predicted_labels(table, task)[row] for task in CRITERIA}
         assert predicted == seven_point_score(classes)
@@ -28,7 +28,7 @@ def test_expected_score_of_certain_predictions_is_the_score():
     certain = {task.name: np.eye(len(task.classes))[predictions.predicted_labels(table, task)] for task in TASKS}
     labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
     sure = predictions.to_frame(table["case_num"].to_numpy(), labels, certain)
-    np.testing.assert_allclose(clinical.expected_seven_point_scores(sure), clinical.seven_point_scores(sure))
+    np.testing.assert_allclose(clinical.expected_points(sure), clinical.points(sure))
 
 
 def test_operating_points_by_hand():
@@ -95,7 +95,7 @@ def test_decision_curve_compares_all_four_policies():
 
 def test_melanoma_report():
     table = random_table(300, 5, skill=1.5)
-    report = clinical.melanoma_report(table, resamples=300)
+    report = clinical.target_report(table, resamples=300)
     truth = (table["DIAG_true"] == "MEL").to_numpy()
     assert report["melanomas"] == truth.sum()
     own = report["scores"]["melanoma_probability"]
@@ -115,7 +115,7 @@ def test_melanoma_report():
 
 def _metadata(cases, seed=0):
     generator = np.random.default_rng(seed)
-    return pd.DataFrame({name: generator.choice(METADATA[name], cases) for name in subgroups.VARIABLES})
+    return pd.DataFrame({name: generator.choice(METADATA[name], cases) for name in subgroups.variables()})
 
 
 def test_subgroups_count_each_case_once_per_variable():
@@ -139,7 +139,7 @@ def test_cells_under_ten_cases_are_too_small_and_have_no_values():
     rows = {row["value"]: row for row in subgroups.subgroup_report(table, cases, resamples=50)}
     assert rows["acral"]["too_small"] is True
     assert rows["acral"]["cases"] == 9
-    assert np.isnan([rows["acral"][name] for name in subgroups.VALUES]).all()
+    assert np.isnan([rows["acral"][name] for name in subgroups.Names.of(DERM7PT).values]).all()
     assert rows["chest"]["too_small"] is False
     assert not np.isnan(rows["chest"]["accuracy"])
     assert np.isnan(rows["chest"]["melanoma_auc"])  # fewer than 10 melanomas
@@ -152,8 +152,8 @@ def test_thresholds_of_the_decision_curve_are_whole_percents():
 
 def test_every_operating_point_of_the_report_is_reached_by_its_threshold():
     table = random_table(300, 5, skill=1.5)
-    truth, scores = clinical.melanoma(table), clinical.scores_of(table)
-    report = clinical.melanoma_report(table, resamples=20)
+    truth, scores = clinical.has_target(table), clinical.scores_of(table)
+    report = clinical.target_report(table, resamples=20)
     for name, values in report["scores"].items():
         for measure in ("sensitivity_at_specificity", "specificity_at_sensitivity"):
             for row in values[measure]:

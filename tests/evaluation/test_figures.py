@@ -138,7 +138,7 @@ def test_split_without_melanoma_says_so(table):
     without = table[table["DIAG_true"] != "MEL"]
     axes = melanoma.draw_melanoma_roc(without).axes[0]
     assert [text.get_text() for text in axes.texts] == ["no case is a melanoma"]
-    curve = decision.draw_decision_curve({"melanoma": clinical.melanoma_report(without, resamples=10)}).axes[0]
+    curve = decision.draw_decision_curve({"melanoma": clinical.target_report(without, resamples=10)}).axes[0]
     assert "no case is a melanoma" in curve.get_title("left")
 
 

@@ -70,8 +70,8 @@ def test_score_and_both_rules_of_a_case(classes, score, original, revised):
     answer = Answer({}, 0.0, score, "model", 1)
     assert answer.suspicious == {"original": original, "revised": revised}
     table = table_of([classes])
-    assert clinical.seven_point_scores(table).tolist() == [score]
-    assert clinical.expected_seven_point_scores(table).tolist() == [score]
+    assert clinical.points(table).tolist() == [score]
+    assert clinical.expected_points(table).tolist() == [score]
 
 
 def test_the_served_graph_gives_points_and_each_task_its_own_temperature():

@@ -476,7 +476,7 @@ def test_words_that_stand_for_a_figure_have_its_numbers(pictures, report):
 
 
 def test_methods_and_configuration_of_the_page(page, report):
-    assert any(intervals.METHOD in text for text in page[1]["p"])
+    assert any(intervals.method() in text for text in page[1]["p"])
     for name, text in report["averages_over"].items():
         assert f"{name.replace('_', ' ')}: {text}" in page[1]["li"]
     for guideline, items in GUIDELINES.items():

@@ -55,7 +55,7 @@ def test_the_shortest_configuration_takes_the_defaults_of_the_example_but_for_th
     shortest = to_dict(parse())
     for section in ("training", "infra", "push"):
         assert shortest[section] == example[section]
-    assert BlessingPart(thresholds=(Threshold("average.accuracy", 0),)).subgroups == subgroups.VARIABLES
+    assert BlessingPart(thresholds=(Threshold("average.accuracy", 0),)).subgroups == subgroups.variables()
 
 
 def test_a_threshold_can_be_on_every_metric_of_a_report_that_has_an_interval_and_on_nothing_else():

@@ -17,7 +17,7 @@ def draw_melanoma_roc(table: pd.DataFrame) -> Figure:
     Args:
         table: the predictions table.
     """
-    truth = clinical.melanoma(table)
+    truth = clinical.has_target(table)
     with style.style():
         figure = style.new_figure(6.4, 4.6)
         axes = figure.subplots()
