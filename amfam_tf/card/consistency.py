@@ -45,6 +45,17 @@ def placeholders(template: str) -> list[str]:
     return found
 
 
+def path_columns(column: str | None, template: str | None) -> list[str]:
+    """Returns the columns that a path comes from: a column with it, or those of a template."""
+    return [column] if column else placeholders(template or "")
+
+
+def filled(template: str, values: Mapping[str, str], letters: str = "*") -> str:
+    """Returns the path of a template: `values` for its columns, `letters` for each of its own *."""
+    parts = Formatter().parse(template)
+    return "".join(text.replace("*", letters) + ("" if name is None else values[name]) for text, name, _, _ in parts)
+
+
 def _class_names(entry: TaskEntry) -> tuple[str, ...]:
     return tuple(one.name for one in entry.classes) or entry.one_hot
 

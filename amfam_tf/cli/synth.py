@@ -1,14 +1,23 @@
-"""`amfam-tf synth`: draw a labelled data set in the layout of Derm7pt."""
+"""`amfam-tf synth`: draw a labelled data set in the layout of Derm7pt, of MILK10k or of any card."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from amfam_tf.cli.options import one_out, out_option, workers_option
+from amfam_tf.cli.options import Function, Number, one_out, out_option, workers_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.config import LARGEST_SEED
+
+if TYPE_CHECKING:
+    from amfam_tf.card.schema import DataCard
+
+SHARE = 0.05
+"""Of unknown labels and of missing and second pictures, by default."""
 
 
 class PictureSize(click.ParamType):  # type: ignore[type-arg]
@@ -32,6 +41,12 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg]
         return int(width), int(height)
 
 
+def share_option(name: str, text: str, most: float) -> Callable[[Function], Function]:
+    """Adds the share of something that a card may allow, passed to the function as `name` (float)."""
+    text = f"With --card: share of {text}."
+    return click.option(f"--{name}", type=Number(0, most), default=SHARE, show_default=True, metavar="SHARE", help=text)
+
+
 @click.command()
 @out_option("Folder of the data set, new or empty.  [required]", UserPath(), required=False)
 @click.argument("former", required=False, metavar="", type=UserPath())
@@ -41,6 +56,12 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg]
     default="derm7pt",
     show_default=True,
     help="Of which data set.",
+)
+@click.option(
+    "--card",
+    type=UserPath(path_type=Path),
+    metavar="FILE",
+    help="Draw what this card says instead (docs/cards.md); or the name of a card of the package.",
 )
 @click.option(
     "--cases",
@@ -56,32 +77,78 @@ class PictureSize(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--traps/--no-traps", default=False, show_default=True, help="Include the real data set's irregularities."
 )
+@share_option("unknown", "labels that nobody knows, in tasks that allow it", 0.9)
+@share_option("missing", "cases without a picture, for each view that may be missing", 0.5)
+@share_option("several", "cases with a second picture, for each view that may have several", 0.5)
 @workers_option
 @click.option(
     "--contact-sheet", type=UserPath(), metavar="FILE", help="Also write a picture of some cases, with labels."
 )
+@click.pass_context
 def synth(
+    ctx: click.Context,
+    /,
     out: Path | None,
     former: Path | None,
     layout: str,
+    card: Path | None,
     cases: int,
     seed: int,
     size: tuple[int, int],
     traps: bool,
     workers: int | None,
     contact_sheet: Path | None,
+    **shares: float,
 ) -> None:
-    """Draw a labelled data set in the layout of Derm7pt or MILK10k into a new folder.
+    """Draw a labelled data set in the layout of Derm7pt or MILK10k, or of any card, into a new folder.
 
     Each case is a clinical and a dermoscopic picture of one lesion, with its diagnosis and, for Derm7pt, the seven
-    criteria of the checklist. Nothing of a real picture is used: good for trying things, never for medical conclusions.
+    criteria of the checklist. With --card the tables, pictures and splits are those that the card names, and a label
+    that Derm7pt does not have is a coloured shape in both pictures. Nothing of a real picture is used: good for trying
+    things, never for medical conclusions.
     """
     out = one_out(out, former)
     if layout == "milk10k" and (contact_sheet or traps):
         raise click.UsageError("--contact-sheet and --traps are for --layout derm7pt: milk10k always has its traps")
+    if card is None:
+        _refuse_given(ctx, tuple(shares), "needs --card")
+    else:
+        _refuse_given(ctx, ("layout", "traps", "contact_sheet"), "does not go with --card")
+    from amfam_tf.data import synthetic
+
+    with _progress(cases) as show:
+        if card is not None:
+            synthetic.write_card_set(_card(card), out, cases, seed, size, workers, show, synthetic.Gaps(**shares))
+        elif layout == "milk10k":
+            synthetic.write_milk10k(out, cases, seed, size, workers, progress=show)
+        else:
+            synthetic.write_data_set(out, cases, seed, size, traps, workers, progress=show)
+    if contact_sheet:
+        synthetic.contact_sheet(out, contact_sheet)
+    echo(f"{cases} cases drawn into {out}")
+
+
+def _refuse_given(ctx: click.Context, names: tuple[str, ...], why: str) -> None:
+    """Raises for options that stand on the command line and mean nothing there."""
+    for name in names:
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+
+
+def _card(named: Path) -> "DataCard":
+    """Returns the card of a file, or of the package."""
+    from amfam_tf.card import cards
+
+    if str(named) in cards.packaged_names() and not named.exists():
+        return cards.packaged(str(named))
+    return cards.read(named)
+
+
+@contextmanager
+def _progress(cases: int) -> Iterator[Callable[[int], None]]:
+    """Gives what shows how many cases are drawn."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from amfam_tf.data import synthetic
     from amfam_tf.terminal import Terminal
 
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TextColumn("cases"), TimeRemainingColumn())
@@ -94,13 +161,7 @@ def synth(
         bar.update(task, completed=done)
 
     try:
-        if layout == "milk10k":
-            synthetic.write_milk10k(out, cases, seed, size, workers, progress=show)
-        else:
-            synthetic.write_data_set(out, cases, seed, size, traps, workers, progress=show)
+        yield show
     finally:
         if bar.live.is_started:
             bar.stop()
-    if contact_sheet:
-        synthetic.contact_sheet(out, contact_sheet)
-    echo(f"{cases} cases drawn into {out}")

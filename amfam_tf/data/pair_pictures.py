@@ -4,7 +4,7 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from amfam_tf.card.consistency import placeholders
+from amfam_tf.card.consistency import filled, placeholders
 from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data import names
 from amfam_tf.data.derm7pt import PathError, PathResolver
@@ -92,4 +92,4 @@ def _filled(template: str, fields: Mapping[str, str | None]) -> str:
     if not all(values.values()):
         return ""
     wild = "*" in template
-    return template.format(**{name: glob.escape(value) if wild else value for name, value in values.items()})
+    return filled(template, {name: glob.escape(value) if wild else value for name, value in values.items()})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amfam_tf.card.consistency import placeholders
+from amfam_tf.card.consistency import path_columns
 from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data import pair_labels, pair_splits
 from amfam_tf.data.pair_pictures import PictureFinder
@@ -35,7 +35,7 @@ def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem
     finder = PictureFinder(card, folder, problems)
     pictures = None
     if card.pictures.table is not None:
-        needed = (card.cases.id, card.pictures.kind or "", *_named(card.pictures.column, card.pictures.path))
+        needed = (card.cases.id, card.pictures.kind or "", *path_columns(card.pictures.column, card.pictures.path))
         pictures = read_raw_table(folder, card.pictures.table, needed, problems)
     found = finder.of_cases(cases) if pictures is None else finder.of_pictures(ids, cases.file, pictures)
     frame = pd.DataFrame({"case_num": _case_numbers(ids), "case_id": pd.Series(ids, dtype=object)})
@@ -57,11 +57,6 @@ def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem
     return frame, problems
 
 
-def _named(column: str | None, template: str | None) -> list[str]:
-    """Returns the columns that a path comes from."""
-    return [column] if column else placeholders(template or "")
-
-
 def _needed(card: DataCard) -> list[str]:
     """Returns the columns of the table of cases that the card names; with joins they may be in any of the tables."""
     if card.cases.join:
@@ -79,7 +74,7 @@ def _needed(card: DataCard) -> list[str]:
 
 def _view_columns(card: DataCard, modality: Modality) -> list[str]:
     view = card.pictures.view(modality)
-    return _named(view.column, view.path)
+    return path_columns(view.column, view.path)
 
 
 def _joined(card: DataCard, folder: Path, cases: RawTable, problems: list[Problem]) -> RawTable:

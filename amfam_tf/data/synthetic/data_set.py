@@ -3,7 +3,7 @@
 import csv
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ from amfam_tf.data.synthetic.labels import LabelledCase, sample_labels
 from amfam_tf.data.synthetic.marginals import DERM7PT_CASES
 from amfam_tf.data.synthetic.metadata import describe
 from amfam_tf.data.synthetic.streams import stream
+from amfam_tf.data.synthetic.workbook import write_workbook
 from amfam_tf.environment import usable_cores
 from amfam_tf.errors import UserError
 from amfam_tf.files.writing import appearing_folder
@@ -131,8 +132,25 @@ def _plan(cases: int, seed: int, size: tuple[int, int], traps: bool) -> tuple[li
 
 
 def save_picture(picture: np.ndarray, path: Path) -> None:
-    """Writes a picture, uint8 [H, W, 3], as JPEG without thinning its colours: vessels are fine and red."""
-    Image.fromarray(picture).save(path, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    """Writes a picture, uint8 [H, W, 3], as the PNG or BMP that its name says, or as JPEG.
+
+    A JPEG does not thin the colours: vessels are fine and red.
+    """
+    image = Image.fromarray(picture)
+    kind = path.suffix.lower().removeprefix(".").upper()
+    if kind in ("PNG", "BMP"):
+        image.save(path, kind)
+    else:
+        image.save(path, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Writes a table as CSV, or as the workbook that its name says."""
+    if path.suffix.lower() == ".xlsx":
+        write_workbook(path, header, rows)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def _draw_files(drawing: Drawing, images: Path, seed: int) -> None:

@@ -4,7 +4,6 @@ Counts and shares are those of the challenge's tables (2025). A class looks like
 has a structure of its own: nothing of a real picture is used, and nothing can be learned about real lesions.
 """
 
-import csv
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from amfam_tf.data.synthetic.case import draw_case
-from amfam_tf.data.synthetic.data_set import appearing_at_once, check_options, each_done, save_picture
+from amfam_tf.data.synthetic.data_set import appearing_at_once, check_options, each_done, save_picture, write_table
 from amfam_tf.data.synthetic.streams import stream
 
 COUNTS: Mapping[str, int] = {
@@ -115,11 +114,11 @@ def write_milk10k(
                 progress(done)
         for part in ("Training", "Test"):
             own = [plan for plan in plans if plan.part == part]
-            _write(hidden / f"MILK10k_{part}_Metadata.csv", PICTURE_COLUMNS, _picture_rows(own, seed))
+            write_table(hidden / f"MILK10k_{part}_Metadata.csv", PICTURE_COLUMNS, _picture_rows(own, seed))
         labelled = [plan for plan in plans if plan.part == "Training"]
         truth = ([plan.name, *(f"{float(plan.label == name)}" for name in COUNTS)] for plan in labelled)
-        _write(hidden / "MILK10k_Training_GroundTruth.csv", ("lesion_id", *COUNTS), truth)
-        _write(hidden / "MILK10k_Training_Supplement.csv", SUPPLEMENT_COLUMNS, _supplement_rows(labelled))
+        write_table(hidden / "MILK10k_Training_GroundTruth.csv", ("lesion_id", *COUNTS), truth)
+        write_table(hidden / "MILK10k_Training_Supplement.csv", SUPPLEMENT_COLUMNS, _supplement_rows(labelled))
 
 
 def class_counts(cases: int) -> dict[str, int]:
@@ -184,8 +183,3 @@ def _supplement_rows(plans: list[LesionPlan]) -> Iterator[list[str]]:
     for plan in plans:
         for view in VIEWS:
             yield [plan.pictures[view], LOOKS[plan.label]["diagnosis"], "histopathology", ""]
-
-
-def _write(path: Path, header: tuple[str, ...], rows: Iterator[list[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
