@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amfam_tf.cli.options import MOST_FILES, Number, one_out, out_option, workers_option
+from amfam_tf.cli.options import MOST_FILES, Number, card_option, one_out, out_option, workers_option
 from amfam_tf.cli.paths import Place
 from amfam_tf.files import json_file
 
@@ -31,6 +31,7 @@ MOST_SIZES = 5
     help="Share of the rows that may become no record.",
 )
 @workers_option
+@card_option
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 def ingest(
     source: str,
@@ -39,6 +40,7 @@ def ingest(
     shards: int,
     max_bad_share: float,
     workers: int | None,
+    card: Path | None,
     beam_options: tuple[str, ...],
 ) -> None:
     """Turn a data set or a CSV of pairs (SOURCE) into a new folder of records, which takes its place as --data.
@@ -58,8 +60,9 @@ def ingest(
     urls.ask_stores((source, images), arguments)
     from amfam_tf.ingest.pipeline import run
 
+    numbers: dict[str, Any] = {"shards": shards, "max_bad_share": max_bad_share}
     with working(f"Reading every picture of {source}"):
-        report = run(source, out, images=images, shards=shards, max_bad_share=max_bad_share, beam_arguments=arguments)
+        report = run(source, out, images=images, beam_arguments=arguments, card=card, **numbers)
     _print_report(report, console())
 
 
@@ -86,7 +89,7 @@ def _print_report(report: "IngestReport", console: "Console") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     found = json_file.read(report.out / STATISTICS_FILE)
-    counts = count_table(f"{report.cases} records", report.cases, found["splits"], found["classes"])
+    counts = count_table(f"{report.cases} records", report.cases, found["splits"], found["classes"], report.card.tasks)
     console.print(to_rich(counts))
     for text in picture_lines(found):
         line(text)

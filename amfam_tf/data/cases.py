@@ -58,7 +58,7 @@ def read(data: str | Path, drop_shared_files: bool = False, card: Path | None = 
             raise DataError(f"{data}: records have their own card: leave {card} out")
         from amfam_tf.data import records
 
-        known, frame = DERM7PT, records.read_records(data)
+        known, frame = records.read_card(data), records.read_records(data)
     else:
         known, folder = find_card(Path(data), card)
         if cards.is_derm7pt(known):
@@ -150,36 +150,43 @@ def encoded_pair(case: Mapping[str, Any]) -> dict[str, bytes]:
         return {name: _read_file(case[name]) for name in MODALITIES}
     from amfam_tf.data import records
 
-    return next(_stored_pairs(records, pd.DataFrame([case])))
+    stored = pd.DataFrame([case])
+    return next(_read_records(stored, records.encoded_pairs(stored)))
 
 
 def _digests(frame: pd.DataFrame) -> Iterator[list[Any]]:
     """Gives the SHA-256 of each case's two pictures, in the order of the rows; a list of them if not one of a view."""
-    if shards.SHARD_COLUMN in frame:
-        from amfam_tf.data import records
+    for of_views in _stored_digests(frame) if shards.SHARD_COLUMN in frame else _file_digests(frame):
+        yield [one[0] if len(one) == 1 else one for one in of_views]
 
-        stored = in_stored_order(frame)
-        found = {
-            row: [digests.of_bytes(pair[name]) for name in MODALITIES]
-            for row, pair in zip(stored.index, _stored_pairs(records, stored), strict=True)
-        }
-        yield from (found[row] for row in frame.index)
-        return
+
+def _file_digests(frame: pd.DataFrame) -> Iterator[list[list[str]]]:
     several = [f"{name}_all" for name in MODALITIES if f"{name}_all" in frame]
     views = [[(path,) for path in frame[name]] for name in MODALITIES] if not several else [*map(frame.get, several)]
     paths = sorted({path for view in views for case in view for path in case})
     with ThreadPoolExecutor(max_workers=derm7pt.worker_count()) as pool:
         of_path = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
-    for pair in zip(*views, strict=True):
-        of_case = [[of_path[path] for path in case] for case in pair]
-        yield [one[0] if len(one) == 1 else one for one in of_case]
+    yield from ([[of_path[path] for path in case] for case in pair] for pair in zip(*views, strict=True))
 
 
-def _stored_pairs(records: Any, stored: pd.DataFrame) -> Iterator[dict[str, bytes]]:
+def _stored_digests(frame: pd.DataFrame) -> Iterator[list[list[str]]]:
+    from amfam_tf.data import records
+
+    stored = in_stored_order(frame)
+    pictures = _read_records(stored, records.encoded_pictures(stored))
+    found = {
+        row: [[digests.of_bytes(one) for one in case[name]] for name in MODALITIES]
+        for row, case in zip(stored.index, pictures, strict=True)
+    }
+    yield from (found[row] for row in frame.index)
+
+
+def _read_records(stored: pd.DataFrame, dataset: Any) -> Iterator[dict[str, Any]]:
+    """Gives the elements of a dataset of records; damage is an error that names the shard."""
     from amfam_tf.data.pictures import FILE_ERRORS
 
     try:
-        yield from records.encoded_pairs(stored).as_numpy_iterator()
+        yield from dataset.as_numpy_iterator()
     except FILE_ERRORS as error:
         from amfam_tf.data import images
 

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -95,13 +96,20 @@ def scores(
     Args:
         frame: has a column of class numbers for each task.
     """
-    points = {task: [of.get(one, 0) for one in card.task(task).classes] for task, of in score.points.items()}
-    found = []
-    for labels in frame[list(points)].to_dict("records"):
-        known = UNKNOWN not in labels.values()
-        found.append(sum(points[str(task)][label] for task, label in labels.items()) if known else UNKNOWN)
+    found = [score_of(score, card, labels) for labels in frame[list(score.points)].to_dict("records")]
     for row, raw in enumerate(table.column(score.column) if score.column else ()):
         if raw is not None and found[row] != UNKNOWN and number(raw) != found[row]:
             message = f"column {score.column!r}: value {raw!r} is stored, the labels give {found[row]} ({name})"
             problems.append(Problem(table.file, row, "wrong_score", message))
     return pd.Series(found, dtype="int64")
+
+
+def score_of(score: Score, card: DataCard, labels: Mapping[Any, int]) -> int:
+    """Returns a score of one case, `UNKNOWN` where the label of one of its tasks is unknown.
+
+    Args:
+        labels: class number of each task of the score; more is ignored.
+    """
+    if any(labels[task] == UNKNOWN for task in score.points):
+        return UNKNOWN
+    return sum(points.get(card.task(task).classes[labels[task]], 0) for task, points in score.points.items())

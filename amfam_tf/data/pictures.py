@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from amfam_tf.config import Config
 from amfam_tf.data import images, records
+from amfam_tf.data.several import rows_of_pairs
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
 from amfam_tf.files.locks import waiting_for_file
@@ -59,6 +60,7 @@ def naming_bad_files(cases: pd.DataFrame, config: Config) -> Iterator[None]:
 
 
 def _find_bad_file(cases: pd.DataFrame, config: Config) -> DataError | None:
+    cases = rows_of_pairs(cases, config)
     prepare = to_pictures(cases, config)
     reader = iter(references(cases))
     for case_num, *files in cases[["case_num", *MODALITIES]].itertuples(index=False):

@@ -26,7 +26,7 @@ import tensorflow as tf
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
-from amfam_tf.data import augment, balanced, images
+from amfam_tf.data import augment, balanced, images, several
 from amfam_tf.data.pictures import (
     Tensors,
     cached_pictures,
@@ -96,8 +96,20 @@ def _shuffled(
 ) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """Returns the function from an epoch's number to its cases of the share, each once."""
     cached = config.data.cache != "none"
-    elements = _elements(cases, config, card, use_cache=cached)
-    prepare = to_pictures(cases, config)
+    rows = several.rows_of_pairs(cases, config)
+    elements = _elements(rows, config, card, use_cache=cached)
+    prepare = to_pictures(rows, config)
+
+    def draw(dataset: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
+        """Leaves the pair of each case that the epoch draws."""
+        if rows is cases:
+            return dataset
+        pairs = tf.data.Dataset.from_tensor_slices(rows[[several.PAIR, several.PAIRS]].to_numpy(np.int64))
+
+        def is_drawn(element: tuple[Tensors, Tensors], pair: tf.Tensor) -> tf.Tensor:
+            return pair[0] == several.drawn_pair(config.seed, epoch, element[0]["case_num"], pair[1])
+
+        return tf.data.Dataset.zip(dataset, pairs).filter(is_drawn).map(lambda element, _: element)
 
     def finish(labels: Tensors, pair: Tensors, epoch: tf.Tensor) -> Tensors:
         return labels | _augment_pair(pair if cached else prepare(pair), labels["case_num"], epoch, config)
@@ -106,7 +118,7 @@ def _shuffled(
         # Sets the seed of this function's graph only: without it the order would depend on the process's global seed.
         # Not 0: TensorFlow takes the pair (0, 0) for "no seed".
         tf.random.set_seed(1 + config.seed % augment.KEY_RANGE)
-        dataset = elements.shuffle(
+        dataset = draw(elements, epoch).shuffle(
             # Bounds memory; a buffer smaller than the number of cases mixes neighbours only.
             min(config.data.shuffle_buffer, len(cases)),
             seed=epoch,
@@ -128,7 +140,7 @@ def _balanced(
     """Returns the function from an epoch's number to its cases of the share, drawn by label."""
     labels = {name: tf.constant(values) for name, values in _labels(cases, config, card).items()}
     candidates = balanced.cases_by_label(cases, card.tasks)
-    picture = pictures_by_number(cases, config)
+    picture = _drawn_pictures(cases, config)
     steps, batch_size = steps_per_epoch(len(cases), config, card.tasks), training_batch_size(config, card.tasks)
 
     def draw_epoch(epoch: np.int64) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +150,8 @@ def _balanced(
 
     def finish(number: tf.Tensor, occurrence: tf.Tensor, epoch: tf.Tensor) -> Tensors:
         row = {name: values[number] for name, values in labels.items()}
-        return row | _augment_pair(picture(number), row["case_num"], epoch, config, occurrence)
+        drawn = picture(number, row["case_num"], epoch, occurrence)
+        return row | _augment_pair(drawn, row["case_num"], epoch, config, occurrence)
 
     def epoch_dataset(epoch: tf.Tensor) -> tf.data.Dataset:
         drawn = tf.numpy_function(draw_epoch, [epoch], [tf.int64, tf.int64], stateful=False)
@@ -153,13 +166,28 @@ def _balanced(
     return epoch_dataset
 
 
+def _drawn_pictures(cases: pd.DataFrame, config: Config) -> Callable[..., Tensors]:
+    """Returns the function from row, case number, epoch and occurrence to the pictures of the pair that is drawn."""
+    rows = several.rows_of_pairs(cases, config)
+    picture = pictures_by_number(rows, config)
+    if rows is cases:
+        return lambda number, case_num, epoch, occurrence: picture(number)  # noqa: ARG005
+    counts = rows.groupby("case_num", sort=False).size().to_numpy(np.int64)
+    pairs, first = tf.constant(counts), tf.constant(np.cumsum(counts) - counts)
+
+    def drawn(number: tf.Tensor, case_num: tf.Tensor, epoch: tf.Tensor, occurrence: tf.Tensor) -> Tensors:
+        return picture(first[number] + several.drawn_pair(config.seed, epoch, case_num, pairs[number], occurrence))
+
+    return drawn
+
+
 def evaluation_dataset(
     cases: pd.DataFrame, config: Config, use_cache: bool = False, share: Share = WHOLE, card: DataCard = DERM7PT
 ) -> tf.data.Dataset:
     """Returns the batches of all cases in the given order, each exactly once, not augmented.
 
     Args:
-        cases: one row per case; all of them are used.
+        cases: one row per case, with its first pictures, or per pair, see `several.rows_of_pairs`; all are used.
         config: data and batch size.
         use_cache: keep the pictures as config.data.cache says; for a dataset that is read more than once.
         share: of each batch, as for `training_dataset`; there must be at least one case for each worker.

@@ -2,18 +2,23 @@
 
 | feature | type | content |
 | --- | --- | --- |
-| clinical, dermoscopic | bytes | the image file, byte for byte |
+| clinical, dermoscopic | bytes | the image file, byte for byte; none or several where the card of the data allows it |
 | case_num | int64 | |
 | split | bytes | train, validate or test |
-| DIAG, PN, ... (all tasks) | int64 | class number |
-| level_of_diagnostic_difficulty, elevation, location, sex, management | bytes | raw string, empty if missing |
+| DIAG, PN, ... (all tasks) | int64 | class number; -1 for a label that nobody knows |
+| level_of_diagnostic_difficulty, ... (all metadata) | bytes | value, empty if missing |
 | case_id | bytes | of the source, empty if it has none; may be absent |
+| group | bytes | of the case; absent from records of Derm7pt |
+| fold | int64 | from 0; only if the card deals out folds |
 
-`read_records` gives a frame with the columns of `derm7pt.read_release` that matter here, so whatever takes cases takes
-both. Beside them it has `shard` (path) and `record` (position in the shard), by which `encoded_pairs` finds the bytes.
+Beside the shards is dataset.yaml, the card of the data, if it is not Derm7pt's.
+
+`read_records` gives a frame with the columns of `derm7pt.read_release` or `pairs.scan_pairs` that matter here, so
+whatever takes cases takes both. Beside them it has `shard` (path) and `record` (position in the shard), by which
+`encoded_pairs` finds the bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +26,67 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.card import cards
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import images
+from amfam_tf.data.pair_labels import score_of
 from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import METADATA, MODALITIES, seven_point_score, task_names
+from amfam_tf.tasks import DERM7PT
 
 COMPRESSION = "GZIP"
-TEXT_FEATURES = ("split", *METADATA)
+GROUP, FOLD = "group", "fold"
+NUMBERS = {name: f"{name}_number" for name in MODALITIES}
+"""Columns of a frame that say which of the pictures of a view is meant, from 0; without them it is the first."""
 
 
-def feature_spec(labels: bool = True) -> dict[str, tf.io.FixedLenFeature]:
+def feature_spec(labels: bool = True, card: DataCard = DERM7PT) -> dict[str, Any]:
     """Returns how to parse one example.
 
     Args:
         labels: with case number, split, class numbers and metadata; without, the two pictures only, which is all that a
             prediction needs.
+        card: of the data; with labels, pictures are ragged if it allows that one is missing or one of several.
     """
-    spec = {name: tf.io.FixedLenFeature((), tf.string) for name in MODALITIES}
+    spec: dict[str, Any] = {name: tf.io.FixedLenFeature((), tf.string) for name in MODALITIES}
     if not labels:
         return spec
-    spec |= {name: tf.io.FixedLenFeature((), tf.int64) for name in ("case_num", *task_names())}
-    spec |= {name: tf.io.FixedLenFeature((), tf.string) for name in TEXT_FEATURES}
+    if not has_plain_pairs(card):
+        spec = _ragged_pictures()
+    spec |= {name: tf.io.FixedLenFeature((), tf.int64) for name in integer_features(card)}
+    spec |= {name: tf.io.FixedLenFeature((), tf.string) for name in text_features(card)}
     return spec | {CASE_ID: tf.io.FixedLenFeature((), tf.string, default_value="")}
+
+
+def integer_features(card: DataCard) -> tuple[str, ...]:
+    """Returns the names of the features that are whole numbers."""
+    dealt = card.split.assign is not None and card.split.assign.folds is not None
+    return ("case_num", *(task.name for task in card.tasks), *([FOLD] if dealt else []))
+
+
+def text_features(card: DataCard) -> tuple[str, ...]:
+    """Returns the names of the features that are text, case_id aside."""
+    return ("split", *card.metadata, *([] if cards.is_derm7pt(card) else [GROUP]))
+
+
+def has_plain_pairs(card: DataCard) -> bool:
+    """Returns whether each case has one picture of each view."""
+    views = [card.pictures.view(name) for name in MODALITIES]
+    return all(view.missing == view.several == "refused" for view in views)
+
+
+def _ragged_pictures() -> dict[str, Any]:
+    return {name: tf.io.RaggedFeature(tf.string) for name in MODALITIES}
+
+
+def read_card(folder: str | Path) -> DataCard:
+    """Returns the card of a folder of records; one without is of Derm7pt.
+
+    Raises:
+        ConfigError: the card cannot be used.
+    """
+    file = Path(folder) / cards.FILE
+    return cards.read(file) if file.exists() else DERM7PT
 
 
 def read_records(folder: str | Path) -> pd.DataFrame:
@@ -52,13 +96,15 @@ def read_records(folder: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per case: case_num, clinical and dermoscopic (where the bytes are, for messages), split, the metadata
-        columns, case_id, one column per task, seven_point_score, shared_file (both pictures are the same bytes), shard,
-        record.
+        columns, case_id, one column per task, the scores of the card, shared_file (both pictures are the same bytes),
+        shard, record; of other data than Derm7pt also group, clinical_all and dermoscopic_all (tuples), perhaps fold.
 
     Raises:
         DataError: no shards, an incomplete set of them, or a damaged one; names it.
+        ConfigError: its card cannot be used.
     """
-    rows = [row for shard in find_shards(folder) for row in _read_shard(shard)]
+    card = read_card(folder)
+    rows = [row for shard in find_shards(folder) for row in _read_shard(shard, card)]
     return pd.DataFrame(rows)
 
 
@@ -77,10 +123,43 @@ def encoded_pairs(cases: pd.DataFrame) -> tf.data.Dataset:
     """Returns the encoded pictures of cases from `read_records`, in order: dict of string [] by modality.
 
     Args:
-        cases: any selection of rows, in the order in which they are stored.
+        cases: any selection of rows, in the order in which they are stored; with the columns NUMBERS a case may have
+            several rows, one after the other. A picture that is missing is "".
 
     Raises:
         DataError: rows in another order (records are read from the start to the end), or twice.
+    """
+    if not set(NUMBERS.values()) <= set(cases):
+        return encoded_pictures(cases).map(_chosen)
+    chosen = [rows[[*NUMBERS.values()]].to_numpy(np.int64) for _, rows in cases.groupby("case_num", sort=False)]
+    counts = tf.data.Dataset.from_tensor_slices(tf.ragged.stack([tf.constant(one) for one in chosen]))
+    own = encoded_pictures(cases.drop_duplicates("case_num"))
+    pairs = tf.data.Dataset.zip(own, counts).flat_map(
+        lambda pictures, numbers: tf.data.Dataset.from_tensor_slices(_dense(numbers)).map(
+            lambda pair: _chosen(pictures, tf.unstack(pair, num=2))
+        )
+    )
+    return pairs.apply(tf.data.experimental.assert_cardinality(len(cases)))
+
+
+def _dense(numbers: Any) -> tf.Tensor:
+    """Returns the numbers of the pictures of one case, int64 [n, 2]."""
+    return numbers.to_tensor() if isinstance(numbers, tf.RaggedTensor) else numbers
+
+
+def _chosen(pictures: Mapping[str, tf.Tensor], numbers: Sequence[Any] = (0, 0)) -> dict[str, tf.Tensor]:
+    """Returns one picture of each view, "" where there is none."""
+    return {
+        name: tf.concat([pictures[name], [""]], axis=0)[number]
+        for name, number in zip(MODALITIES, numbers, strict=True)
+    }
+
+
+def encoded_pictures(cases: pd.DataFrame) -> tf.data.Dataset:
+    """Returns all encoded pictures of cases from `read_records`, in order: dict of string [n] by modality.
+
+    Raises:
+        DataError: as `encoded_pairs`.
     """
     shards = list(dict.fromkeys(cases[SHARD_COLUMN]))
     numbers = cases[SHARD_COLUMN].map({shard: number for number, shard in enumerate(sorted(shards))})
@@ -92,18 +171,18 @@ def encoded_pairs(cases: pd.DataFrame) -> tf.data.Dataset:
     wanted = [np.sort(cases.loc[cases[SHARD_COLUMN] == shard, RECORD_COLUMN].to_numpy(np.int64)) for shard in shards]
     pieces = tf.data.Dataset.from_tensor_slices((shards, tf.ragged.constant(wanted, dtype=tf.int64)))
     # Shards one after the other: the order of the cases is part of a run's identity.
-    pairs = pieces.flat_map(_selected_pairs)
+    pairs = pieces.flat_map(_selected_pictures)
     # A filter has no length of its own, and Keras takes a data set without one for one that ran out too early.
     return pairs.apply(tf.data.experimental.assert_cardinality(len(cases)))
 
 
-def _selected_pairs(shard: tf.Tensor, wanted: tf.Tensor) -> tf.data.Dataset:
-    """Returns the pairs at the positions `wanted`, int64 [n], of one shard."""
+def _selected_pictures(shard: tf.Tensor, wanted: tf.Tensor) -> tf.data.Dataset:
+    """Returns the pictures at the positions `wanted`, int64 [n], of one shard."""
     numbered = tf.data.TFRecordDataset(shard, compression_type=COMPRESSION).enumerate()
     # Stop after the last one that is wanted: the rest of the shard need not be unpacked.
     numbered = numbered.take(wanted[-1] + 1)
     chosen = numbered.filter(lambda number, _: tf.reduce_any(wanted == number))
-    return chosen.map(lambda _, example: tf.io.parse_single_example(example, feature_spec(labels=False)))
+    return chosen.map(lambda _, example: tf.io.parse_single_example(example, _ragged_pictures()))
 
 
 def shard_writer(path: str | Path) -> tf.io.TFRecordWriter:
@@ -111,50 +190,63 @@ def shard_writer(path: str | Path) -> tf.io.TFRecordWriter:
     return tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=COMPRESSION))
 
 
-def serialise(case: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+def serialise(
+    case: Mapping[str, Any], pictures: Mapping[str, bytes | Sequence[bytes]], card: DataCard = DERM7PT
+) -> bytes:
     """Returns the record of one case, a serialised tf.Example; same case, same bytes.
 
     Args:
         case: case_num, split, class number of each task, metadata (None or NaN if missing), perhaps case_id; more is
             ignored.
-        pictures: the image file of each modality, byte for byte.
+        pictures: the image file of each modality, byte for byte, or all of them.
+        card: of the data.
     """
-    content = {name: pictures[name] for name in MODALITIES}
-    texts = {name: case[name] for name in TEXT_FEATURES} | {CASE_ID: case.get(CASE_ID)}
-    content |= {name: "" if pd.isna(value) else str(value) for name, value in texts.items()}
-    features = {name: _bytes_feature(value) for name, value in content.items()}
-    features |= {name: _integer_feature(int(case[name])) for name in ("case_num", *task_names())}
+    texts = {name: case[name] for name in text_features(card)} | {CASE_ID: case.get(CASE_ID)}
+    content = {name: "" if pd.isna(value) else str(value) for name, value in texts.items()}
+    features = {name: _bytes_feature([value.encode()]) for name, value in content.items()}
+    for name in MODALITIES:
+        stored = pictures[name]
+        features[name] = _bytes_feature([stored] if isinstance(stored, bytes) else stored)
+    features |= {name: _integer_feature(int(case[name])) for name in integer_features(card)}
     # Deterministic: a protobuf map has no order of its own.
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def _bytes_feature(value: bytes | str) -> tf.train.Feature:
-    data = value.encode() if isinstance(value, str) else value
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
 def _integer_feature(value: int) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _read_shard(shard: Path) -> Iterator[dict[str, Any]]:
+def _read_shard(shard: Path, card: DataCard) -> Iterator[dict[str, Any]]:
     dataset = tf.data.TFRecordDataset(str(shard), compression_type=COMPRESSION)
+    spec = feature_spec(card=card)
     try:
         for record, serialised in enumerate(dataset):
-            yield _row(tf.io.parse_single_example(serialised, feature_spec()), shard, record)
+            yield _row(tf.io.parse_single_example(serialised, spec), shard, record, card)
     except tf.errors.OpError as error:
         raise DataError(f"damaged records in {shard}: {images.reason(error)}") from error
 
 
-def _row(example: Mapping[str, tf.Tensor], shard: Path, record: int) -> dict[str, Any]:
-    labels = {name: int(example[name]) for name in task_names()}
+def _row(example: Mapping[str, tf.Tensor], shard: Path, record: int, card: DataCard) -> dict[str, Any]:
+    numbers = {name: int(example[name]) for name in integer_features(card)}
+    # A ragged feature of none or one, or the only one.
+    files = {name: np.atleast_1d(example[name].numpy()).tolist() for name in MODALITIES}
+    places = {name: tuple(_place(shard, record, name, number) for number in range(len(files[name]))) for name in files}
     return {
-        "case_num": int(example["case_num"]),
-        **{name: f"{shard}, record {record}, {name}" for name in MODALITIES},
-        **{name: example[name].numpy().decode() for name in (*TEXT_FEATURES, CASE_ID)},
-        **labels,
-        "seven_point_score": seven_point_score(labels),
-        "shared_file": bool(example["clinical"] == example["dermoscopic"]),
+        **numbers,
+        **{name: found[0] if found else "" for name, found in places.items()},
+        **({} if cards.is_derm7pt(card) else {f"{name}_all": found for name, found in places.items()}),
+        **{name: example[name].numpy().decode() for name in (*text_features(card), CASE_ID)},
+        **{name: score_of(score, card, numbers) for name, score in card.scores.items()},
+        "shared_file": bool(files["clinical"]) and files["clinical"][:1] == files["dermoscopic"][:1],
         SHARD_COLUMN: str(shard),
         RECORD_COLUMN: record,
     }
+
+
+def _place(shard: Path, record: int, modality: str, number: int) -> str:
+    """Returns where the bytes of a picture are, in words."""
+    return f"{shard}, record {record}, {modality}{f' {number}' if number else ''}"

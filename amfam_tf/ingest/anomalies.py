@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data import identities
 from amfam_tf.data.check import DEFAULT_MIN_SIDE
 from amfam_tf.data.stored import CONVERTED, RGB, UNUSABLE
@@ -12,7 +13,7 @@ from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly, Severity
 from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
 from amfam_tf.ingest.statistics import by_split
-from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS
 
 DARK, BRIGHT = 20.0, 245.0
 """A picture whose mean grey value, of 255, is below or above these is hardly one of a lesion."""
@@ -20,17 +21,20 @@ SHIFT, SHIFT_CASES = 0.5, 30
 """Mean brightness of a split this many standard deviations from that of train; told from so many cases on."""
 
 
-def find_anomalies(table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequence[Group]) -> list[Anomaly]:
+def find_anomalies(
+    table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequence[Group], card: DataCard = DERM7PT
+) -> list[Anomaly]:
     """Returns all findings, problems first.
 
     Args:
         table: see `amfam_tf.ingest.findings`.
         dead: rows that became no record.
         groups: see `duplicates.find_duplicates`.
+        card: of the data.
     """
     found = [*_bad_rows(dead), *_repeated(groups), *_leaking_identities(table), *_shared_files(table)]
-    found += [*_odd_pictures(table), *_stored(table)]
-    found += [*_absent_classes(table), *_brightness_shifts(table)]
+    found += [*_missing_pictures(table), *_odd_pictures(table), *_stored(table)]
+    found += [*_unknown_labels(table, card), *_absent_classes(table, card), *_brightness_shifts(table)]
     return sorted(found, key=lambda anomaly: anomaly.severity != "problem")
 
 
@@ -98,10 +102,28 @@ def _shared_files(table: pd.DataFrame) -> list[Anomaly]:
     return _about("shared_file", message, "note", table.loc[table["shared_file"], "row"])
 
 
+def _missing_pictures(table: pd.DataFrame) -> list[Anomaly]:
+    message = "{count} cases have no %s picture, which the card allows"
+    return [
+        one
+        for name in MODALITIES
+        for one in _about("no_picture", message % name, "note", table.loc[table[f"{name}_digest"] == "", "row"])
+    ]
+
+
+def _unknown_labels(table: pd.DataFrame, card: DataCard) -> list[Anomaly]:
+    message = "{count} cases have no known label of %s"
+    return [
+        one
+        for task in card.tasks
+        for one in _about("unknown_label", message % task.name, "note", table.loc[table[task.name] < 0, "row"])
+    ]
+
+
 def _odd_pictures(table: pd.DataFrame) -> list[Anomaly]:
     found = []
     for name in MODALITIES:
-        side = table[[f"{name}_width", f"{name}_height"]].min(axis=1)
+        side = table[[f"{name}_width", f"{name}_height"]].min(axis=1).where(table[f"{name}_digest"] != "")
         brightness, contrast = table[f"{name}_brightness"], table[f"{name}_contrast"]
         blank = contrast < LEAST_CONTRAST
         pictures: tuple[tuple[str, Severity, str, pd.Series], ...] = (
@@ -134,14 +156,14 @@ def _stored(table: pd.DataFrame) -> list[Anomaly]:
     return found
 
 
-def _absent_classes(table: pd.DataFrame) -> list[Anomaly]:
+def _absent_classes(table: pd.DataFrame, card: DataCard) -> list[Anomaly]:
     """Returns the splits without cases and the classes without cases in a split that has some."""
     parts = by_split(table)
     found = [Anomaly("empty_split", f"no case in {split}", "note") for split in SPLITS if split not in parts]
     for split, part in parts.items():
         absent = [
             f"{task.name} {name}"
-            for task in TASKS
+            for task in card.tasks
             for number, name in enumerate(task.classes)
             if not (part[task.name] == number).any()
         ]

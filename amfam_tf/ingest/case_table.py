@@ -1,15 +1,18 @@
 """The rows of a source on their way to records: those that can be used, and the others with reasons.
 
 A case is a plain dict, ready for JSON and for `records.serialise`: `row` (number in the source's table, from 0),
-`case_num`, `clinical` and `dermoscopic` (paths or URLs), `split`, the class number of each task, the metadata columns,
-`case_id`.
+`case_num`, `clinical` and `dermoscopic` (paths or URLs; "" for none), `split`, the class number of each task, the
+metadata columns, `case_id`; of other data than Derm7pt also `group`, and `clinical_all` and `dermoscopic_all` (lists of
+paths).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.ingest.anomaly import Anomaly
+from amfam_tf.tasks import DERM7PT
 
 Case = Mapping[str, Any]
 
@@ -44,12 +47,14 @@ class CaseTable:
         cases: usable rows, in order.
         dead: the others, in order.
         notes: what is worth knowing about the table.
+        card: of the data.
     """
 
     table: str
     cases: list[Case]
     dead: list[DeadLetter]
     notes: list[Anomaly] = field(default_factory=list)
+    card: DataCard = DERM7PT
 
     @property
     def total(self) -> int:

@@ -69,7 +69,9 @@ def find_duplicates(table: pd.DataFrame) -> list[Group]:
     Args:
         table: see `amfam_tf.ingest.findings`.
     """
-    pictures = pd.concat([_pictures(table, name) for name in MODALITIES], ignore_index=True)
+    every = [*(_pictures(table, name) for name in MODALITIES), *_further_pictures(table)]
+    pictures = pd.concat(every, ignore_index=True)
+    pictures = pictures[pictures["digest"] != ""]
     hashes = sorted(set(pictures["hash"]) - {""})
     joined = dict(zip(hashes, _join(hashes), strict=True))
     # A picture that shows nothing stands for its bytes only.
@@ -91,6 +93,20 @@ def _pictures(table: pd.DataFrame, modality: str) -> pd.DataFrame:
             "hash": np.where(shows, table[f"{modality}_hash"], ""),
         }
     )
+
+
+def _further_pictures(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Returns the same of the pictures that are not the first of their view."""
+    if "more" not in table:
+        return []
+    rows = [
+        {**{key: case[key] for key in ("row", "case_num", "split")}, **picture}
+        for case in table[table["more"].notna()].to_dict("records")
+        for picture in case["more"]
+    ]
+    frame = pd.DataFrame(rows)
+    frame["hash"] = frame["hash"].where(frame["contrast"] >= LEAST_CONTRAST, "")
+    return [frame[["row", "case_num", "split", "modality", "path", "digest", "hash"]]]
 
 
 def _join(hashes: Sequence[str]) -> np.ndarray:

@@ -5,6 +5,7 @@
 | row, case_num, split, one per task, metadata, clinical, dermoscopic | as in the source |
 | clinical_digest, clinical_size, ... | each field of `picture.PictureFacts`, for each modality |
 | shared_file | both pictures are the same bytes |
+| more | of cases with several pictures of a view: those that are not the first, see `shard.IngestTask`; may be absent |
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,9 +35,10 @@ def split_findings(
     table = pd.DataFrame(rows)
     if rows:
         first, second = (table[f"{name}_digest"] for name in MODALITIES)
-        table["shared_file"] = first == second
+        table["shared_file"] = (first == second) & (first != "")
     return table, dead
 
 
 def _flat(finding: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{name}_{key}": value for name in MODALITIES for key, value in finding[name].items()}
+    flat = {f"{name}_{key}": value for name in MODALITIES for key, value in finding[name].items()}
+    return flat | {key: finding[key] for key in ("more",) if key in finding}

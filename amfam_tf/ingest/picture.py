@@ -1,12 +1,13 @@
 """One picture: read as training reads it, and what is worth knowing about it."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from amfam_tf.data import picture_file
+from amfam_tf.data import picture_file, stored
 from amfam_tf.files import digests
 from amfam_tf.ingest.perceptual_hash import perceptual_hash
 
@@ -41,6 +42,10 @@ class PictureFacts:
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts as plain values, ready for JSON."""
         return asdict(self)
+
+
+ABSENT = PictureFacts("", 0, 0, 0, math.nan, math.nan, "", stored.RGB, "", "", "")
+"""Of a picture that there is none of, which the card of the data allows."""
 
 
 def inspect_picture(content: bytes) -> PictureFacts:

@@ -5,6 +5,7 @@ So no picture is ever shuffled or collected, and the number of workers can chang
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from amfam_tf.beam import engine as beam_engine
@@ -27,6 +28,7 @@ def run(
     shards: int = 8,
     max_bad_share: float = 0.0,
     beam_arguments: Sequence[str] = (),
+    card: Path | None = None,
 ) -> IngestReport:
     """Ingests a source into a new folder of records.
 
@@ -37,11 +39,12 @@ def run(
         shards: number of files.
         max_bad_share: share of the rows, in [0, 1], that may become no record.
         beam_arguments: Beam's options; without any, this process does all the work.
+        card: file of the data set's card, if it does not lie beside it.
 
     Raises:
         DataError: the source cannot be used, too many of its rows are bad (they are listed in OUT.dead_letter.jsonl
             then), or `out` exists or cannot be written.
-        ConfigError: a number that cannot be, or an option that Beam does not have.
+        ConfigError: a number that cannot be, a card that cannot be used, or an option that Beam does not have.
         EngineError: Beam or tensorflow-metadata is not installed, or the pipeline failed.
     """
     _check_arguments(shards, max_bad_share)
@@ -49,11 +52,11 @@ def run(
     schema_protos()
     path = output.check_out(out)
     urls.ask_stores((str(source), images), beam_arguments)
-    table = read_source(str(source), images)
+    table = read_source(str(source), images, card)
     with output.new_folder(path) as folder:
         # What the table alone tells, before any picture is read.
         summary.check_share(table.dead, table, path, max_bad_share)
-        tasks = shard.plan_shards(table.cases, folder, shards)
+        tasks = shard.plan_shards(table.cases, folder, shards, table.card)
         beam_engine.run_pipeline(lambda pipeline: define(pipeline, tasks), beam_arguments)
         return summary.finish(table, tasks, folder, path, max_bad_share)
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.ingest.anomaly import Anomaly
+from amfam_tf.tasks import DERM7PT
 
 
 @dataclass(frozen=True)
@@ -15,9 +17,11 @@ class IngestReport:
         bad: rows left out, each with its reason in dead_letter.jsonl.
         anomalies: what is wrong with the data or worth knowing, problems first.
         out: the folder of records.
+        card: of the data.
     """
 
     cases: int
     bad: int
     anomalies: list[Anomaly]
     out: Path
+    card: DataCard = DERM7PT

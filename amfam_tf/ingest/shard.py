@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.beam import urls
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import storage
 from amfam_tf.files.writing import writing
 from amfam_tf.ingest.case_table import Case
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import DERM7PT, MODALITIES
 
 WORK_FOLDER = "_work"
 """Of the rows and findings of the shards, in the unfinished folder of records; gone when that is complete."""
@@ -32,12 +33,15 @@ class IngestTask:
         shard: file to write.
         rows: file with the cases to read, a line of JSON each.
         findings: file to write, a line of JSON per case: `row`, and either `kind` and `reason` why it becomes no
-            record, or `clinical` and `dermoscopic`, the facts of its pictures.
+            record, or `clinical` and `dermoscopic`, the facts of its pictures; and `more`, a list, if a view has
+            several: `modality`, `path` and the facts of each further one.
+        card: of the data.
     """
 
     shard: str
     rows: str
     findings: str
+    card: DataCard = DERM7PT
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Written:
     bad: int
 
 
-def plan_shards(cases: Sequence[Case], folder: Path, shards: int) -> list[IngestTask]:
+def plan_shards(cases: Sequence[Case], folder: Path, shards: int, card: DataCard = DERM7PT) -> list[IngestTask]:
     """Writes the rows of each shard to a file and returns the tasks, in order; consecutive cases stay together.
 
     Raises:
@@ -64,7 +68,7 @@ def plan_shards(cases: Sequence[Case], folder: Path, shards: int) -> list[Ingest
         rows = work / f"{name}.rows.jsonl"
         with rows.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(cases[number]) + "\n" for number in numbers)
-        tasks.append(IngestTask(str(folder / name), str(rows), str(work / f"{name}.findings.jsonl")))
+        tasks.append(IngestTask(str(folder / name), str(rows), str(work / f"{name}.findings.jsonl"), card))
     return tasks
 
 
@@ -88,7 +92,7 @@ def write_shard(task: IngestTask) -> Written:
             findings.open("w", encoding="utf-8") as file,
         ):
             for case in _read_lines(task.rows):
-                finding = _write_pair(case, writer)
+                finding = _write_pair(case, writer, task.card)
                 file.write(json.dumps(finding) + "\n")
                 written, bad = (written, bad + 1) if "reason" in finding else (written + 1, bad)
     except OSError as error:
@@ -104,20 +108,27 @@ def read_findings(tasks: Sequence[IngestTask]) -> Iterator[dict[str, Any]]:
         yield from _read_lines(task.findings)
 
 
-def _write_pair(case: Case, writer: Any) -> dict[str, Any]:
-    """Writes the record of a pair, if both pictures can be used; returns the finding."""
+def _write_pair(case: Case, writer: Any, card: DataCard) -> dict[str, Any]:
+    """Writes the record of a pair, if all pictures can be used; returns the finding."""
     from amfam_tf.data.records import serialise
-    from amfam_tf.ingest.picture import inspect_picture
+    from amfam_tf.ingest.picture import ABSENT, inspect_picture
 
-    contents, facts = {}, {}
+    contents: dict[str, list[bytes]] = {name: [] for name in MODALITIES}
+    facts: dict[str, Any] = {name: ABSENT.to_dict() for name in MODALITIES}
+    more = []
     for name in MODALITIES:
-        try:
-            contents[name] = urls.read_bytes(case[name])
-            facts[name] = inspect_picture(contents[name]).to_dict()
-        except DataError as error:
-            return {"row": case["row"], "kind": "unusable_picture", "reason": f"{name} picture {case[name]} {error}"}
-    writer.write(serialise(case, contents))
-    return {"row": case["row"], **facts}
+        for number, path in enumerate(case.get(f"{name}_all", [case[name]])):
+            try:
+                contents[name].append(urls.read_bytes(path))
+                found = inspect_picture(contents[name][-1]).to_dict()
+            except DataError as error:
+                return {"row": case["row"], "kind": "unusable_picture", "reason": f"{name} picture {path} {error}"}
+            if number:
+                more.append({"modality": name, "path": path, **found})
+            else:
+                facts[name] = found
+    writer.write(serialise(case, contents, card))
+    return {"row": case["row"], **facts, **({"more": more} if more else {})}
 
 
 def _read_lines(path: str) -> Iterator[dict[str, Any]]:

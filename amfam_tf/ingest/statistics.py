@@ -6,23 +6,26 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf.card.schema import DataCard, MetadataColumn
 from amfam_tf.data.check import class_counts
 from amfam_tf.ingest.case_table import DeadLetter
-from amfam_tf.tasks import METADATA, MODALITIES, SPLITS
+from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS
 
 MEASURES = ("size", "width", "height", "brightness", "contrast")
 
 
-def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter]) -> dict[str, Any]:
+def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter], card: DataCard = DERM7PT) -> dict[str, Any]:
     """Returns the content of statistics.json; nothing in it depends on where the data are.
 
     Args:
         table: see `amfam_tf.ingest.findings`.
         dead: rows that became no record.
+        card: of the data.
 
     Returns:
         cases, bad, bad_by_kind, splits (cases of each), shared_files, classes (rows task, class, train, validate, test,
-        total), metadata (column -> value -> split -> cases; "" is missing), sizes (modality -> "width x height" ->
+        total), metadata (column -> value -> split -> cases, "" is missing; of a column of numbers "numbers" -> split ->
+        mean, std, min, median, max), sizes (modality -> "width x height" ->
         pictures), modes (modality -> RGB, greyscale, ... -> pictures), profiles (modality -> "name: what became of the
         colours" -> pictures), pictures (modality -> split -> size in bytes, width and height in pixels, brightness in
         [0, 255], contrast in [0, 127.5] -> mean, std, min, median, max).
@@ -33,10 +36,13 @@ def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter]) -> dict[str, Any
         "bad_by_kind": dict(sorted(Counter(letter.kind for letter in dead).items())),
         "splits": {split: int((table["split"] == split).sum()) for split in SPLITS},
         "shared_files": int(table["shared_file"].sum()),
-        "classes": class_counts(table).to_dict("records"),
-        "metadata": {column: _metadata_counts(table, column) for column in METADATA},
+        "classes": class_counts(table, card.tasks).to_dict("records"),
+        "metadata": {name: _metadata_counts(table, name, column) for name, column in card.metadata.items()},
         "sizes": {modality: _sizes(table, modality) for modality in MODALITIES},
-        "modes": {modality: _counted(table[f"{modality}_mode"]) for modality in MODALITIES},
+        "modes": {
+            modality: _counted(table.loc[table[f"{modality}_digest"] != "", f"{modality}_mode"])
+            for modality in MODALITIES
+        },
         "profiles": {modality: _profiles(table, modality) for modality in MODALITIES},
         "pictures": {
             modality: {split: _measures(part, modality) for split, part in by_split(table).items()}
@@ -51,13 +57,20 @@ def by_split(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {split: part for split, part in parts.items() if len(part)}
 
 
-def _metadata_counts(table: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    counts = Counter(zip(table[column], table["split"], strict=True))
-    return {value: {split: counts[value, split] for split in SPLITS} for value in (*METADATA[column], "")}
+def _metadata_counts(table: pd.DataFrame, name: str, column: MetadataColumn) -> dict[str, dict[str, Any]]:
+    counts = Counter(zip(table[name], table["split"], strict=True))
+    found: dict[str, dict[str, Any]] = {
+        value: {split: counts[value, split] for split in SPLITS} for value in (*column.raw_values, "")
+    }
+    if column.range is not None:
+        known = table[table[name] != ""]
+        found["numbers"] = {split: _distribution(part[name].astype(float)) for split, part in by_split(known).items()}
+    return found
 
 
 def _sizes(table: pd.DataFrame, modality: str) -> dict[str, int]:
-    sizes = Counter(zip(table[f"{modality}_width"], table[f"{modality}_height"], strict=True))
+    present = table[table[f"{modality}_digest"] != ""]
+    sizes = Counter(zip(present[f"{modality}_width"], present[f"{modality}_height"], strict=True))
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     return {f"{width} x {height}": count for (width, height), count in ordered}
 
@@ -73,7 +86,8 @@ def _profiles(table: pd.DataFrame, modality: str) -> dict[str, int]:
 
 
 def _measures(part: pd.DataFrame, modality: str) -> dict[str, dict[str, float]]:
-    return {name: _distribution(part[f"{modality}_{name}"]) for name in MEASURES}
+    present = part[part[f"{modality}_digest"] != ""]
+    return {name: _distribution(present[f"{modality}_{name}"]) for name in MEASURES}
 
 
 def _distribution(values: pd.Series) -> dict[str, float]:

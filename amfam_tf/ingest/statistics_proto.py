@@ -5,16 +5,19 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf.card.schema import DataCard
+from amfam_tf.data.records import text_features
 from amfam_tf.ingest.metadata_protos import statistics_protos
 from amfam_tf.ingest.statistics import MEASURES, by_split
-from amfam_tf.tasks import METADATA, MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES
 
 
-def statistics_proto(table: pd.DataFrame) -> Any:
+def statistics_proto(table: pd.DataFrame, card: DataCard = DERM7PT) -> Any:
     """Returns the DatasetFeatureStatisticsList of the records.
 
     Args:
         table: see `amfam_tf.ingest.findings`.
+        card: of the data.
 
     Raises:
         EngineError: tensorflow-metadata is not installed.
@@ -27,9 +30,9 @@ def statistics_proto(table: pd.DataFrame) -> Any:
         for name in MODALITIES:
             _add_picture(_add(data, name, kinds.BYTES), part, name)
         _add_numbers(_add(data, "case_num", kinds.INT), part["case_num"])
-        for task in TASKS:
+        for task in card.tasks:
             _add_values(_add(data, task.name, kinds.INT), part[task.name].astype(str))
-        for name in ("split", *METADATA):
+        for name in text_features(card):
             _add_values(_add(data, name, kinds.STRING), part[name])
     return statistics
 
@@ -49,6 +52,7 @@ def _fill_common(common: Any, cases: int) -> None:
 
 def _add_picture(feature: Any, part: pd.DataFrame, modality: str) -> None:
     """Adds the sizes of the files, and as custom statistics the means over the pictures."""
+    part = part[part[f"{modality}_digest"] != ""]
     sizes = part[f"{modality}_size"]
     _fill_common(feature.bytes_stats.common_stats, len(part))
     feature.bytes_stats.unique = part[f"{modality}_digest"].nunique()

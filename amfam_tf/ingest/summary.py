@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from amfam_tf.card import cards
 from amfam_tf.errors import DataError
 from amfam_tf.files import json_file
 from amfam_tf.files.writing import write_text
@@ -40,15 +41,17 @@ def finish(
     dead = sorted([*source.dead, *unusable], key=lambda letter: letter.row)
     check_share(dead, source, out, max_bad_share)
     groups = find_duplicates(table)
-    anomalies = [*find_anomalies(table, dead, groups), *source.notes]
+    anomalies = [*find_anomalies(table, dead, groups, source.card), *source.notes]
     output.write_dead_letters(dead, folder / output.DEAD_LETTER_FILE)
     listed = {"anomalies": [one.to_dict() for one in anomalies], "duplicates": [group.to_dict() for group in groups]}
-    json_file.write(folder / STATISTICS_FILE, statistics(table, dead))
+    json_file.write(folder / STATISTICS_FILE, statistics(table, dead, source.card))
     json_file.write(folder / ANOMALIES_FILE, listed)
-    write_text(folder / STATISTICS_PROTO_FILE, to_text(statistics_proto(table)))
-    write_text(folder / SCHEMA_FILE, to_text(build_schema()))
+    write_text(folder / STATISTICS_PROTO_FILE, to_text(statistics_proto(table, source.card)))
+    write_text(folder / SCHEMA_FILE, to_text(build_schema(source.card)))
+    if not cards.is_derm7pt(source.card):
+        write_text(folder / cards.FILE, cards.to_yaml(source.card))
     shutil.rmtree(folder / shard.WORK_FOLDER)
-    return IngestReport(len(table), len(dead), anomalies, out)
+    return IngestReport(len(table), len(dead), anomalies, out, source.card)
 
 
 def check_share(dead: Sequence[DeadLetter], source: CaseTable, out: Path, max_bad_share: float) -> None:

@@ -78,7 +78,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(drawn, tmp_path, capsys):
 def test_a_run_is_fitted_and_evaluated_on_records_as_on_the_release(drawn, records, tmp_path, monkeypatch):
     monkeypatch.setitem(registry.METHODS, "staged", STAGED)
     config = small_config("training.epochs=2", "training.batch_size=8", method="staged")
-    splits = [training.split_cases(training.read_cases(data, config), ("train",))["train"] for data in (drawn, records)]
+    splits = [
+        training.split_cases(training.read_data(data, config).cases, ("train",))["train"] for data in (drawn, records)
+    ]
     batches = [list(pipeline.training_dataset(cases, config).as_numpy_iterator()) for cases in splits]
     for first, second in zip(*batches, strict=True):
         assert all((first[key] == second[key]).all() for key in first)

@@ -1,0 +1,67 @@
+"""Cases with several pictures of a view: every pair that they can be looked at with, and which one an epoch draws.
+
+In training an epoch draws one pair of each case, evaluation averages the answers to all of them. With
+data.several_pictures "first" there is only the first picture of each view.
+"""
+
+import itertools
+
+import pandas as pd
+import tensorflow as tf
+
+from amfam_tf.config import Config
+from amfam_tf.data.augment import KEY_RANGE
+from amfam_tf.data.records import NUMBERS
+from amfam_tf.tasks import MODALITIES
+
+PAIRS = "pairs"
+"""Column of how many pairs a case has, of rows of pairs."""
+PAIR = "pair"
+"""Column of the number of a pair within its case, from 0."""
+
+
+def has_several(cases: pd.DataFrame) -> bool:
+    """Returns whether a case has several pictures of a view."""
+    views = [f"{name}_all" for name in MODALITIES]
+    return all(view in cases for view in views) and any((cases[view].map(len) > 1).any() for view in views)
+
+
+def rows_of_pairs(cases: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Returns a row for each pair of pictures of each case, the pairs of a case one after the other.
+
+    Args:
+        cases: one row per case; given back as it is if each has one pair, or the first one alone is wanted.
+
+    Returns:
+        The columns of `cases` with the pictures of the pair, and `pair`, `pairs`, and the columns `records.NUMBERS`.
+    """
+    if config.data.several_pictures == "first" or not has_several(cases):
+        return cases
+    rows = []
+    for case in cases.to_dict("records"):
+        views = [list(enumerate(case[f"{name}_all"])) or [(0, "")] for name in MODALITIES]
+        pairs = list(itertools.product(*views))
+        for number, pair in enumerate(pairs):
+            chosen = dict(zip(MODALITIES, (path for _, path in pair), strict=True))
+            numbers = dict(zip(NUMBERS.values(), (one for one, _ in pair), strict=True))
+            rows.append({**case, **chosen, **numbers, PAIR: number, PAIRS: len(pairs)})
+    return pd.DataFrame(rows)
+
+
+def drawn_pair(
+    seed: int, epoch: tf.Tensor, case_num: tf.Tensor, pairs: tf.Tensor, occurrence: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Returns the number of the pair that an epoch draws, int64 [], the same for the same arguments.
+
+    Args:
+        seed: of the run.
+        epoch: 0-based.
+        case_num: of the case.
+        pairs: how many it has.
+        occurrence: how often the case came before in this epoch.
+    """
+    high = (seed % KEY_RANGE) * KEY_RANGE + tf.cast(epoch, tf.int64)
+    # Below 0: no key of a picture's augmentation.
+    low = -1 - tf.cast(case_num, tf.int64) - KEY_RANGE * tf.cast(occurrence, tf.int64)
+    share = tf.random.stateless_uniform((), tf.stack([high, low]), alg="philox")
+    return tf.minimum(tf.cast(tf.floor(share * tf.cast(pairs, tf.float32)), tf.int64), pairs - 1)
