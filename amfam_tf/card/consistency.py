@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from string import Formatter
 
-from amfam_tf.card.schema import MODALITIES, DataCard, PictureRule, SplitRule, TaskEntry
+from amfam_tf.card.schema import MODALITIES, OVERALL_METRICS, DataCard, PictureRule, SplitRule, TaskEntry
 
 TAKEN = frozenset({"case_num", "case_id", "notes", "split", "shared_file", "shard", "record", *MODALITIES})
 """Names that columns and tensors have beside those of a card."""
@@ -25,6 +25,9 @@ def problems(card: DataCard) -> list[str]:
         if score.suggests is not None and score.suggests not in card.targets:
             found.append(f"scores.{name}.suggests: there is no target {score.suggests!r}; {_known(card.targets)}")
     found += [text for name in card.metadata for text in _metadata(card, name, classes)]
+    metric = card.headline.rpartition(".")[2]
+    if metric not in OVERALL_METRICS:
+        found.append(f"headline: there is no metric {metric!r}; {_known(OVERALL_METRICS)}")
     if card.headline.startswith("tasks."):
         found += _task_known("headline", card.headline.split(".")[1], classes)
     if card.submission is not None:

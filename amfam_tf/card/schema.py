@@ -36,6 +36,8 @@ Within = Annotated[Text, AfterValidator(_within)]
 """A path below the folder of the data set."""
 
 
+OVERALL_METRICS = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "macro_auc", "f1_at_half")
+"""Of a task as a whole, and their means over the tasks: what a headline may be."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Points = Annotated[int, Field(ge=-1000, le=1000)]
 
@@ -192,6 +194,7 @@ class Score(CardSection):
 class MetadataColumn(CardSection):
     """What is known of a case beside its pictures: one of some values, or a number."""
 
+    title: Text | None = None
     column: Text | None = None
     values: tuple[Label, ...] | Mapping[Text, tuple[Label, ...]] | None = None
     range: tuple[Finite, Finite] | None = None
@@ -252,6 +255,10 @@ class DataCard(CardSection):
     def score_title(self, name: str) -> str:
         """Returns what to call a score."""
         return self.scores[name].title or name.replace("_", " ")
+
+    def metadata_title(self, name: str) -> str:
+        """Returns what to call a column of metadata."""
+        return self.metadata[name].title or name.replace("_", " ")
 
     def checklist_title(self, name: str) -> str:
         """Returns what to call the criteria that a score is made of."""

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+TARGET = "melanoma"
+"""Stands for the section of the first target of the card."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -53,7 +56,7 @@ TRIPOD_AI: tuple[Item, ...] = (
     Item("12g", "how predictions are made in the evaluation", "methods"),
     Item("13", "class imbalance, what was done about it", "data"),
     Item("14", "fairness, what was done about it", "subgroups"),
-    Item("15", "output of the model and thresholds", "melanoma"),
+    Item("15", "output of the model and thresholds", TARGET),
     Item("16", "differences between training and evaluation data", "data"),
     Item("17", "ethical approval and consent"),
     Item("18a", "funding"),

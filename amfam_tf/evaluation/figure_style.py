@@ -51,6 +51,12 @@ SETTINGS: Mapping[Any, Any] = MappingProxyType(
 )
 
 
+def class_line(number: int) -> tuple[str, Any]:
+    """Returns colour and style of the line of a class; the first 25 are all different."""
+    rounds, place = divmod(number, len(CLASS_COLOURS))
+    return CLASS_COLOURS[place], CLASS_LINES[(place + rounds) % len(CLASS_LINES)]
+
+
 def style() -> AbstractContextManager[None]:
     """Returns the context in which a figure of this package is made and drawn."""
     return matplotlib.rc_context(dict(SETTINGS))

@@ -1,6 +1,6 @@
 """report.html: one file with everything that an evaluation found; no script, no network, pictures inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from amfam_tf import config as configuration
+from amfam_tf.card import cards as data_cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data.check import class_counts
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import intervals, metrics, tables
+from amfam_tf.evaluation import clinical, intervals, metrics, tables, titles
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures import gallery, write
 from amfam_tf.evaluation.figures.write import FigureFile
@@ -21,11 +23,11 @@ from amfam_tf.report import html
 from amfam_tf.report.count_table import count_table
 from amfam_tf.report.html import Key, data_uri
 from amfam_tf.report.numbers import UNDEFINED, ends, share
-from amfam_tf.report.results import Report, RunComparison
+from amfam_tf.report.results import Report, RunComparison, measured, targets_of
 from amfam_tf.report.table import Table
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import REPORT_FILE, RunFolder
-from amfam_tf.tasks import DIAGNOSIS, SPLITS
+from amfam_tf.tasks import DERM7PT, SPLITS
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def write_report(evaluation: Evaluation, comparison: RunComparison | None = None
         network=run.network,
         config=evaluation.config,
         history=pd.read_csv(history) if history.is_file() else None,
+        card=evaluation.card,
     )
     path = evaluation.folder / REPORT_FILE
     try:
@@ -89,10 +92,14 @@ def render(evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: R
 def _content(
     evaluation: Evaluation, pictures: Sequence[FigureFile], comparison: RunComparison | None
 ) -> dict[str, Any]:
-    report, figures = evaluation.report, {picture.name: picture for picture in pictures}
+    report, card = evaluation.report, evaluation.card
+    figures = {picture.name: picture for picture in pictures}
     published = report.get("published")
     sections = {"figure-training": "training", "figure-network": "network"}
     missing = {section for section, name in sections.items() if name not in figures}
+    targets = [_target(evaluation, name) for name in targets_of(report)]
+    first = targets[0]["id"] if targets else "targets"
+    missing |= set() if targets else {first}
     subtitle = Markup("Method {} on the {} cases of the split <em>{}</em>")
     return {
         "name": evaluation.run.resolve().name,
@@ -101,75 +108,89 @@ def _content(
         "subtitle": subtitle.format(evaluation.config.method, report["cases"], evaluation.scope),
         "other_data": None if published is None or published["comparable"] else published["note"],
         "notes": evaluation.notes,
-        "keys": summary(report),
+        "keys": summary(report, card),
+        "targets": targets,
+        "target_contents": [(one["id"], one["title"]) for one in targets],
         "tables": _tables(evaluation, comparison),
         "figures": figures,
         "cards": cards(evaluation),
-        "averages": metrics.averages_over(evaluation.card),
-        "intervals": intervals.method(evaluation.card),
+        "averages": metrics.averages_over(card),
+        "intervals": intervals.method(card),
         "undefined": report["undefined"],
         "configuration": configuration.dump(evaluation.config),
-        "guidelines": [tables.checklist_table(name, items, missing) for name, items in GUIDELINES.items()],
+        "guidelines": [tables.checklist_table(name, items, missing, first) for name, items in GUIDELINES.items()],
+    }
+
+
+def _target(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """Returns what the section of a target shows: id, titles, a sentence, tables and names of figures."""
+    report, card = evaluation.report, evaluation.card
+    title = titles.capital(titles.target(card, name))
+    known = [card.checklist_title(score) for score in clinical.suggesting(card, name)]
+    beside = f" beside the {titles.joined(known)}, whose score comes from the predicted criteria" if known else ""
+    return {
+        "id": name if data_cards.is_derm7pt(card) else f"target-{name}",
+        "title": title,
+        "beside": beside,
+        "tables": [
+            tables.score_table(report, "sensitivity_at_specificity", "specificity", card, name),
+            tables.score_table(report, "specificity_at_sensitivity", "sensitivity", card, name),
+            tables.rule_table(report, card, name),
+        ],
+        "figures": write.target_figures(card, name),
     }
 
 
 def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[str, Table | None]:
-    report, used = evaluation.report, evaluation.used
+    report, used, card = evaluation.report, evaluation.used, evaluation.card
     splits = {split: int((used["split"] == split).sum()) for split in SPLITS}
-    counts = class_counts(used).to_dict("records")
+    counts = class_counts(used, card.tasks).to_dict("records")
     return {
-        "accuracy": tables.accuracy_table(report).without("class", "ECE"),
-        "averages": tables.average_table(report),
-        "classes": tables.class_table(report),
-        "calibration": tables.calibration_table(report),
-        "sensitivity": tables.score_table(report, "sensitivity_at_specificity", "specificity"),
-        "specificity": tables.score_table(report, "specificity_at_sensitivity", "sensitivity"),
-        "rules": tables.rule_table(report),
-        "subgroups": tables.subgroup_table(report),
-        "counts": count_table("Cases of each class", len(used), splits, counts),
+        "overall": tables.overall_table(report, card),
+        "accuracy": tables.accuracy_table(report, card).without("class", "ECE"),
+        "averages": tables.average_table(report, card),
+        "classes": tables.class_table(report, card),
+        "calibration": tables.calibration_table(report, card),
+        "subgroups": tables.subgroup_table(report, card),
+        "counts": count_table("Cases of each class", len(used), splits, counts, card.tasks),
         "environment": tables.environment_table(environment_rows(RunFolder(evaluation.run))),
-        "comparison": None if comparison is None else tables.comparison_table(comparison).without(*tables.ONLY_RIGHT),
+        "comparison": None
+        if comparison is None
+        else tables.comparison_table(comparison, card).without(*tables.ONLY_RIGHT),
     }
 
 
-def summary(report: Report) -> list[Key]:
-    """Returns the numbers to read first."""
+def summary(report: Report, card: DataCard = DERM7PT) -> list[Key]:
+    """Returns the numbers to read first: the headline, the accuracy of the main task, the AUC of each target."""
     baseline, where = tables.baseline_of(report)
-    average, diagnosis = report["average"], report["tasks"][DIAGNOSIS.name]
-    melanoma = report["melanoma"]["scores"]
-    own, checklist = melanoma["melanoma_probability"], melanoma["seven_point_score"]
-    majority = baseline["tasks"][DIAGNOSIS.name]
+    section, _, metric = card.headline.rpartition(".")
+    main = report["tasks"][card.main_task.name]
 
-    def key(title: str, value: float, bounds: Sequence[float], beside: str) -> Key:
+    def key(title: str, values: Mapping[str, Any], name: str, beside: str) -> Key:
+        found, bounds = measured(values, name)
         interval = ends(bounds)
-        return Key(title, share(value), "" if UNDEFINED in (share(value), interval) else interval, beside)
+        return Key(title, share(found), "" if UNDEFINED in (share(found), interval) else interval, beside)
 
-    return [
-        key(
-            "Accuracy, average of the 8 tasks",
-            average["accuracy"],
-            average["accuracy_ci95"],
-            f"majority class of the {where}: {share(baseline['average'])}",
-        ),
-        key(
-            "Accuracy of the diagnosis",
-            diagnosis["accuracy"],
-            diagnosis["accuracy_ci95"],
-            f"always {majority['class']}: {share(majority['accuracy'])}",
-        ),
-        key(
-            "AUC of melanoma",
-            own["auc"],
-            own["auc_ci95"],
-            f"7-point score of the predicted criteria: {share(checklist['auc'])}",
-        ),
-    ]
+    majority = baseline["tasks"][card.main_task.name]
+    always = f"always {majority['class']}: {share(majority['accuracy'])}"
+    average = f"majority class of the {where}: {share(baseline['average'])}"
+    of_average = section == "average" and len(card.tasks) > 1
+    beside = (average if of_average else always) if metric == "accuracy" else ""
+    keys = [key(titles.headline(card), report["average"] if section == "average" else main, metric, beside)]
+    if metric != "accuracy" or of_average:
+        keys.append(key(f"Accuracy of the {card.main_task.title}", main, "accuracy", always))
+    for name, part in targets_of(report).items():
+        scores, suggesting = part["scores"], clinical.suggesting(card, name)
+        told = [f"{card.score_title(one)} of the predicted criteria: {share(scores[one]['auc'])}" for one in suggesting]
+        own = scores[clinical.probability_name(name)]
+        keys.append(key(f"AUC of {titles.target(card, name)}", own, "auc", ", ".join(told)))
+    return keys
 
 
 def cards(evaluation: Evaluation) -> list[Card]:
     """Returns the errors of the gallery with their pictures."""
     found = []
-    for mistake in gallery.choose_mistakes(evaluation.table):
+    for mistake in gallery.choose_mistakes(evaluation.table, evaluation.card):
         pair = gallery.pair_of(evaluation.cases, mistake.case_num)
         title, text = gallery.describe(mistake)
         found.append(Card(title, text, data_uri(gallery.to_jpeg(pair), "jpeg"), pair.shape[1], pair.shape[0]))

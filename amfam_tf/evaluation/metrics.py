@@ -17,7 +17,7 @@ import pandas as pd
 
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import OVERALL_METRICS, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.evaluation import predictions
 from amfam_tf.report.results import Baseline, ConstantAnswer, TaskValues, value
@@ -37,8 +37,7 @@ REASONS: Mapping[str, str] = {
 }
 """Why a value of a class is undefined."""
 
-OVERALL = ("accuracy", "balanced_accuracy", "kappa")
-MORE_OVERALL = ("macro_f1", "macro_auc", "f1_at_half")
+OVERALL, MORE_OVERALL = OVERALL_METRICS[:3], OVERALL_METRICS[3:]
 """Of a task as a whole; those of `MORE_OVERALL` are in no file about Derm7pt, which is older than they are."""
 
 Path = tuple[str, ...]

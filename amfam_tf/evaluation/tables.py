@@ -6,61 +6,82 @@ from typing import Any
 
 from markupsafe import Markup
 
-from amfam_tf.evaluation.checklists import Item
-from amfam_tf.evaluation.metrics import CLASS_METRICS, PAPER_METRICS
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
+from amfam_tf.evaluation import titles
+from amfam_tf.evaluation.checklists import TARGET, Item
+from amfam_tf.evaluation.metrics import CLASS_METRICS, OVERALL, PAPER_METRICS, overall_metrics
 from amfam_tf.evaluation.subgroups import FEWEST_CASES, Names
 from amfam_tf.report.numbers import (
     UNDEFINED,
+    defined,
     difference,
     difference_with_interval,
     number,
     share,
     value_with_interval,
 )
-from amfam_tf.report.results import Baseline, Overall, Report, RunComparison, measured, value
+from amfam_tf.report.results import (
+    Baseline,
+    Overall,
+    Report,
+    RunComparison,
+    measured,
+    positives_of,
+    targets_of,
+    value,
+)
 from amfam_tf.report.table import Table, TableRow, text_table
-from amfam_tf.tasks import DERM7PT, TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT
 
 PLOT = 140
 PLOT_HEADING = "0 to 100 %"
-METRIC_TITLES: Mapping[str, str] = {
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "precision": "precision",
-    "auc": "AUC",
-    "f1": "F1",
-    "average_precision": "average precision",
-}
-AVERAGE_ROWS: Mapping[str, str] = {
-    "paper_criteria": "19 classes of the criteria (Table 3)",
-    "paper_diagnosis": "5 classes of DIAG (Tables 4, 7)",
-    "macro": "8 tasks, each over its classes",
-}
-SCORE_TITLES: Mapping[str, str] = {
-    "melanoma_probability": "classifier's probability of MEL",
-    "seven_point_score": "7-point score, predicted criteria",
-    "expected_seven_point_score": "expected 7-point score",
-    "seven_point_score_of_labels": "7-point score of the labels",
-}
 ONLY_RIGHT = ("only 1st right", "only 2nd right")
 
 
-def terminal_tables(report: Report, comparison: RunComparison | None = None) -> list[Table]:
+def terminal_tables(report: Report, comparison: RunComparison | None = None, card: DataCard = DERM7PT) -> list[Table]:
     """Returns what the terminal shows of an evaluation."""
-    others = (title for metric, title in METRIC_TITLES.items() if metric != "auc")
-    accuracy = accuracy_table(report).without(PLOT_HEADING)
+    others = (title for metric, title in titles.METRICS.items() if metric != "auc")
+    accuracy = accuracy_table(report, card).without(PLOT_HEADING)
     tables = [
+        overall_table(report, card),
         dataclasses.replace(accuracy, note=f"ECE: expected calibration error. {accuracy.note}"),
-        average_table(report),
-        class_table(report).without(*others),
-        score_table(report, "sensitivity_at_specificity", "specificity"),
-        subgroup_table(report),
+        average_table(report, card),
+        class_table(report, card).without(*others),
+        *(score_table(report, "sensitivity_at_specificity", "specificity", card, name) for name in targets_of(report)),
+        subgroup_table(report, card),
     ]
-    return tables if comparison is None else [*tables, comparison_table(comparison)]
+    tables = [table for table in tables if table.rows]
+    return tables if comparison is None else [*tables, comparison_table(comparison, card)]
+
+
+def overall_table(report: Report, card: DataCard) -> Table:
+    """Returns the headline, and below it the metrics of each task that are not in `accuracy_table`; none of Derm7pt."""
+    metrics = [name for name in overall_metrics(card) if name not in OVERALL]
+    if not metrics:
+        return Table("", [], [])
+    section, _, name = card.headline.rpartition(".")
+    about: Mapping[str, Any] = report["average"] if section == "average" else report["tasks"][card.main_task.name]
+    rows = [TableRow([titles.headline(card), value_with_interval(*measured(about, name))], "total")]
+    for task in card.tasks:
+        for metric in metrics:
+            cells = [f"{task.name}, {titles.OVERALL[metric]}"]
+            rows.append(TableRow([*cells, value_with_interval(*measured(report["tasks"][task.name], metric))]))
+    note = (
+        "Macro: mean over the classes, each against the rest. F1 at probability > 0.5: mean over all classes, the "
+        "score of the MILK10k challenge; 1 for a class without any true, predicted or missed case."
+    )
+    caption = f"{card.title or card.name}: in percent, {report['cases']} cases of the split {report['split']}"
+    return Table(caption, ["metric", "value (95 %)"], rows, note)
 
 
 def interval_plot(value: float, bounds: Sequence[float], mark: float) -> Markup:
-    """Returns a drawing of a value with its interval on 0 to 100 %, and a mark; says nothing that cells do not."""
+    """Returns a drawing of a value with its interval on 0 to 100 %, and a mark; says nothing that cells do not.
+
+    Nothing if one of them is undefined.
+    """
+    if not all(map(defined, (value, *bounds, mark))):
+        return Markup("")
     low, high = (round(PLOT * bound, 1) for bound in bounds)
     return Markup(
         '<svg class="plot" viewBox="0 0 {w} 14" width="{w}" height="14" aria-hidden="true">'
@@ -75,31 +96,40 @@ def baseline_of(report: Report) -> tuple[Baseline, str]:
     return report["majority_baseline"][source], "training split" if source == "train" else "evaluated cases"
 
 
-def accuracy_table(report: Report) -> Table:
+def accuracy_table(report: Report, card: DataCard = DERM7PT) -> Table:
     """Returns the accuracy of each task and on average beside the majority class and the published value."""
     baseline, where = baseline_of(report)
     published, calibration = report.get("published"), report["calibration"]["tasks"]
     headings = ["task", "", "accuracy (95 %)", PLOT_HEADING, "majority", "class", "gain", "balanced", "kappa", "ECE"]
     headings += ["published*"] if published else []
+    partly = any(task.missing for task in card.tasks)
+    headings += ["labelled"] if partly else []
 
     def row(names: Sequence[str], values: Overall, majority: float, name: str, *rest: str) -> list[str]:
         cells = [*names, value_with_interval(*measured(values, "accuracy"))]
         cells.append(interval_plot(*measured(values, "accuracy"), majority))
         cells += [share(majority), rest[0], difference(values["accuracy"] - majority)]
         cells += [share(values["balanced_accuracy"]), number(values["kappa"]), rest[1]]
-        return cells + ([share(published["accuracy"][name])] if published else [])
+        cells += [share(published["accuracy"][name])] if published else []
+        return cells + (list(rest[2:]) if partly else [])
 
     rows = []
-    for task in TASKS:
+    for task in card.tasks:
         name, most = task.name, baseline["tasks"][task.name]
         error = share(calibration[name]["expected_calibration_error"])
-        cells = row([name, task.title], report["tasks"][name], most["accuracy"], name, most["class"], error)
+        values = report["tasks"][name]
+        labelled = str(values.get("labelled", report["cases"]))
+        cells = row([name, task.title], values, most["accuracy"], name, most["class"], error, labelled)
         rows.append(TableRow(cells))
-    average = row(["average", "of the 8 tasks"], report["average"], baseline["average"], "average", "", "")
+    if len(card.tasks) > 1:
+        where_of = ["average", f"of {titles.of_tasks(card)}"]
+        cells = row(where_of, report["average"], baseline["average"], "average", "", "", "")
+        rows.append(TableRow(cells, "total"))
     note = f"Majority, the upright mark where it is drawn: always the most frequent class of the {where}."
+    note += " Labelled: cases of which somebody knows the label; the others are left out of the task." if partly else ""
     note += f" {published_note(published)}" if published else ""
     caption = f"Accuracy in percent, {report['cases']} cases of the split {report['split']}"
-    return Table(caption, headings, [*rows, TableRow(average, "total")], note, text=frozenset({1, 5}))
+    return Table(caption, headings, rows, note, text=frozenset({1, 5}))
 
 
 def published_note(published: Mapping[str, Any]) -> str:
@@ -108,37 +138,47 @@ def published_note(published: Mapping[str, Any]) -> str:
     return f"* {about}{published['row']} in the paper, corrected by arithmetic; {published['note']}."
 
 
-def average_table(report: Report) -> Table:
+def average_rows(card: DataCard) -> dict[str, str]:
+    """Returns what the averages over classes are taken over, by name."""
+    one = f"{len(card.tasks[0].classes)} classes of {card.tasks[0].name}"
+    macro = {"macro": one if len(card.tasks) == 1 else f"{len(card.tasks)} tasks, each over its classes"}
+    if not cards.is_derm7pt(card):
+        return macro
+    criteria = {"paper_criteria": "19 classes of the criteria (Table 3)"}
+    return criteria | {"paper_diagnosis": "5 classes of DIAG (Tables 4, 7)"} | macro
+
+
+def average_table(report: Report, card: DataCard = DERM7PT) -> Table:
     """Returns the averages over classes, each beside the published one after correction."""
     average: Mapping[str, Any] = report["average"]
     published: Mapping[str, Any] = report.get("published") or {}
     rows = []
-    for key, text in AVERAGE_ROWS.items():
+    for key, text in average_rows(card).items():
         values = average[key]
         cells = [value_with_interval(*measured(values, metric)) for metric in PAPER_METRICS]
         rows.append(TableRow([text, *cells]))
         if key in published:
             rows.append(TableRow(["published*", *(share(published[key][metric]) for metric in PAPER_METRICS)], "quiet"))
-    headings = ["average over", *(METRIC_TITLES[metric] for metric in PAPER_METRICS)]
+    headings = ["average over", *(titles.METRICS[metric] for metric in PAPER_METRICS)]
     note = published_note(published) if published else ""
     return Table("Averages over classes in percent", headings, rows, note, text=frozenset({0}))
 
 
-def class_table(report: Report) -> Table:
+def class_table(report: Report, card: DataCard = DERM7PT) -> Table:
     """Returns every metric of every class, one class against the rest."""
     rows = []
     for name, values in report["tasks"].items():
-        titles = TASK_BY_NAME[name].class_titles
+        class_titles = card.task(name).class_titles
         for place, (label, row) in enumerate(values["classes"].items()):
             cells = [value_with_interval(*measured(row, metric)) for metric in CLASS_METRICS]
-            cells = [f"{name} {label}", titles[place], str(row["support"]), *cells]
+            cells = [f"{name} {label}", class_titles[place], str(row["support"]), *cells]
             rows.append(TableRow(cells, "first" if place == 0 else ""))
-    headings = ["class", "", "cases", *(METRIC_TITLES[metric] for metric in CLASS_METRICS)]
+    headings = ["class", "", "cases", *(titles.METRICS[metric] for metric in CLASS_METRICS)]
     note = f"{UNDEFINED} is undefined, never 0: the reasons are in metrics.json."
     return Table("One class against the rest, in percent (95 %)", headings, rows, note, text=frozenset({1}))
 
 
-def calibration_table(report: Report) -> Table:
+def calibration_table(report: Report, card: DataCard = DERM7PT) -> Table:
     """Returns the calibration errors of each task, before and after temperature scaling if there was any."""
     after, before = report["calibration"], report["calibration"].get("before")
     temperatures = after.get("temperatures") or {}
@@ -147,7 +187,7 @@ def calibration_table(report: Report) -> Table:
     for title in names.values():
         headings += [f"{title}, before", "after"] if before else [title]
     rows = []
-    for task in TASKS:
+    for task in card.tasks:
         cells = [task.name, *([number(temperatures[task.name])] if before else [])]
         for key in names:
             show = share if key == "expected_calibration_error" else number
@@ -158,13 +198,14 @@ def calibration_table(report: Report) -> Table:
     return Table("Calibration", headings, rows, note)
 
 
-def score_table(report: Report, measure: str, other: str) -> Table:
-    """Returns a measure of each melanoma score at fixed values of another, e.g. sensitivity at a specificity."""
-    scores: Mapping[str, Mapping[str, Any]] = report["melanoma"]["scores"]
+def score_table(report: Report, measure: str, other: str, card: DataCard, target: str) -> Table:
+    """Returns a measure of each score for a target at fixed values of another, e.g. sensitivity at a specificity."""
+    part, names, title = targets_of(report)[target], titles.scores(card, target), titles.target(card, target)
+    scores: Mapping[str, Mapping[str, Any]] = part["scores"]
     targets = [row["target"] for row in next(iter(scores.values()))[measure]]
     rows = [
         TableRow(
-            [SCORE_TITLES[name], value_with_interval(*measured(values, "auc"))]
+            [names[name], value_with_interval(*measured(values, "auc"))]
             + [value_with_interval(row["value"], row["ci95"]) for row in values[measure]]
         )
         for name, values in scores.items()
@@ -172,43 +213,61 @@ def score_table(report: Report, measure: str, other: str) -> Table:
     headings = ["score", "AUC (95 %)", *(f"at {100 * target:.0f} % {other}" for target in targets)]
     kind = measure.partition("_")[0].capitalize()
     note = "Thresholds are chosen on these very cases, which flatters a little."
-    found = f"{report['melanoma']['melanomas']} melanomas in {report['melanoma']['cases']} cases"
-    return Table(f"{kind} for melanoma in percent, {found}", headings, rows, note)
+    found = f"{positives_of(part)} {_cases_of(title, card)} in {part['cases']} cases"
+    return Table(f"{kind} for {title} in percent, {found}", headings, rows, note)
 
 
-def rule_table(report: Report) -> Table:
-    """Returns the rules for melanoma that need no threshold to be chosen."""
+def _cases_of(title: str, card: DataCard) -> str:
+    """Returns the words for the cases of a target: not every title has a plural."""
+    return f"{title}s" if cards.is_derm7pt(card) else f"cases of {title}"
+
+
+def rule_table(report: Report, card: DataCard, target: str) -> Table:
+    """Returns the rules for a target that need no threshold to be chosen."""
     rows = [
         TableRow([row["rule"], *(value_with_interval(*measured(row, name)) for name in PAPER_METRICS[:2])])
-        for row in report["melanoma"]["rules"]
+        for row in targets_of(report)[target]["rules"]
     ]
     note = "Wilson's intervals."
-    return Table("Rules for melanoma in percent", ["rule", "sensitivity (95 %)", "specificity (95 %)"], rows, note)
+    caption = f"Rules for {titles.target(card, target)} in percent"
+    return Table(caption, ["rule", "sensitivity (95 %)", "specificity (95 %)"], rows, note)
 
 
-def subgroup_table(report: Report) -> Table:
+def subgroup_table(report: Report, card: DataCard = DERM7PT) -> Table:
     """Returns the subgroups; a cell under 10 cases says so in place of values."""
-    rows, previous = [], None
+    rows, previous, names = [], None, Names.of(card)
     for row in report.get("subgroups", []):
-        values = [value_with_interval(*measured(row, name)) for name in Names.of(DERM7PT).values]
-        cells = [f"under {FEWEST_CASES} cases: too small", "", ""] if row["too_small"] else values
-        title = row["variable"].rpartition("_")[2]
+        values = [value_with_interval(*measured(row, name)) for name in names.values]
+        too_small = [f"under {FEWEST_CASES} cases: too small", *[""] * (len(values) - 1)]
+        cells = too_small if row["too_small"] else values
+        title = card.metadata_title(row["variable"])
         kind = "quiet" if row["too_small"] else ""
         kind += " first" if row["variable"] != previous else ""
-        rows.append(
-            TableRow([f"{title}: {row['value']}", str(row["cases"]), str(row["melanomas"]), *cells], kind.strip())
-        )
+        counts = [str(row["cases"]), *(str(value(row, name)) for name in names.counts.values())]
+        rows.append(TableRow([f"{title}: {row['value']}", *counts, *cells], kind.strip()))
         previous = row["variable"]
-    headings = ["subgroup", "cases", "melanomas", "accuracy of the 8 tasks", "DIAG accuracy", "AUC of melanoma"]
-    note = "The AUC needs 10 melanomas and 10 others. Differences between subgroups are not tested."
+    targets = [titles.target(card, name) for name in card.targets]
+    headings = ["subgroup", "cases", *(_cases_of(title, card) for title in targets)]
+    headings += [f"accuracy of {titles.of_tasks(card)}", f"{card.main_task.name} accuracy"]
+    headings += [f"AUC of {title}" for title in targets]
+    needed = _cases_of(targets[0], card) if len(targets) == 1 else "cases of its target"
+    note = f"The AUC needs {FEWEST_CASES} {needed} and {FEWEST_CASES} others. " if targets else ""
+    note += "Differences between subgroups are not tested."
     return Table("Subgroups in percent (95 %)", headings, rows, note)
 
 
-def comparison_table(comparison: RunComparison) -> Table:
-    """Returns the differences to another run, case by case."""
-    rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in TASKS]
+def comparison_table(comparison: RunComparison, card: DataCard = DERM7PT) -> Table:
+    """Returns the differences to another run, case by case; the headline first if it is no accuracy."""
+    rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in card.tasks]
+    if len(card.tasks) > 1:
+        rows.append(("average", comparison["average"]["accuracy"], "total"))
+    section, _, metric = card.headline.rpartition(".")
+    if metric != "accuracy":
+        of_task: Mapping[str, Any] = comparison["tasks"][card.main_task.name]
+        about = comparison["average"] if section == "average" else of_task
+        rows.insert(0, (titles.headline(card), about[metric], "total"))
     shown = []
-    for name, row, kind in [*rows, ("average", comparison["average"]["accuracy"], "total")]:
+    for name, row, kind in rows:
         tests = ["", "", "", ""]
         if "mcnemar_exact_p" in row:
             tests = [str(row["only_first_right"]), str(row["only_second_right"])]
@@ -218,7 +277,8 @@ def comparison_table(comparison: RunComparison) -> Table:
     names = (comparison["first"], comparison["second"])
     headings = ["task", *names, "difference (95 %)", *ONLY_RIGHT, "p, McNemar", "p, Holm"]
     caption = f"Accuracy of {names[0]} minus {names[1]}, {comparison['cases']} cases, in points"
-    note = "Holm: p corrected for the 8 tasks. AUC and DeLong's tests: the file of the comparison, against_...json."
+    note = f"Holm: p corrected for {titles.of_tasks(card)}. "
+    note += "AUC and DeLong's tests: the file of the comparison, against_...json."
     return Table(caption, headings, shown, note)
 
 
@@ -227,13 +287,21 @@ def environment_table(rows: Sequence[tuple[str, str]]) -> Table:
     return text_table("From environment.json", ["what", "value"], rows)
 
 
-def checklist_table(guideline: str, items: Sequence[Item], missing: Collection[str]) -> Table:
-    """Returns where the page answers the items of a guideline; `missing` are sections that it does not have."""
+def checklist_table(guideline: str, items: Sequence[Item], missing: Collection[str], target: str) -> Table:
+    """Returns where the page answers the items of a guideline.
+
+    Args:
+        guideline: its name.
+        items: of it.
+        missing: sections that the page does not have.
+        target: the section that `TARGET` stands for.
+    """
     link = Markup('<a href="#{}">{}</a>')
     rows = []
     for item in items:
         where = "not answered here"
-        if item.section is not None and item.section not in missing:
-            where = link.format(item.section, item.section.removeprefix("figure-"))
+        section = target if item.section == TARGET else item.section
+        if section is not None and section not in missing:
+            where = link.format(section, section.removeprefix("figure-").removeprefix("target-"))
         rows.append([item.number, item.topic, where])
     return text_table(guideline, ["item", "asks for", "where"], rows)

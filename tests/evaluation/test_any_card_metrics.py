@@ -14,6 +14,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from amfam_tf.card import cards
+from amfam_tf.card.cards import CardError
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, metrics, predictions
@@ -141,6 +143,11 @@ def test_only_derm7pt_has_the_papers_averages_and_only_others_the_newer_metrics(
         assert list(average) == [*metrics.OVERALL, *metrics.MORE_OVERALL, "macro"]
         assert metrics.averages_over(card).keys() == average.keys()
     assert metrics.averages_over(DERM7PT).keys() == ours["average"].keys()
+
+
+def test_a_headline_is_a_metric_that_there_is():
+    with pytest.raises(CardError, match=r"headline: there is no metric 'auc'; known here: accuracy, balanced_accuracy"):
+        cards.parse(cards.to_yaml(PARTLY) + "headline: average.auc\n", "card")
 
 
 def test_whole_groups_are_drawn_where_the_card_has_them():

@@ -18,9 +18,9 @@ from amfam_tf.evaluation.figures import (
     curves,
     decision,
     gallery,
-    melanoma,
     network,
     reliability,
+    target,
     training,
     write,
 )
@@ -200,7 +200,7 @@ def test_decision_curve_has_each_policy_under_its_name(dealt):
 
 
 def test_melanoma_roc_has_each_score_under_its_name(table):
-    axes = melanoma.draw_melanoma_roc(table).axes[0]
+    axes = target.draw_target_roc(table).axes[0]
     lines = by_legend(axes)
     truth, scores = clinical.has_target(table), clinical.scores_of(table)
     assert [label.split(", AUC")[0] for label in lines] == list(SCORES)

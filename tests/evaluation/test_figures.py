@@ -8,20 +8,19 @@ import pytest
 from PIL import Image
 from prediction_tables import random_table
 
-from amfam_tf.evaluation import clinical, figure_style, predictions, report
+from amfam_tf.evaluation import clinical, figure_style, predictions, report, titles
 from amfam_tf.evaluation.figures import (
     confusion,
     curves,
     decision,
     gallery,
-    melanoma,
     network,
     reliability,
+    target,
     training,
     write,
 )
-from amfam_tf.evaluation.tables import SCORE_TITLES
-from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASK_BY_NAME, TASKS
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +119,17 @@ def test_reliability_shows_the_bins_before_and_after(table):
 def test_decision_curve_is_the_one_of_the_report(measured):
     axes = decision.draw_decision_curve(measured).axes[0]
     curve = measured["melanoma"]["decision_curve"]
-    for key, (label, *_) in decision.LINES.items():
+    for key, (label, *_) in decision.lines_of().items():
         (line,) = [line for line in axes.lines if line.get_label() == label]
         np.testing.assert_allclose(line.get_ydata(), curve[key])
 
 
 def test_melanoma_roc_has_the_areas_of_the_report(table, measured):
-    lines = melanoma.draw_melanoma_roc(table).axes[0].lines[1:]
+    lines = target.draw_target_roc(table).axes[0].lines[1:]
     scores = measured["melanoma"]["scores"]
-    assert [line.get_label().split(", AUC")[0] for line in lines] == [SCORE_TITLES[name] for name in scores]
+    assert [line.get_label().split(", AUC")[0] for line in lines] == [
+        titles.scores(DERM7PT, "melanoma")[name] for name in scores
+    ]
     for line, values in zip(lines, scores.values(), strict=True):
         assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(values["auc"])
         assert line.get_label().endswith(f"{values['auc']:.2f}")
@@ -136,7 +137,7 @@ def test_melanoma_roc_has_the_areas_of_the_report(table, measured):
 
 def test_split_without_melanoma_says_so(table):
     without = table[table["DIAG_true"] != "MEL"]
-    axes = melanoma.draw_melanoma_roc(without).axes[0]
+    axes = target.draw_target_roc(without).axes[0]
     assert [text.get_text() for text in axes.texts] == ["no case is a melanoma"]
     curve = decision.draw_decision_curve({"melanoma": clinical.target_report(without, resamples=10)}).axes[0]
     assert "no case is a melanoma" in curve.get_title("left")
@@ -224,7 +225,7 @@ def test_every_figure_is_as_wide_as_a_page_and_as_high_as_its_rows(table, measur
         11.0: confusion.draw_confusion(table),
         11.6: curves.draw_roc(table, measured),
         11.2: reliability.draw_reliability(measured),
-        4.6: melanoma.draw_melanoma_roc(table),
+        4.6: target.draw_target_roc(table),
         3.4: decision.draw_decision_curve(measured),
         4.1: training.draw_training(pd.DataFrame(parts)),
         1.35: gallery.draw_gallery([], table),
@@ -241,7 +242,7 @@ def test_legends_over_curves_have_a_ground_and_lines_that_show_their_dashes(tabl
             assert legend.get_frame_on()
             assert 0.5 < legend.get_frame().get_alpha() < 1
             assert legend.handlelength >= 2
-    for figure in (reliability.draw_reliability(measured), melanoma.draw_melanoma_roc(table)):
+    for figure in (reliability.draw_reliability(measured), target.draw_target_roc(table)):
         assert all(axes.get_legend().get_frame_on() for axes in figure.axes)
 
 

@@ -7,7 +7,7 @@ from amfam_tf import tasks
 from amfam_tf.client.card import HIGHEST_SCORE
 from amfam_tf.client.client import Answer
 from amfam_tf.evaluation import clinical, predictions
-from amfam_tf.evaluation.figures.decision import LINES
+from amfam_tf.evaluation.figures.decision import lines_of
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, TASK_BY_NAME, TASKS, seven_point_score
 
 # Argenziano et al. 1998: major criteria 2 points, minor criteria 1; every other class none.
@@ -111,7 +111,7 @@ def test_the_decision_curve_suspects_from_three_points_on():
     assert (right, wrong) == (1, 2)
     for threshold, benefit in zip((0.1, 0.4), curve["seven_point_rule"], strict=True):
         assert benefit == pytest.approx(right / 12 - wrong / 12 * threshold / (1 - threshold))
-    assert "at least 3" in LINES["seven_point_rule"][0]
+    assert "at least 3" in lines_of()["seven_point_rule"][0]
 
 
 def test_the_classifier_suspects_from_the_threshold_on():

@@ -1,26 +1,28 @@
-"""Confusion matrices of the eight tasks (Fig. 4): counts, coloured by their share of the row."""
+"""Confusion matrices of the tasks (Fig. 4): counts, coloured by their share of the row."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.evaluation import predictions
-from amfam_tf.evaluation.figures.panels import per_task
+from amfam_tf.evaluation import metrics, predictions
+from amfam_tf.evaluation.figures.panels import many_classes, per_task
+from amfam_tf.tasks import DERM7PT
 
+LETTERS_ON_A_PAGE = 72
+"""With more of them below a panel of full width, names of classes are written aslant."""
 DARK = 0.55
 """Share of a row from which on the text is white."""
 
 
 def counts_of(table: pd.DataFrame, task: Task) -> np.ndarray:
     """Returns the confusion matrix of a task, int [classes, classes]: rows labels, columns predictions."""
-    numbers = range(len(task.classes))
-    return confusion_matrix(
-        predictions.true_labels(table, task), predictions.predicted_labels(table, task), labels=list(numbers)
-    )
+    table = table[predictions.labelled(table, task)]
+    true, predicted = predictions.true_labels(table, task), predictions.predicted_labels(table, task)
+    return metrics.weighted_confusion(true, predicted, len(task.classes), np.ones((1, len(table))))[0].astype(int)
 
 
 def shares_of(counts: np.ndarray) -> np.ndarray:
@@ -29,15 +31,15 @@ def shares_of(counts: np.ndarray) -> np.ndarray:
     return np.where(sums > 0, counts / np.maximum(sums, 1), np.nan)
 
 
-def draw_confusion(table: pd.DataFrame) -> Figure:
+def draw_confusion(table: pd.DataFrame, card: DataCard = DERM7PT) -> Figure:
     """Returns the matrices: each cell has its count and its share of the label's cases in percent."""
-    return per_task(lambda axes, task: _draw(axes, task, counts_of(table, task)), height=2.75)
+    return per_task(lambda axes, task: _draw(axes, task, counts_of(table, task)), card.tasks, height=2.75)
 
 
 def _draw(axes: Axes, task: Task, counts: np.ndarray) -> None:
     shares = shares_of(counts)
     axes.imshow(np.nan_to_num(shares), cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
-    small = 7 if len(task.classes) > 3 else 8
+    small = 6 if many_classes(task) else 7 if len(task.classes) > 3 else 8
     for row, column in np.ndindex(*counts.shape):
         share = shares[row, column]
         if np.isnan(share):
@@ -49,6 +51,8 @@ def _draw(axes: Axes, task: Task, counts: np.ndarray) -> None:
         middle = (len(task.classes) - 1) / 2
         axes.text(middle, row, "no case", ha="center", va="center", color=style.GREY, fontsize=small, style="italic")
     axes.set_xticks(range(len(task.classes)), task.classes)
+    if len(" ".join(task.classes)) > (LETTERS_ON_A_PAGE if many_classes(task) else LETTERS_ON_A_PAGE // 2):
+        axes.tick_params(axis="x", rotation=30)
     axes.set_yticks(range(len(task.classes)), task.classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("label")

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data.cases import encoded_pair
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS
+from amfam_tf.evaluation import predictions, titles
+from amfam_tf.tasks import DERM7PT
 
-OF_DIAGNOSIS, OF_CRITERION = 8, 1
+OF_MAIN_TASK, OF_OTHERS = 8, 1
 SIDE = 220
 PAIRS_IN_A_ROW = 3
 GAP = 4
@@ -46,7 +47,7 @@ def most_confident_errors(table: pd.DataFrame, task: Task, count: int) -> list[M
     """Returns the errors of a task with the highest probability of the predicted class, highest first."""
     truth, predicted = predictions.true_labels(table, task), predictions.predicted_labels(table, task)
     probabilities = predictions.task_probabilities(table, task)
-    wrong = np.flatnonzero(truth != predicted)
+    wrong = np.flatnonzero((truth != predicted) & predictions.labelled(table, task))
     order = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
     return [
         Mistake(
@@ -61,10 +62,11 @@ def most_confident_errors(table: pd.DataFrame, task: Task, count: int) -> list[M
     ]
 
 
-def choose_mistakes(table: pd.DataFrame) -> list[Mistake]:
-    """Returns what the gallery shows: 8 errors of the diagnosis, then one of each criterion that has any."""
-    mistakes = most_confident_errors(table, DIAGNOSIS, OF_DIAGNOSIS)
-    return mistakes + [one for task in CRITERIA for one in most_confident_errors(table, task, OF_CRITERION)]
+def choose_mistakes(table: pd.DataFrame, card: DataCard = DERM7PT) -> list[Mistake]:
+    """Returns what the gallery shows: 8 errors of the card's main task, then one of each other task that has any."""
+    mistakes = most_confident_errors(table, card.main_task, OF_MAIN_TASK)
+    others = titles.other_tasks(card)
+    return mistakes + [one for task in others for one in most_confident_errors(table, task, OF_OTHERS)]
 
 
 def pair_of(cases: pd.DataFrame, case_num: int, side: int = SIDE) -> np.ndarray:

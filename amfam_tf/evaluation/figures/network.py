@@ -6,20 +6,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import DERM7PT, MODALITIES
 
 CASES = 4
 
 
-def draw_network(network: Any, cases: pd.DataFrame, config: Config) -> Figure | None:
+def draw_network(network: Any, cases: pd.DataFrame, config: Config, card: DataCard = DERM7PT) -> Figure | None:
     """Returns inputs, attention maps and reconstructions of the first cases; None if the network has neither.
 
     Args:
         network: with all its outputs.
         cases: rows of a data set.
         config: of the run.
+        card: of the data.
     """
     from amfam_tf.data import pipeline
     from amfam_tf.training.panel import HEADER, draw_panel
@@ -29,7 +31,7 @@ def draw_network(network: Any, cases: pd.DataFrame, config: Config) -> Figure | 
     if not wanted:
         return None
     first = cases.head(CASES)
-    batch = next(iter(pipeline.evaluation_dataset(first, config).unbatch().batch(len(first))))
+    batch = next(iter(pipeline.evaluation_dataset(first, config, card=card).unbatch().batch(len(first))))
     pictures = {name: np.asarray(batch[name]) for name in MODALITIES}
     # A graph of its own is not worth it for one batch.
     answers = network({name: batch[name] for name in MODALITIES}, training=False)

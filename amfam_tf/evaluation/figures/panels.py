@@ -1,30 +1,45 @@
 """One panel per task on a page that prints on A4 and can be read on a phone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amfam_tf.card.questions import Task
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.tasks import TASKS
 
 WIDTH = 6.4
 COLUMNS = 2
+MANY_CLASSES = 7
+"""From so many on a task has a row for itself."""
+TALL = 4.4
+"""Height of that row, inches."""
 
 
-def per_task(draw: Callable[[Axes, Task], None], height: float = 2.5) -> Figure:
-    """Returns a figure with a panel for each task, drawn by `draw`.
+def many_classes(task: Task) -> bool:
+    """Returns whether the panel of a task needs the whole width of a page."""
+    return len(task.classes) >= MANY_CLASSES
+
+
+def per_task(draw: Callable[[Axes, Task], None], tasks: Sequence[Task], height: float = 2.5) -> Figure:
+    """Returns a figure with a panel for each task, drawn by `draw`; with many classes one below the other.
 
     Args:
         draw: fills the axes of a task.
+        tasks: of the data.
         height: of a row, inches.
     """
-    rows = -(-len(TASKS) // COLUMNS)
+    wide = any(map(many_classes, tasks))
+    columns = 1 if wide else min(COLUMNS, len(tasks))
+    heights = (
+        [TALL if many_classes(task) else height for task in tasks] if wide else [height] * -(-len(tasks) // columns)
+    )
     with style.style():
-        figure = style.new_figure(WIDTH, rows * height)
-        grid = figure.subplots(rows, COLUMNS, squeeze=False)
-        for axes, task in zip(grid.flat, TASKS, strict=True):
+        figure = style.new_figure(WIDTH if wide else WIDTH / COLUMNS * columns, sum(heights))
+        grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
+        for axes in grid.flat[len(tasks) :]:
+            axes.set_axis_off()
+        for axes, task in zip(grid.flat, tasks, strict=False):
             axes.set_title(f"{task.name}: {task.title}", loc="left", fontweight="bold")
             draw(axes, task)
     return figure

@@ -6,22 +6,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
 from amfam_tf.report.results import CalibrationBin, Forecast, Report
+from amfam_tf.tasks import DERM7PT
 
 
-def draw_reliability(report: Report) -> Figure:
+def draw_reliability(report: Report, card: DataCard = DERM7PT) -> Figure:
     """Returns a diagram per task, before and after temperature scaling if there was any.
 
     Args:
         report: content of metrics.json.
+        card: of the data.
     """
     calibration = report["calibration"]
 
     def draw(axes: Axes, task: Task) -> None:
         axes.plot([0, 1], [0, 1], color=style.PALE, linewidth=1)
         after = calibration["tasks"][task.name]
+        unit_square(axes, "probability of the prediction", "share that is right")
+        if not any(row["cases"] for row in after["bins"]):
+            style.say(axes, "no case has a label")
+            return
         if "before" in calibration:
             before = calibration["before"]["tasks"][task.name]
             _draw_bins(axes, before["bins"], style.ORANGE, "s", f"before, ECE {_error(before)}", 0)
@@ -29,10 +36,9 @@ def draw_reliability(report: Report) -> Figure:
             _draw_bins(axes, after["bins"], style.BLUE, "o", f"T = {temperature:.2f}, ECE {_error(after)}", 1)
         else:
             _draw_bins(axes, after["bins"], style.BLUE, "o", f"ECE {_error(after)}", 1)
-        unit_square(axes, "probability of the prediction", "share that is right")
         axes.legend(loc="lower right", borderaxespad=0.1, handlelength=1.2, frameon=True, edgecolor="none")
 
-    return per_task(draw, height=2.8)
+    return per_task(draw, card.tasks, height=2.8)
 
 
 def _error(values: Forecast) -> str:

@@ -6,7 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
+from amfam_tf.evaluation import titles
+from amfam_tf.tasks import DERM7PT
 
 ACCURACY = "accuracy"
 VALIDATION = "val_"
@@ -19,13 +22,17 @@ def loss_parts(history: pd.DataFrame) -> list[str]:
     return [name for name in names if name not in apart and not name.startswith(ACCURACY)]
 
 
-def draw_training(history: pd.DataFrame) -> Figure:
+def draw_training(history: pd.DataFrame, card: DataCard = DERM7PT) -> Figure:
     """Returns accuracy, total loss and each part of it per epoch, training and validation.
 
     Args:
         history: content of history.csv.
+        card: of the data, whose headline says which accuracy decides.
     """
-    names = [name for name in (ACCURACY, "loss", *loss_parts(history)) if name in history]
+    task = card.main_task if card.headline.startswith("tasks.") else None
+    accuracy = ACCURACY if task is None else f"{ACCURACY}_{task.name}"
+    title = f"accuracy, mean of {titles.of_tasks(card)}" if task is None else f"accuracy of {task.name}"
+    names = [name for name in (accuracy, "loss", *loss_parts(history)) if name in history]
     rows = -(-len(names) // 2)
     with style.style():
         figure = style.new_figure(6.4, 1.9 * rows + 0.3)
@@ -33,13 +40,13 @@ def draw_training(history: pd.DataFrame) -> Figure:
         for axes in grid.flat[len(names) :]:
             axes.set_axis_off()
         for axes, name in zip(grid.flat, names, strict=False):
-            _draw(axes, history, name)
+            _draw(axes, history, name, title if name == accuracy else None)
     return figure
 
 
-def _draw(axes: Axes, history: pd.DataFrame, name: str) -> None:
-    title = "accuracy, mean of the 8 tasks" if name == ACCURACY else name.replace("_", " ")
-    axes.set_title(title, loc="left", fontweight="bold")
+def _draw(axes: Axes, history: pd.DataFrame, name: str, decides: str | None) -> None:
+    """Draws a column of the history; the one that decides which epoch is the best has a title of its own."""
+    axes.set_title(decides or name.replace("_", " "), loc="left", fontweight="bold")
     marks: dict[str, Any] = {"marker": "o", "markersize": 3} if len(history) == 1 else {}
     axes.plot(history["epoch"], history[name], color=style.BLUE, label="training", **marks)
     held_out = f"{VALIDATION}{name}"
@@ -47,7 +54,7 @@ def _draw(axes: Axes, history: pd.DataFrame, name: str) -> None:
         axes.plot(
             history["epoch"], history[held_out], color=style.VERMILLION, linestyle="--", label="validation", **marks
         )
-    if name == ACCURACY and held_out in history and history[held_out].notna().any():
+    if decides and held_out in history and history[held_out].notna().any():
         # Before the last stage the final prediction is not trained, and no epoch can be the best.
         last = history[history["stage"] == history["stage"].iloc[-1]] if "stage" in history else history
         best = history.loc[last[held_out].idxmax()]
