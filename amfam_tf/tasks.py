@@ -25,11 +25,6 @@ METADATA: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Values of the metadata columns in one-hot order."""
 
-METADATA_FROM_DIAGNOSIS: tuple[str, ...] = tuple(
-    name for name, column in DERM7PT.metadata.items() if column.follows_from == DIAGNOSIS.name
-)
-"""Columns that were decided from the diagnosis: with them a network can answer without looking at an image."""
-
 MODALITIES: tuple[str, str] = schema.MODALITIES
 SPLITS: tuple[str, str, str] = ("train", "validate", "test")
 
@@ -46,19 +41,3 @@ def seven_point_score(labels: Mapping[str, int]) -> int:
 def task_names(tasks: Iterable[Task] = TASKS) -> tuple[str, ...]:
     """Returns the names of `tasks`, in order."""
     return tuple(task.name for task in tasks)
-
-
-def metadata_size(columns: Iterable[str]) -> int:
-    """Returns the length of the one-hots of these columns of `METADATA`, concatenated."""
-    return sum(len(METADATA[column]) for column in columns)
-
-
-def metadata_warning(columns: Iterable[str]) -> str | None:
-    """Returns what to tell whoever gives these columns of `METADATA` to a network, one sentence; None for nothing."""
-    leaking = [column for column in columns if column in METADATA_FROM_DIAGNOSIS]
-    if not leaking:
-        return None
-    return (
-        f"the network is given {' and '.join(leaking)}, decided from the diagnosis: it can answer without looking at a "
-        "picture, and its results are not comparable with those of pictures alone (docs/data_card.md)"
-    )

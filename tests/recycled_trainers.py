@@ -25,12 +25,12 @@ class RecycledTrainers:
         self._create = create
         self._kept: dict[str, tuple[Trainer, list[tuple[tf.Variable, Any]]]] = {}
 
-    def __call__(self, config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS) -> Trainer:
-        key = repr((config, steps_per_epoch, tasks))
+    def __call__(self, config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS, metadata=None) -> Trainer:
+        key = repr((config, steps_per_epoch, tasks, metadata))
         if key not in self._kept:
             made: list[tf.Variable] = []
             with tf.variable_creator_scope(lambda create, **how: made.append(create(**how)) or made[-1]):
-                trainer = self._create(config, steps_per_epoch, tasks)
+                trainer = self._create(config, steps_per_epoch, tasks, metadata)
             _keep_functions(trainer)
             self._kept[key] = trainer, [(variable, variable.numpy()) for variable in made]
             return trainer

@@ -4,10 +4,11 @@ import keras
 from keras import layers
 from tiny_method import by_task
 
+from amfam_tf.card.inputs import inputs_of, width
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.lesion_model import LesionModel, Stage, image_inputs
 from amfam_tf.models.registry import Method
-from amfam_tf.tasks import TASKS, metadata_size
+from amfam_tf.tasks import DERM7PT, TASKS
 
 STAGES = (
     Stage("branch", losses=("classification_clinical",)),
@@ -29,7 +30,7 @@ class StagedModel(LesionModel):
         embedding = [layers.Dense(8, activation="relu", name="embedding"), layers.Dropout(0.5, name="dropout")]
         inputs = image_inputs(image_size)
         if config.metadata:
-            inputs["metadata"] = keras.Input((metadata_size(config.metadata),), name="metadata")
+            inputs["metadata"] = keras.Input((width(inputs_of(DERM7PT, config.metadata)),), name="metadata")
         pooled = {key: pool(backbone(inputs[key])) for key in ("clinical", "dermoscopic")}
         joined = layers.Concatenate(name="join")([*pooled.values(), *([inputs["metadata"]] if config.metadata else [])])
         outputs = by_task(final(embedding[1](embedding[0](joined))))

@@ -77,11 +77,6 @@ IMPOSSIBLE = [
     ("model.embedding_units=[]", "model.embedding_units must have from 1 to 16 values. Received: []"),
     ("model.embedding_units=[8, 0]", "model.embedding_units[1] must be from 1 to 65536. Received: 0"),
     ("model.metadata=[sex, sex]", "model.metadata names a column twice. Received: ['sex', 'sex']"),
-    (
-        "model.metadata=[age]",
-        "model.metadata[0] must be one of elevation, location, sex, management, level_of_diagnostic_difficulty. "
-        "Received: 'age'",
-    ),
     ("model.fuse_predictions=max", "model.fuse_predictions must be one of both, mean. Received: 'max'"),
     (
         "model.attention_activations=[relu, relu]",

@@ -130,8 +130,8 @@ class ModelConfig:
         classifier_units: hidden units of each of the eight classifiers.
         classifier_activation: their activation.
         classifier_dropout: dropout before each softmax layer.
-        metadata: columns given to the network as one-hots, in this order, by methods that take metadata; none by
-            default. "management" and "level_of_diagnostic_difficulty" are decided from the diagnosis.
+        metadata: columns of the data's card given to the network, in this order, by methods that take metadata; none
+            by default. Of Derm7pt, "management" and "level_of_diagnostic_difficulty" are decided from the diagnosis.
         embedding_units: hidden units of the embedding network (embeddingnet).
         embedding_dropout: dropout after each of its layers.
         fuse_predictions: inception-combined answers with its heads on "both" images, or with the "mean" of the
@@ -161,7 +161,7 @@ class ModelConfig:
     classifier_units: int = bounded(512, 1, MOST_UNITS)
     classifier_activation: str = "relu"
     classifier_dropout: float = bounded(0.0, 0, BELOW_ONE)
-    metadata: tuple[Literal["elevation", "location", "sex", "management", "level_of_diagnostic_difficulty"], ...] = ()
+    metadata: tuple[str, ...] = ()
     embedding_units: tuple[int, ...] = bounded((1024, 512), 1, MOST_UNITS, length=LAYERS)
     embedding_dropout: float = bounded(0.5, 0, BELOW_ONE)
     fuse_predictions: Literal["both", "mean"] = "both"

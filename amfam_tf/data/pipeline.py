@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.card import inputs
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
@@ -38,7 +39,7 @@ from amfam_tf.data.pictures import (
 )
 from amfam_tf.data.share import WHOLE, Share
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import DERM7PT, METADATA, MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
 __all__ = [
     "METADATA_INPUTS",
@@ -240,28 +241,21 @@ def evaluation_steps(cases: int, config: Config) -> int:
     return math.ceil(cases / config.training.batch_size)
 
 
-def encode_metadata(cases: pd.DataFrame, columns: Sequence[str] = METADATA_INPUTS) -> np.ndarray:
-    """Returns the one-hots of each case, float32 [cases, `tasks.metadata_size(columns)`].
+def encode_metadata(
+    cases: pd.DataFrame, columns: Sequence[str] = METADATA_INPUTS, card: DataCard = DERM7PT
+) -> np.ndarray:
+    """Returns the metadata of each case, float32 [cases, n]: one-hots, and two numbers for a number, see `inputs`.
 
     Args:
         cases: one row per case.
-        columns: keys of `tasks.METADATA`, at least one; their one-hots follow each other in this order, the values of
-            each in the order of that table. A missing value is all zeros.
+        columns: of the card's metadata, at least one, in the order of the vector.
+        card: of the data set.
 
     Raises:
-        DataError: a value that is not in `tasks.METADATA`; names case and column.
+        ConfigError: the card does not have a column, or does not let it in.
+        DataError: a value that cannot be; names case and column.
     """
-    blocks = []
-    for column in columns:
-        values = cases[column].map(lambda value: "" if pd.isna(value) else str(value))
-        unknown = ~values.isin(["", *METADATA[column]])
-        if unknown.any():
-            case_num = cases.loc[unknown, "case_num"].iloc[0]
-            raise DataError(
-                f"case {case_num}: {column} {values[unknown].iloc[0]!r} is none of {list(METADATA[column])}"
-            )
-        blocks.append(values.to_numpy()[:, np.newaxis] == np.array(METADATA[column]))
-    return np.concatenate(blocks, axis=1).astype(np.float32)
+    return inputs.encode(inputs.inputs_of(card, columns), cases[["case_num", *columns]].to_dict("records"))
 
 
 def _elements(cases: pd.DataFrame, config: Config, card: DataCard, use_cache: bool) -> tf.data.Dataset:
@@ -284,7 +278,7 @@ def _labels(cases: pd.DataFrame, config: Config, card: DataCard) -> Mapping[str,
     labels = {"case_num": cases["case_num"].to_numpy(np.int64)}
     labels |= {name: cases[name].to_numpy(np.int32) for name in tasks}
     if config.model.metadata:
-        labels["metadata"] = encode_metadata(cases, config.model.metadata)
+        labels["metadata"] = encode_metadata(cases, config.model.metadata, card)
     return labels
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from amfam_tf.card import inputs
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError
@@ -19,7 +20,7 @@ from amfam_tf.runs import calibration as stored_calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import ENVIRONMENT_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE, RunFolder
-from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS, metadata_warning
+from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS
 
 if TYPE_CHECKING:
     from amfam_tf.data.cases import DataSet
@@ -264,7 +265,7 @@ def input_notes(config: Config, modalities: tuple[str, ...]) -> list[str]:
     """Returns a note if a picture is left out, and a note if the model is given what follows from the diagnosis."""
     left_out = [name for name in MODALITIES if name not in modalities]
     notes = [f"the model was not given the {name} picture" for name in left_out]
-    warning = metadata_warning(config.model.metadata)
+    warning = inputs.warning(DERM7PT, config.model.metadata)
     return notes if warning is None else [*notes, warning]
 
 

@@ -4,12 +4,14 @@ from amfam_tf.layers.attention_map import AttentionMap
 from amfam_tf.layers.bicubic import bicubic_matrix, normalize_min_max, resize_bicubic
 from amfam_tf.layers.fused_batch_norm import BatchNormalization, fuse_batch_norms
 from amfam_tf.layers.gradient_reversal import GradientReversal
+from amfam_tf.layers.standardise import Standardise
 from amfam_tf.layers.upsample_conv import UpsampleConv2D
 
 __all__ = [
     "AttentionMap",
     "BatchNormalization",
     "GradientReversal",
+    "Standardise",
     "UpsampleConv2D",
     "bicubic_matrix",
     "fuse_batch_norms",

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import keras
 from keras import layers, ops
 
+from amfam_tf.card.inputs import MetadataInput, number_places
 from amfam_tf.config import ModelConfig
+from amfam_tf.layers import Standardise
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.lesion_model import METADATA_INPUT, output_name
 from amfam_tf.tasks import MODALITIES
@@ -22,6 +24,16 @@ def create_image_networks(config: ModelConfig, image_size: int) -> dict[str, ker
 def image_network(config: ModelConfig, image_size: int, title: str) -> keras.Model:
     """Returns the configured backbone under a name of its own."""
     return create_backbone(config.backbone, image_size, config.weights, config.batch_norm_momentum, title)
+
+
+def standardised(
+    inputs: Mapping[str, keras.KerasTensor], metadata: Sequence[MetadataInput]
+) -> dict[str, keras.KerasTensor]:
+    """Returns the inputs with the numbers of the metadata [B, n], if there are any, standardised."""
+    places = number_places(metadata)
+    if not places:
+        return dict(inputs)
+    return {**inputs, METADATA_INPUT: Standardise(places, name="standardise_metadata")(inputs[METADATA_INPUT])}
 
 
 def fuse(vectors: Sequence[keras.KerasTensor], inputs: Mapping[str, keras.KerasTensor], name: str) -> keras.KerasTensor:

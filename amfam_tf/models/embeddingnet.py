@@ -6,11 +6,12 @@ from typing import Any
 import keras
 from keras import layers
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
+from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch, standardised
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, network_inputs
+from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, metadata_of, network_inputs
 from amfam_tf.tasks import MODALITIES, TASKS
 
 
@@ -39,6 +40,7 @@ class EmbeddingNet(LesionModel):
         image_size: int,
         name: str = "embeddingnet",
         tasks: Sequence[Task] = TASKS,
+        metadata: Sequence[MetadataInput] | None = None,
         **kwargs: Any,
     ):
         # Layers.
@@ -48,10 +50,11 @@ class EmbeddingNet(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(config, image_size)
+        inputs = network_inputs(metadata_of(config, metadata), image_size)
+        known = standardised(inputs, metadata_of(config, metadata))
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
-        fused = fuse(list(vectors.values()), inputs, "fusion")
+        fused = fuse(list(vectors.values()), known, "fusion")
         embedding = create_embedding(config, fused.shape[-1])
         outputs = heads(embedding(fused))
         for key, vector in vectors.items():
@@ -73,6 +76,7 @@ class EmbeddingNet(LesionModel):
             config=config,
             image_size=image_size,
             tasks=tasks,
+            metadata=metadata,
             name=name,
             **kwargs,
         )

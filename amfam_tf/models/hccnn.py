@@ -20,7 +20,7 @@ from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import STAGES, stage_features
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import FINAL, LesionModel, network_inputs
+from amfam_tf.models.lesion_model import FINAL, LesionModel, image_inputs
 from amfam_tf.tasks import MODALITIES, TASKS
 
 HYPER = "hyper"
@@ -69,7 +69,7 @@ class HcCNN(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(config, image_size)
+        inputs = image_inputs(image_size)
         maps = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         hyper: list[Tensor] = []
         for module, *pair in zip(modules, *maps.values(), strict=False):  # the last stage has no module

@@ -10,7 +10,7 @@ from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, network_inputs
+from amfam_tf.models.lesion_model import LesionModel, image_inputs
 from amfam_tf.tasks import TASKS
 
 
@@ -46,7 +46,7 @@ class Inception(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(config, image_size)
+        inputs = image_inputs(image_size)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         outputs = heads(fuse([pool(maps) for maps in features.values()], inputs, "fusion"))
 

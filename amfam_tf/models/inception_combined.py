@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import (
@@ -14,9 +15,10 @@ from amfam_tf.models.blocks import (
     fuse,
     log_mean_of_softmaxes,
     outputs_of_branch,
+    standardised,
 )
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, network_inputs, output_name
+from amfam_tf.models.lesion_model import LesionModel, metadata_of, network_inputs, output_name
 from amfam_tf.tasks import MODALITIES, TASKS
 
 BOTH = "both"
@@ -49,6 +51,7 @@ class InceptionCombined(LesionModel):
         image_size: int,
         name: str = "inception_combined",
         tasks: Sequence[Task] = TASKS,
+        metadata: Sequence[MetadataInput] | None = None,
         **kwargs: Any,
     ):
         # Layers.
@@ -57,11 +60,12 @@ class InceptionCombined(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(config, image_size)
+        inputs = network_inputs(metadata_of(config, metadata), image_size)
+        known = standardised(inputs, metadata_of(config, metadata))
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
         answers = {
-            branch: heads[branch](fuse([vectors[key] for key in keys], inputs, f"fusion_{branch}"))
+            branch: heads[branch](fuse([vectors[key] for key in keys], known, f"fusion_{branch}"))
             for branch, keys in COMBINATIONS.items()
         }
         mean = config.fuse_predictions == "mean"
@@ -81,6 +85,7 @@ class InceptionCombined(LesionModel):
             config=config,
             image_size=image_size,
             tasks=tasks,
+            metadata=metadata,
             name=name,
             **kwargs,
         )

@@ -8,9 +8,11 @@ from typing import Any
 import keras
 
 from amfam_tf import config as configuration
+from amfam_tf.card import inputs
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.tasks import MODALITIES, TASKS, metadata_size
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
 METADATA_INPUT = "metadata"
 FINAL = ""
@@ -42,11 +44,16 @@ def image_inputs(image_size: int) -> dict[str, keras.KerasTensor]:
     return {name: keras.Input((image_size, image_size, 3), name=name) for name in MODALITIES}
 
 
-def network_inputs(config: ModelConfig, image_size: int) -> dict[str, keras.KerasTensor]:
-    """Returns `image_inputs`, and "metadata" float32 [B, n] beside them if the configuration names columns."""
-    size = metadata_size(config.metadata)
-    metadata = {METADATA_INPUT: keras.Input((size,), name=METADATA_INPUT)} if size else {}
-    return image_inputs(image_size) | metadata
+def network_inputs(metadata: Sequence[MetadataInput], image_size: int) -> dict[str, keras.KerasTensor]:
+    """Returns `image_inputs`, and "metadata" float32 [B, n] beside them if there are columns."""
+    size = inputs.width(metadata)
+    vector = {METADATA_INPUT: keras.Input((size,), name=METADATA_INPUT)} if size else {}
+    return image_inputs(image_size) | vector
+
+
+def metadata_of(config: ModelConfig, metadata: Sequence[MetadataInput] | None) -> tuple[MetadataInput, ...]:
+    """Returns the columns that a network is given: these, or without them those of Derm7pt's card."""
+    return inputs.inputs_of(DERM7PT, config.metadata) if metadata is None else tuple(metadata)
 
 
 class LesionModel(keras.Model):
@@ -64,6 +71,7 @@ class LesionModel(keras.Model):
         config: of the network.
         image_size: side of the images, pixels.
         tasks: the questions, in order.
+        metadata: the columns of the input "metadata"; by default those of Derm7pt that the configuration names.
         branches: sets of eight classifiers that each get a classification loss, see `output_name`. Without FINAL, the
             prediction is made of the others' and has no loss of its own.
         stages: of the training, in order.
@@ -81,6 +89,7 @@ class LesionModel(keras.Model):
         config: ModelConfig,
         image_size: int,
         tasks: Sequence[Task] = TASKS,
+        metadata: Sequence[MetadataInput] | None = None,
         branches: Sequence[str] = (FINAL,),
         stages: Sequence[Stage] = (Stage("all"),),
         **kwargs: Any,
@@ -89,6 +98,7 @@ class LesionModel(keras.Model):
         self.model_config = config
         self.image_size = image_size
         self._tasks = tuple(tasks)
+        self._metadata = metadata_of(config, metadata)
         self._parts = {name: tuple(part) for name, part in parts.items()}
         self._branches = tuple(branches)
         self._stages = tuple(stages)
@@ -97,6 +107,11 @@ class LesionModel(keras.Model):
     def tasks(self) -> tuple[Task, ...]:
         """The questions, in order."""
         return tuple(self._tasks)
+
+    @property
+    def metadata(self) -> tuple[MetadataInput, ...]:
+        """The columns of the input "metadata"; () if it has none."""
+        return tuple(self._metadata)
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -151,6 +166,9 @@ class LesionModel(keras.Model):
         found = {"config": tree, "image_size": self.image_size, "name": self.name, "dtype": self._policy_config()}
         # A saved network without questions has those of Derm7pt, as all had before there were others.
         own = {} if self.tasks == TASKS else {"tasks": [dataclasses.asdict(task) for task in self.tasks]}
+        named = [column.name for column in self.metadata]
+        if own or not set(named) <= set(DERM7PT.metadata) or self.metadata != inputs.inputs_of(DERM7PT, named):
+            own["metadata"] = [dataclasses.asdict(column) for column in self.metadata]
         return found | own
 
     def _policy_config(self) -> dict[str, Any]:
@@ -163,8 +181,12 @@ class LesionModel(keras.Model):
         keras.config.set_dtype_policy(policy)
         try:
             model_config = configuration.structure(config["config"], ModelConfig, "model")
-            known = "tasks" in config
-            tasks = configuration.structure(config["tasks"], tuple[Task, ...], "tasks") if known else TASKS
-            return cls(config=model_config, image_size=config["image_size"], name=config["name"], tasks=tasks)
+            kinds = {"tasks": tuple[Task, ...], "metadata": tuple[MetadataInput, ...]}
+            asked = {
+                name: configuration.structure(config[name], kind, name)
+                for name, kind in kinds.items()
+                if name in config
+            }
+            return cls(config=model_config, image_size=config["image_size"], name=config["name"], **asked)
         finally:
             keras.config.set_dtype_policy(before)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
@@ -178,13 +179,16 @@ def _check_together(method: Method, config: Config) -> None:
         )
 
 
-def create(name: str, config: Config, tasks: Sequence[Task] = TASKS) -> LesionModel:
+def create(
+    name: str, config: Config, tasks: Sequence[Task] = TASKS, metadata: Sequence[MetadataInput] | None = None
+) -> LesionModel:
     """Returns the network of a method, its weights drawn from `config.seed` (and model.weights).
 
     Args:
         name: a key of METHODS.
         config: the run's configuration; the method's own values win over it.
         tasks: the questions, in order; by default those of Derm7pt.
+        metadata: the columns that the configuration names; by default those of Derm7pt.
 
     Raises:
         ConfigError: see `resolve`.
@@ -196,7 +200,8 @@ def create(name: str, config: Config, tasks: Sequence[Task] = TASKS) -> LesionMo
     keras.config.set_dtype_policy(config.training.precision)
     try:
         size, title = config.data.image_size, name.replace("-", "_")
-        return method.network(config=model_config, image_size=size, name=title, tasks=tasks)
+        known = {} if metadata is None else {"metadata": metadata}
+        return method.network(config=model_config, image_size=size, name=title, tasks=tasks, **known)
     finally:
         keras.config.set_dtype_policy("float32")
 

@@ -18,7 +18,7 @@ from amfam_tf.models.blocks import (
     outputs_of_branch,
 )
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, network_inputs
+from amfam_tf.models.lesion_model import LesionModel, image_inputs
 from amfam_tf.tasks import MODALITIES, TASKS
 
 JOINT = "joint"
@@ -59,7 +59,7 @@ class TripleNet(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(config, image_size)
+        inputs = image_inputs(image_size)
         maps = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         features = {key: third for key, (third, _) in maps.items()}
         answers = {key: heads[key](pool(last)) for key, (_, last) in maps.items()}

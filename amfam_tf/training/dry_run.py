@@ -12,6 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from amfam_tf import models
+from amfam_tf.card.inputs import inputs_of
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import pipeline
@@ -19,6 +20,7 @@ from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.report.table import Table, TableRow, text_table
 from amfam_tf.report.terminal import to_rich
 from amfam_tf.training.run import (
+    adapt_metadata,
     check_sources,
     count_parameters,
     create_trainer,
@@ -46,9 +48,10 @@ def dry_run(data: Path, config: Config, console: Console, card: Path | None = No
     splits, tasks = split_cases(found.cases, ("train", "validate")), found.card.tasks
     pipeline.check_training_cases(splits["train"], config, tasks)
     steps = pipeline.steps_per_epoch(len(splits["train"]), config, tasks)
-    trainer = create_trainer(config, steps, tasks)
+    trainer = create_trainer(config, steps, tasks, inputs_of(found.card, config.model.metadata))
+    adapt_metadata(trainer.network, splits["train"], found.card)
     plan = plan_stages(trainer.network.stages, config.training)
-    warn_of_metadata(config, console)
+    warn_of_metadata(config, found.card, console)
     tell_of_labels(splits, found.card, console)
     batch = _first_batch(splits["train"], config, found.card)
     _print_shapes(batch, trainer.network, console)

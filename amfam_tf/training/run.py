@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from amfam_tf import config as configuration
 from amfam_tf import environment, models
+from amfam_tf.card import inputs
+from amfam_tf.card.inputs import MetadataInput, inputs_of
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
@@ -22,12 +24,13 @@ from amfam_tf.data.cases import DataSet
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files.digests import file_digest
 from amfam_tf.files.writing import writing
+from amfam_tf.layers import Standardise
 from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.tasks import TASKS, metadata_warning
+from amfam_tf.tasks import TASKS
 from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
@@ -61,7 +64,12 @@ class FitResult:
     data: DataSet | None = field(default=None, repr=False, compare=False)
 
 
-def create_trainer(config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS) -> Trainer:
+def create_trainer(
+    config: Config,
+    steps_per_epoch: int,
+    tasks: Sequence[Task] = TASKS,
+    metadata: Sequence[MetadataInput] | None = None,
+) -> Trainer:
     """Returns the compiled trainer of a configuration, weights drawn from its seed, in its first stage.
 
     Within the scope of a tf.distribute strategy, it trains on all of the strategy's replicas.
@@ -70,8 +78,9 @@ def create_trainer(config: Config, steps_per_epoch: int, tasks: Sequence[Task] =
         config: of the run.
         steps_per_epoch: for the learning-rate schedule.
         tasks: the questions, in order; by default those of Derm7pt.
+        metadata: the columns that the configuration names; by default those of Derm7pt.
     """
-    network = models.create(config.method, config, tasks)
+    network = models.create(config.method, config, tasks, metadata)
     if config.model.batch_norm == "synchronised":
         synchronise_batch_norm(network)
     if config.training.recompute:
@@ -153,7 +162,8 @@ def fit(
         check_replicas(distribution, session.config, len(splits["train"]), len(splits["validate"]), tasks)
         steps = pipeline.steps_per_epoch(len(splits["train"]), session.config, tasks)
         with recorder.phase("building the network"), distribution.scope():
-            trainer = create_trainer(session.config, steps, tasks)
+            trainer = create_trainer(session.config, steps, tasks, inputs_of(found.card, config.model.metadata))
+            adapt_metadata(trainer.network, splits["train"], found.card)
         training = _Training(found.card, splits, steps, trainer, plan_stages(trainer.network.stages, config.training))
         # Only now: what cannot be built must not claim the folder.
         _begin(session, training, description, state)
@@ -256,7 +266,7 @@ def _begin(session: _Session, training: _Training, description: dict[str, Any], 
         folder.begin(config, description, training.card)
         folder.note_distribution(state.epochs, distribution.describe())
         folder.tidy(state)
-        warn_of_metadata(config, session.console)
+        warn_of_metadata(config, training.card, session.console)
         tell_of_labels(training.splits, training.card, session.console)
         if state.weights is not None:
             session.console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
@@ -380,9 +390,16 @@ def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.Dat
     return splits
 
 
-def warn_of_metadata(config: Config, console: "Console") -> None:
-    """Prints a warning if the network is given what follows from the diagnosis."""
-    warning = metadata_warning(config.model.metadata)
+def adapt_metadata(network: LesionModel, training: pd.DataFrame, card: DataCard) -> None:
+    """Gives a network with numbers among its metadata their mean and deviation over the training cases."""
+    for layer in network.layers:
+        if isinstance(layer, Standardise):
+            layer.adapt(pipeline.encode_metadata(training, network.model_config.metadata, card))
+
+
+def warn_of_metadata(config: Config, card: DataCard, console: "Console") -> None:
+    """Prints a warning if the network is given what follows from the answer to a question."""
+    warning = inputs.warning(card, config.model.metadata)
     if warning is not None:
         console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True, markup=True)
 

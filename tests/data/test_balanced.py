@@ -12,11 +12,12 @@ from written_records import write_records
 
 from amfam_tf import config as configuration
 from amfam_tf.card import cards
+from amfam_tf.card.inputs import inputs_of, width
 from amfam_tf.config import Config
 from amfam_tf.data import balanced, images, pipeline, records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import METADATA, MODALITIES, TASKS, metadata_size, task_names
+from amfam_tf.tasks import DERM7PT, METADATA, MODALITIES, TASKS, task_names
 
 CASES, EPOCHS, SIZE = 30, 3, 32
 LABELS = sum(len(task.classes) for task in TASKS)
@@ -204,7 +205,7 @@ def test_metadata_is_what_the_configuration_names_in_that_order(cases, sampling)
         for row, encoded in zip(rows.itertuples(), batch["metadata"], strict=True):
             expected = [getattr(row, column) == value for column in columns for value in METADATA[column]]
             assert encoded.tolist() == expected
-    assert metadata_size(columns) == 8
+    assert width(inputs_of(DERM7PT, columns)) == 8
     assert batch["case_num"][0] == some["case_num"][0]
     np.testing.assert_array_equal(batch["metadata"][0, :2], [0, 0])
 

@@ -12,12 +12,13 @@ from PIL import Image
 from releases import TinyRelease
 
 from amfam_tf import config as configuration
+from amfam_tf.card.inputs import inputs_of, width
 from amfam_tf.config import Config
 from amfam_tf.data import images, pictures, pipeline
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError
 from amfam_tf.files.writing import PARTIAL
-from amfam_tf.tasks import METADATA, MODALITIES, metadata_size, task_names
+from amfam_tf.tasks import DERM7PT, METADATA, MODALITIES, task_names
 
 CASES, BATCH, EPOCHS, SIZE = 10, 4, 3, 40
 STEPS = 3
@@ -227,7 +228,7 @@ def test_metadata_is_elevation_location_sex_and_nothing_else(cases):
     for column in ("management", "level_of_diagnostic_difficulty"):
         for value in METADATA[column]:
             np.testing.assert_array_equal(pipeline.encode_metadata(one.assign(**{column: value})), [expected])
-    assert metadata_size(pipeline.METADATA_INPUTS) == 14
+    assert width(inputs_of(DERM7PT, pipeline.METADATA_INPUTS)) == 14
 
 
 @pytest.mark.parametrize("missing", ["", None, np.nan])

@@ -13,10 +13,11 @@ from untrained_runs import write_run
 
 from amfam_tf import config as configuration
 from amfam_tf import models
+from amfam_tf.card import inputs
 from amfam_tf.cli import main
 from amfam_tf.evaluation.run import evaluate_run
 from amfam_tf.runs.folder import RunFolder
-from amfam_tf.tasks import metadata_warning
+from amfam_tf.tasks import DERM7PT
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -116,8 +117,8 @@ def test_another_run_is_compared_with_the_same_picture_left_out(run, release, tm
 
 def test_metadata_that_follow_from_the_diagnosis_are_noted_once(both):
     evaluation, _ = both
-    warning = metadata_warning(("sex", "management"))
+    warning = inputs.warning(DERM7PT, ("sex", "management"))
     assert warning.startswith("the network is given management, decided from the diagnosis")
     assert evaluation.notes.count(warning) == 1
     assert json.loads((evaluation.folder / "metrics.json").read_text(encoding="utf-8"))["notes"].count(warning) == 1
-    assert metadata_warning(("elevation", "location", "sex")) is None
+    assert inputs.warning(DERM7PT, ("elevation", "location", "sex")) is None

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from amfam_tf import tasks
+from amfam_tf.card.inputs import inputs_of, warning, width
 from amfam_tf.client.card import HIGHEST_SCORE
 from amfam_tf.client.client import Answer
 from amfam_tf.evaluation import clinical, predictions
 from amfam_tf.evaluation.figures.decision import lines_of
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MELANOMA, TASK_BY_NAME, TASKS, seven_point_score
+from amfam_tf.tasks import CRITERIA, DERM7PT, DIAGNOSIS, MELANOMA, TASK_BY_NAME, TASKS, seven_point_score
 
 # Argenziano et al. 1998: major criteria 2 points, minor criteria 1; every other class none.
 POINTS = {
@@ -149,12 +150,13 @@ def test_metadata_and_modalities_are_in_their_order():
     assert tasks.MODALITIES == ("clinical", "dermoscopic")
     assert tasks.SPLITS == ("train", "validate", "test")
     assert [len(values) for values in tasks.METADATA.values()] == [3, 3, 9, 2, 3]
-    assert tasks.metadata_size(["location", "sex"]) == 11
-    assert tasks.metadata_size([]) == 0
-    assert tasks.METADATA_FROM_DIAGNOSIS == ("level_of_diagnostic_difficulty", "management")
-    assert tasks.metadata_warning(["sex", "location"]) is None
-    assert tasks.metadata_warning(["sex", "management"]).startswith("the network is given management, decided from")
-    both = tasks.metadata_warning(["level_of_diagnostic_difficulty", "management"])
+    assert width(inputs_of(DERM7PT, ["location", "sex"])) == 11
+    assert width(inputs_of(DERM7PT, [])) == 0
+    follow = [name for name, column in DERM7PT.metadata.items() if column.follows_from is not None]
+    assert follow == ["level_of_diagnostic_difficulty", "management"]
+    assert warning(DERM7PT, ["sex", "location"]) is None
+    assert warning(DERM7PT, ["sex", "management"]).startswith("the network is given management, decided from")
+    both = warning(DERM7PT, ["level_of_diagnostic_difficulty", "management"])
     assert both.startswith("the network is given level_of_diagnostic_difficulty and management, decided")
 
 
