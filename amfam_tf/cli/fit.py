@@ -26,6 +26,7 @@ STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
 @click.option("--run", type=UserPath(path_type=Path, file_okay=False), help="Run folder, new or to be resumed.")
 @configuration_options
 @click.option("--method", metavar="NAME", help="Method of the comparison; by default the preset's.")
+@click.option("--fold", type=click.IntRange(0, 99), help="Leave this fold of the card out, as the test split.")
 @click.option(
     "--dry-run", is_flag=True, help="Build everything, run one batch, print shapes and memory; train nothing."
 )
@@ -44,6 +45,7 @@ def fit(
     preset: str,
     overrides: tuple[str, ...],
     method: str | None,
+    fold: int | None,
     dry_run: bool,
     strategy: str,
     profile: bool,
@@ -70,6 +72,8 @@ def fit(
         from amfam_tf import models
         from amfam_tf.training import distribution
         from amfam_tf.training import run as training
+    if fold is not None:
+        overrides = (*overrides, f"data.fold={fold}")
     chosen = configuration.load(preset, overrides, {"method": method} if method else None)
     models.refuse_unread([chosen], configuration.asked_keys(preset, overrides, method))
     terminal = console()

@@ -43,6 +43,8 @@ class DataConfig:
         image_size: side of the square that each picture is resized to, pixels (Sec. 4.2).
         border_crop: pixels cut from every side before resizing; 25 is common for dermoscopic borders.
         drop_shared_files: leave out cases whose clinical file is the dermoscopic one.
+        fold: number of the fold that is the test split, from 0, of those that the data's card deals out; null for the
+            splits as they are.
         several_pictures: of a case with several pictures of a view: "all" draws one pair an epoch in training and
             averages the answers to all pairs in evaluation, "first" takes the first picture of each view.
         cache: where decoded images are kept between epochs; "file" needs `cache_directory`.
@@ -58,6 +60,7 @@ class DataConfig:
     image_size: int = bounded(PAPER_IMAGE_SIZE, 32, 4096)
     border_crop: int = bounded(0, 0, 10_000)
     drop_shared_files: bool = False
+    fold: int | None = bounded(None, 0, 99)
     several_pictures: Literal["all", "first"] = "all"
     cache: Literal["none", "memory", "file"] = "memory"
     cache_directory: str | None = None

@@ -14,12 +14,16 @@ import pandas as pd
 
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
+from amfam_tf.config import DataConfig
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.problems import refuse
-from amfam_tf.errors import DataError
+from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files import digests, regular_files
 from amfam_tf.tasks import DERM7PT, MODALITIES
+
+FOLD = "fold"
+"""Column with the number of the fold, from 0."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,27 @@ class DataSet:
 
     card: DataCard
     cases: pd.DataFrame
+
+    def used(self, data: DataConfig) -> "DataSet":
+        """Returns the data set as a run with this configuration uses it.
+
+        Cases with a shared file are left out if it says so. With a fold, the test split is the cases of that fold, and
+        of the others those of the validation split stay there; the rest is to train on.
+
+        Raises:
+            ConfigError: there is no such fold.
+        """
+        cases = self.cases
+        if data.drop_shared_files:
+            cases = cases[~cases["shared_file"]].reset_index(drop=True)
+        if data.fold is not None:
+            folds = int(cases[FOLD].max()) + 1 if FOLD in cases and len(cases) else 0
+            if data.fold >= folds:
+                known = f"deals out the folds 0 to {folds - 1}" if folds else "deals out none (split.assign.folds)"
+                raise ConfigError(f"data.fold={data.fold}: the card {self.card.name} {known}")
+            stays = cases["split"].where(cases["split"] == "validate", "train")
+            cases = cases.assign(split=stays.where(cases[FOLD] != data.fold, "test"))
+        return DataSet(self.card, cases)
 
     @property
     def fingerprint(self) -> str:

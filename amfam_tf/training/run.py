@@ -370,9 +370,10 @@ def read_data(data: Path, config: Config, card: Path | None = None) -> DataSet:
     """Returns a data set with the cases that a configuration uses, all splits.
 
     Raises:
+        ConfigError: there is no such fold.
         DataError: the data cannot be used, or a case lacks a picture, which no method can do without.
     """
-    found = stored_cases.read(data, config.data.drop_shared_files, card)
+    found = stored_cases.read(data, card=card).used(config.data)
     stored_cases.refuse_missing_pictures(found.cases, data)
     return found
 

@@ -11,7 +11,9 @@ from small_pairs import draw_picture, milk10k_class, write_hospital, write_milk1
 from written_records import write_records
 
 from amfam_tf.card import cards
+from amfam_tf.config import DataConfig
 from amfam_tf.data.cases import (
+    DataSet,
     data_fingerprint,
     encoded_pair,
     in_stored_order,
@@ -128,3 +130,25 @@ def test_records_damaged_after_reading_the_table_are_named(stored, tmp_path):
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(DataError, match=f"^damaged records in {shard}: "):
         data_fingerprint(frame)
+
+
+def test_a_fold_is_the_test_split_and_leaves_the_validation_split_what_is_left(tmp_path):
+    found = read(write_milk10k(tmp_path / "milk", 44))
+    folds = [found.used(DataConfig(fold=number)).cases for number in range(5)]
+    tests = [set(rows.loc[rows["split"] == "test", "case_id"]) for rows in folds]
+    assert sum(len(one) for one in tests) == 44 and set().union(*tests) == set(found.cases["case_id"])
+    validation = set(found.cases.loc[found.cases["split"] == "validate", "case_id"])
+    for rows, test in zip(folds, tests, strict=True):
+        assert set(rows.loc[rows["split"] == "validate", "case_id"]) == validation - test
+        assert set(rows["split"]) == {"train", "validate", "test"}
+    assert found.used(DataConfig()).fingerprint == found.fingerprint
+    assert len({DataSet(found.card, rows).fingerprint for rows in folds}) == 5, "other splits are other data"
+    with pytest.raises(ConfigError, match="data.fold=5: the card milk10k deals out the folds 0 to 4"):
+        found.used(DataConfig(fold=5))
+
+
+def test_derm7pt_has_no_folds(stored):
+    for data in stored:
+        with pytest.raises(ConfigError, match="data.fold=0: the card derm7pt deals out none"):
+            read(data).used(DataConfig(fold=0))
+        assert len(read(data).used(DataConfig(drop_shared_files=True)).cases) == CASES - 1

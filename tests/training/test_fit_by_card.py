@@ -13,6 +13,8 @@ from small import small_config
 from small_pairs import HOSPITAL, write_hospital, write_milk10k
 
 from amfam_tf.card import cards
+from amfam_tf.cli import main
+from amfam_tf.config import DataConfig
 from amfam_tf.data import pipeline
 from amfam_tf.data.cases import read
 from amfam_tf.errors import DataError, RunError
@@ -178,3 +180,14 @@ def test_an_epoch_is_judged_by_the_headline():
     assert monitored(cards.packaged("derm7pt")) == monitored(hospital) == "val_accuracy"
     assert monitored(milk) == "val_accuracy_DIAG"
     assert monitored(cards.parse(HOSPITAL + "headline: tasks.ULC.accuracy\n", "card")) == "val_accuracy_ULC"
+
+
+def test_the_verb_leaves_a_fold_out(milk, capsys):
+    words = ["fit", "--data", str(milk), "--preset", "tiny", "--dry-run", "--fold"]
+    assert main.main([*words, "5"]) == 1
+    assert "data.fold=5: the card milk10k deals out the folds 0 to 4" in capsys.readouterr().err
+    found = read(milk)
+    counts = [found.used(DataConfig(fold=fold)).cases["split"].value_counts() for fold in (None, 3)]
+    assert counts[0]["train"] != counts[1]["train"]
+    assert main.main([*words, "3", "--set", "data.image_size=64"]) == 0
+    assert f"{counts[1]['train']} training cases, {counts[1]['validate']} validation cases" in capsys.readouterr().out
