@@ -12,6 +12,8 @@ from ports import LOCALHOST, free_port
 
 from amfam_tf.client import wire
 
+NO_DESCRIPTION = 'Serving signature key "describe" not found.'
+
 
 @contextmanager
 def embedded_server(base: Path, name: str) -> Iterator[SimpleNamespace]:
@@ -38,9 +40,18 @@ def embedded_server(base: Path, name: str) -> Iterator[SimpleNamespace]:
 
 @contextmanager
 def grpc_server(answer: Callable[[Any, grpc.ServicerContext], Any], port: int = 0) -> Iterator[str]:
-    """Runs a server whose Predict is `answer(request, context)`; yields its address."""
+    """Runs a server whose Predict is `answer(request, context)`; yields its address.
+
+    It has no signature `describe`, as versions of earlier times.
+    """
+
+    def told(request: Any, context: grpc.ServicerContext) -> Any:
+        if request.model_spec.signature_name == "describe":
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_DESCRIPTION)
+        return answer(request, context)
+
     handler = grpc.unary_unary_rpc_method_handler(
-        answer,
+        told,
         request_deserializer=wire.PredictRequest.FromString,
         response_serializer=wire.PredictResponse.SerializeToString,
     )

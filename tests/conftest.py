@@ -1,5 +1,6 @@
 """Makes the helpers of this folder, such as `releases`, importable from every test; what several tests share."""
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -75,6 +76,20 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(figure_style, "to_png", lambda *_: b"")
 
 
+def shared_folder(tmp_path_factory):
+    """Returns a folder that all workers of the session have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Lets one worker at a time do the body."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def version(tmp_path_factory):
     """A calibrated run with a border crop and a limit of pixels, exported by the command line; not to be changed.
@@ -85,11 +100,9 @@ def version(tmp_path_factory):
 
     from amfam_tf.cli import main as command_line
 
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = shared_folder(tmp_path_factory)
     run, models = shared / "exported" / "run", shared / "exported" / "models" / "lesions"
-    with (shared / "exported.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(shared / "exported.lock"):
         if (models / "1").is_dir():
             network = small_network(*OVERRIDES)
         else:
@@ -97,6 +110,36 @@ def version(tmp_path_factory):
             network = write_run(run, *OVERRIDES, temperatures=CALIBRATED)
             assert command_line.main(["export", str(run), "--to", str(models)]) == 0
     return Version(run, models / "1", network)
+
+
+@pytest.fixture(scope="session")
+def other_versions(tmp_path_factory):
+    """Exported versions of other cards, by the card's name, each calibrated; not to be changed.
+
+    `milk10k` has one task of eleven classes and two targets, `hospital` two tasks and a score. Their backbone is tiny.
+    """
+    from exported_runs import OVERRIDES, Version, small_network, write_run
+    from small_pairs import HOSPITAL
+    from tiny_backbone import TINY_BACKBONE
+
+    from amfam_tf.card import cards
+    from amfam_tf.export.export import export_run
+    from amfam_tf.models.backbones import BACKBONES
+
+    found, shared = {}, shared_folder(tmp_path_factory)
+    with pytest.MonkeyPatch.context() as patch, locked(shared / "others.lock"):
+        patch.setitem(BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+        for card in (cards.packaged("milk10k"), cards.parse(HOSPITAL, "hospital")):
+            run, models = shared / card.name / "run", shared / card.name / "models" / "lesions"
+            if (models / "1").is_dir():
+                network = small_network(*OVERRIDES, card=card)
+            else:
+                shutil.rmtree(shared / card.name, ignore_errors=True)
+                temperatures = {task.name: 3.0 + number for number, task in enumerate(card.tasks)}
+                network = write_run(run, *OVERRIDES, temperatures=temperatures, card=card)
+                export_run(run, models)
+            found[card.name] = Version(run, models / "1", network)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ from small import make_weights_all_different, small_config
 
 from amfam_tf import config as configuration
 from amfam_tf import models
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.files.digests import file_digest
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.runs import calibration
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.tasks import task_names
+from amfam_tf.tasks import DERM7PT, task_names
 
 FINGERPRINT = "f" * 64
 BORDER_CROP = 3
@@ -39,10 +41,10 @@ class Version:
     network: LesionModel
 
 
-def small_network(*overrides: str, method: str = "amfam", seed: int = 0) -> LesionModel:
+def small_network(*overrides: str, method: str = "amfam", seed: int = 0, card: DataCard = DERM7PT) -> LesionModel:
     """Returns a network whose weights are all different and whose logits are of ordinary size."""
     config = small_config(*overrides, method=method)
-    network = models.create(config.method, config)
+    network = models.create(config.method, config, card.tasks)
     make_weights_all_different(network, seed)
     return network
 
@@ -53,13 +55,16 @@ def write_run(
     method: str = "amfam",
     finished: bool = True,
     temperatures: dict[str, float] | None = None,
+    card: DataCard = DERM7PT,
 ) -> LesionModel:
     """Writes a run folder, finished or after its first epoch; returns its network."""
-    network = small_network(*overrides, method=method)
+    network = small_network(*overrides, method=method, card=card)
     folder = RunFolder(run)
     folder.checkpoints.mkdir(parents=True)
     config = models.resolve(small_config(*overrides, method=method))
     folder.config_file.write_text(configuration.dump(config), encoding="utf-8")
+    if card != DERM7PT:
+        folder.card_file.write_text(cards.to_yaml(card), encoding="utf-8")
     environment = {"data_fingerprint": FINGERPRINT, "data_counts": {"train": 4}}
     folder.environment_file.write_text(json.dumps(environment), encoding="utf-8")
     network.save_weights(folder.checkpoints / "best.weights.h5")
@@ -68,11 +73,12 @@ def write_run(
         network.save(folder.model_file)
     if temperatures:
         digest = file_digest(folder.model_file)
-        losses = dict.fromkeys(task_names(), {"before": 2.0, "after": 1.0})
+        losses = dict.fromkeys(task_names(card.tasks), {"before": 2.0, "after": 1.0})
         calibration.write(folder.calibration_file, calibration.Calibration(temperatures, 40, digest, losses))
-    metrics = run / "evaluation" / "test" / "metrics.json"
-    metrics.parent.mkdir(parents=True)
-    metrics.write_text(json.dumps(METRICS), encoding="utf-8")
+    if card == DERM7PT:
+        metrics = run / "evaluation" / "test" / "metrics.json"
+        metrics.parent.mkdir(parents=True)
+        metrics.write_text(json.dumps(METRICS), encoding="utf-8")
     folder.write_state(RunState(**state, finished=finished, history=[{"epoch": 0, "loss": 1.0}]))
     return network
 

@@ -6,7 +6,10 @@ from string import Formatter
 
 from amfam_tf.card.schema import MODALITIES, OVERALL_METRICS, DataCard, PictureRule, SplitRule, TaskEntry
 
-TAKEN = frozenset({"case_num", "case_id", "notes", "split", "shared_file", "shard", "record", *MODALITIES})
+_MADE_OF_PICTURES = (f"{name}{kind}" for name in MODALITIES for kind in ("", "_map", "_image"))
+_OF_ANSWERS = ("model", "version", "model_version", "error")
+_OF_CASES = ("case_num", "case_id", "notes", "split", "shared_file", "shard", "record")
+TAKEN = frozenset({*_OF_CASES, *_OF_ANSWERS, *_MADE_OF_PICTURES})
 """Names that columns and tensors have beside those of a card."""
 
 

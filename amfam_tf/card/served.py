@@ -94,6 +94,11 @@ def derm7pt() -> ServedCard:
     return ServedCard.of(cards.packaged(cards.DERM7PT))
 
 
+def output_of_target(name: str) -> str:
+    """Returns the output, and the column of files, that has the probability of a target."""
+    return f"{name}_probability"
+
+
 def to_json(card: DataCard) -> str:
     """Returns a card as the text that travels, in ASCII."""
     content = {

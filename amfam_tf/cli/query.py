@@ -1,7 +1,7 @@
 """`amfam-tf query`: ask a served model about one pair of pictures, a table of pairs or a folder."""
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from amfam_tf.cli.paths import UserPath
 from amfam_tf.limits import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
+    from amfam_tf.card.served import ServedCard
     from amfam_tf.client.client import Answer, Client
     from amfam_tf.errors import UserError
 
@@ -38,7 +39,7 @@ Named = tuple["Answer | UserError", tuple[str, str]]
     metavar="OUT.png",
     help="Write both pictures beside their Grad-CAM maps; one pair only.",
 )
-@click.option("--task", default="", help="With --explain: the task.  [default: DIAG]")
+@click.option("--task", default="", help="With --explain: the task.  [default: the main one]")
 @click.option("--class", "class_name", default="", help="With --explain: its class.  [default: the predicted one]")
 @click.option(
     "--batch-size",
@@ -90,7 +91,7 @@ def query(
         if client.proxy:
             echo(f"{client.connection.server} is asked through the proxy of {client.proxy}", err=True)
         if pairs:
-            _print_all(_predict(client, listed, options), len(listed), options["form"])
+            _print_all(_predict(client, listed, options), len(listed), options["form"], client)
         elif clinical and dermoscopic:
             answer, names = _ask_one(client, (clinical, dermoscopic), picture, options)
             _print_one(answer, names, options["form"])
@@ -160,7 +161,7 @@ def _ask_one(client: "Client", paths: tuple[Path, Path], picture: Path | None, o
     return explanation.answer, pair.names
 
 
-def _print_all(answers: Iterable[Named], count: int, form: str | None) -> None:
+def _print_all(answers: Iterable[Named], count: int, form: str | None, client: "Client") -> None:
     """Prints the answers to a list, and errors at their places.
 
     Raises:
@@ -171,7 +172,10 @@ def _print_all(answers: Iterable[Named], count: int, form: str | None) -> None:
 
     tally = _Tally(answers)
     try:
-        {"json": _print_json, "csv": _print_csv, None: _print_cards}[form](tally)
+        if form == "csv":
+            _print_csv(tally, client.card)
+        else:
+            {"json": _print_json, None: _print_cards}[form](tally)
     except UserError as error:
         left = count - tally.done
         if left < count:
@@ -207,8 +211,10 @@ class _Tally:
 def _print_one(answer: "Answer", names: tuple[str, str], form: str | None) -> None:
     if form == "json":
         click.echo(_json(answer, names))
+    elif form == "csv":
+        _print_csv([(answer, names)], lambda: answer.card)
     else:
-        {"csv": _print_csv, None: _print_cards}[form]([(answer, names)])
+        _print_cards([(answer, names)])
 
 
 def _json(answer: "Answer | UserError", names: tuple[str, str]) -> str:
@@ -233,21 +239,33 @@ def _print_json(answers: Iterable[Named]) -> None:
         click.echo("[]" if separator == "[" else "\n]")
 
 
-def _print_csv(answers: Iterable[Named]) -> None:
+def _print_csv(answers: Iterable[Named], ask_card: "Callable[[], ServedCard]") -> None:
+    """Prints a table, each answer as it comes; the columns are asked for if the first pair has none.
+
+    Raises:
+        QueryError: the model has got other columns meanwhile.
+    """
     import csv
     import sys
 
-    from amfam_tf.client.card import columns, to_row
+    from amfam_tf.client.card import columns, failure_to_row, to_row
+    from amfam_tf.errors import QueryError, UserError
     from amfam_tf.text import visible
 
-    writer = None
-    for answer in answers:
-        row = to_row(*answer)
+    writer, card = None, None
+    for answer, names in answers:
+        if isinstance(answer, UserError):
+            card = card or ask_card()
+            row = failure_to_row(answer, names, card)
+        else:
+            card, row = card or answer.card, to_row(answer, names)
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, columns(card), lineterminator="\n")
+            writer.writeheader()
+        if row.keys() != set(writer.fieldnames):
+            raise QueryError("the model has got a version with other columns meanwhile: name one by --model-version")
         if sys.stdout.isatty():  # a file gets the names as they are
             row = {name: visible(value) if isinstance(value, str) else value for name, value in row.items()}
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, columns(), lineterminator="\n")
-            writer.writeheader()
         writer.writerow(row)
 
 

@@ -1,21 +1,22 @@
 """An answer for people (card), for programs (JSON, CSV), and as a picture with Grad-CAM laid over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amfam_tf.card.schema import MODALITIES
+from amfam_tf.card.served import ServedCard, output_of_target
 from amfam_tf.client.client import Answer, Explanation
 from amfam_tf.errors import DataError, UserError
 from amfam_tf.report.notice import RESEARCH_ONLY
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 BAR = 30
-HIGHEST_SCORE = sum(max(task.scores) for task in CRITERIA)
 HEAT = np.array([[0, 0, 64], [110, 20, 130], [225, 70, 60], [255, 180, 30], [255, 255, 170]], np.float64)
 """Colours from nothing to most, evenly spaced, RGB in [0, 255]."""
 MOST_HEAT = 0.65
@@ -26,27 +27,72 @@ ERROR = "error"
 
 def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None:
     """Prints what the model says about a pair, to be read by a person."""
-    from rich.table import Table
-
     version = "" if answer.version is None else f", version {answer.version}"
     heading = f"{names[0]} + {names[1]}   ({answer.model}{version})"
     console.print(heading, style="bold", markup=False, soft_wrap=True)
-    diagnosis = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    rows = zip(DIAGNOSIS.classes, DIAGNOSIS.class_titles, answer.probabilities[DIAGNOSIS.name], strict=True)
-    for name, title, probability in sorted(rows, key=lambda row: -row[2]):
-        bar = "█" * round(BAR * probability)
-        diagnosis.add_row(name, title, f"{100 * probability:5.1f} %", bar)
-    console.print(diagnosis)
-    criteria = Table("criterion", "finding", box=None, padding=(0, 2, 0, 0))
-    for heading in ("probability", "points"):
-        criteria.add_column(heading, justify="right")
-    for task in CRITERIA:
-        number = int(np.argmax(answer.probabilities[task.name]))
-        share = f"{100 * answer.probabilities[task.name][number]:.1f} %"
-        criteria.add_row(task.title, task.class_titles[number], share, str(task.scores[number]))
-    console.print(criteria)
-    console.print(f"7-point score {answer.seven_point_score} of {HIGHEST_SCORE}: {verdict(answer)}", soft_wrap=True)
+    console.print(_main_task(answer))
+    if len(answer.card.tasks) > 1:
+        console.print(_other_tasks(answer))
+    for name in _told_apart(answer.card):
+        title = answer.card.targets[name].title or name.replace("_", " ")
+        console.print(f"{title}: {_percent(answer.targets[name])}", markup=False, soft_wrap=True)
+    for name, value in answer.scores.items():
+        low, high = answer.card.scores[name].range_of(answer.card.tasks)
+        scale = f"{value} of {high}" if low == 0 else f"{value} of {low} to {high}"
+        console.print(
+            f"{title_of_score(answer.card, name)} {scale}: {verdict(answer, name)}", markup=False, soft_wrap=True
+        )
     console.print(RESEARCH_ONLY, style="yellow", soft_wrap=True)
+
+
+def _main_task(answer: Answer) -> "Table":
+    """Returns the classes of the main task, the most probable one above."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    main = answer.card.main
+    rows = zip(main.classes, main.class_titles, answer.probabilities[main.name], strict=True)
+    for name, title, probability in sorted(rows, key=lambda row: -row[2]):
+        table.add_row(name, Text(title), f"{100 * probability:5.1f} %", "█" * round(BAR * probability))
+    return table
+
+
+def _other_tasks(answer: Answer) -> "Table":
+    """Returns the most probable class of each other task, and what it adds to each score that counts one of them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    others = [task for task in answer.card.tasks if task != answer.card.main]
+    scores = {name: score for name, score in answer.card.scores.items() if score.counted(others)}
+    criteria = any(score.counted(answer.card.tasks) == tuple(others) for score in scores.values())
+    table = Table("criterion" if criteria else "task", "finding", box=None, padding=(0, 2, 0, 0))
+    several = len(scores) > 1
+    headings = [f"points, {title_of_score(answer.card, name)}" if several else "points" for name in scores]
+    for heading in ("probability", *headings):
+        table.add_column(heading, justify="right")
+    for task in others:
+        number = int(np.argmax(answer.probabilities[task.name]))
+        points = (str(score.points_of(task)[number]) for score in scores.values())
+        share = _percent(answer.probabilities[task.name][number])
+        table.add_row(Text(task.title), Text(task.class_titles[number]), share, *points)
+    return table
+
+
+def _told_apart(card: ServedCard) -> list[str]:
+    """Returns the targets to tell; none if there is but one, and it is a class of the main task, which is shown."""
+    only = [*card.targets.values()]
+    shown = len(only) == 1 and only[0].task == card.main.name and len(only[0].classes) == 1
+    return [] if shown else list(card.targets)
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.1f} %"
+
+
+def title_of_score(card: ServedCard, name: str) -> str:
+    """Returns what to call a score."""
+    return card.scores[name].title or name.replace("_", " ")
 
 
 def print_failure(error: UserError, names: Sequence[str], console: "Console") -> None:
@@ -55,34 +101,43 @@ def print_failure(error: UserError, names: Sequence[str], console: "Console") ->
     console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
-def verdict(answer: Answer) -> str:
-    """Returns what the score suggests by each rule of the checklist."""
+def verdict(answer: Answer, name: str) -> str:
+    """Returns what a score suggests by each of its rules."""
+    score = answer.card.scores[name]
     parts = []
-    for rule, is_suspicious in answer.suspicious.items():
-        word = "suspicious" if is_suspicious else "not suspicious"
-        parts.append(f"{word} by the {rule} rule ({SEVEN_POINT_THRESHOLDS[rule]} or more)")
+    for rule, is_reached in answer.reached[name].items():
+        no, least = "" if is_reached else "not ", f"({score.thresholds[rule]} or more)"
+        if score.suggests is None:
+            parts.append(f"{rule} {no}reached {least}")
+        else:
+            parts.append(f"{no}suspicious by the {rule} rule {least}")
     return "; ".join(parts)
 
 
 def to_json(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
-    """Returns the answer as plain values."""
+    """Returns the answer as plain values; `suspicious` is by rule, or by score and rule if there are several scores."""
     tasks = {
         task.name: {
             "class": answer.classes[task.name],
             "probabilities": dict(zip(task.classes, answer.probabilities[task.name], strict=True)),
         }
-        for task in TASKS
+        for task in answer.card.tasks
     }
+    suspicious: Mapping[str, Any] = answer.suspicious if len(answer.scores) == 1 else answer.reached
     return {
         **dict(zip(MODALITIES, names, strict=True)),
         "model": answer.model,
         "version": answer.version,
         "tasks": tasks,
-        "melanoma_probability": answer.melanoma_probability,
-        "seven_point_score": answer.seven_point_score,
-        "suspicious": answer.suspicious,
+        **_derived(answer),
+        **({"suspicious": suspicious} if suspicious else {}),
         "notice": RESEARCH_ONLY,
     }
+
+
+def _derived(answer: Answer) -> dict[str, float]:
+    """Returns targets and scores by the names of their outputs."""
+    return {output_of_target(name): value for name, value in answer.targets.items()} | dict(answer.scores)
 
 
 def failure_to_json(error: UserError, names: Sequence[str]) -> dict[str, Any]:
@@ -90,24 +145,26 @@ def failure_to_json(error: UserError, names: Sequence[str]) -> dict[str, Any]:
     return {**dict(zip(MODALITIES, names, strict=True)), "error": str(error)}
 
 
-def columns() -> list[str]:
+def columns(card: ServedCard) -> list[str]:
     """Returns the columns of a table of answers; `error` says in a row that is empty otherwise why it is."""
-    of_tasks = [f"{task.name}_{name}" for task in TASKS for name in ("pred", *task.classes)]
-    return [*MODALITIES, "model", "version", *of_tasks, "melanoma_probability", "seven_point_score", ERROR]
+    of_tasks = [f"{task.name}_{name}" for task in card.tasks for name in ("pred", *task.classes)]
+    return [*MODALITIES, "model", "version", *of_tasks, *map(output_of_target, card.targets), *card.scores, ERROR]
 
 
-def to_row(answer: Answer | UserError, names: Sequence[str]) -> dict[str, Any]:
+def to_row(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
     """Returns the answer as a row of a table; the columns of the tasks are those of predictions.csv."""
     row: dict[str, Any] = dict(zip(MODALITIES, names, strict=True))
-    if isinstance(answer, UserError):
-        return dict.fromkeys(columns(), "") | row | {ERROR: str(answer)}
     row |= {"model": answer.model, "version": "" if answer.version is None else answer.version}
-    for task in TASKS:
+    for task in answer.card.tasks:
         row[f"{task.name}_pred"] = answer.classes[task.name]
         names_of_classes = (f"{task.name}_{name}" for name in task.classes)
         row |= dict(zip(names_of_classes, answer.probabilities[task.name], strict=True))
-    row |= {"melanoma_probability": answer.melanoma_probability, "seven_point_score": answer.seven_point_score}
-    return row | {ERROR: ""}
+    return row | _derived(answer) | {ERROR: ""}
+
+
+def failure_to_row(error: UserError, names: Sequence[str], card: ServedCard) -> dict[str, Any]:
+    """Returns, as a row of a table, why there is no answer."""
+    return dict.fromkeys(columns(card), "") | dict(zip(MODALITIES, names, strict=True)) | {ERROR: str(error)}
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

@@ -4,27 +4,36 @@
 
     with Client("localhost:8500") as client:
         answer = client.predict(Pair.read("A.jpg", "B.jpg"))
-    print(answer.classes["DIAG"], answer.melanoma_probability, answer.seven_point_score)
+    print(answer.classes["DIAG"], answer.targets, answer.scores)
 
-Works with `amfam-tf serve` and with TensorFlow Serving, and does not import TensorFlow.
+Works with `amfam-tf serve` and with TensorFlow Serving, and does not import TensorFlow. What tasks, classes, targets
+and scores are, the served version tells by its signature `describe`; one that has none is of Derm7pt.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from amfam_tf.card import served
+from amfam_tf.card.schema import MODALITIES
+from amfam_tf.card.served import ServedCard, output_of_target
 from amfam_tf.client.transport import TOO_MUCH, Connection, GrpcTransport, Inputs, Refused, RestTransport, Transport
 from amfam_tf.errors import DataError, QueryError, UserError
 from amfam_tf.files import regular_files
 from amfam_tf.finite import broken_tasks
-from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASK_BY_NAME, TASKS
 
-PREDICT, EXPLAIN = "serving_default", "explain"
+PREDICT, EXPLAIN, DESCRIBE = "serving_default", "explain", "describe"
 BATCH_SIZE = 8
+MOST_SWAPS = 3
+"""How often to ask again because the version that answered has been unloaded since."""
+GONE = ("NOT_FOUND", "404")
+Outputs = Mapping[str, np.ndarray]
 _BAD_PICTURE = re.compile(r"input (\w+), index (\d+): (the picture [^\]\n]*)")
+_NO_DESCRIPTION = re.compile(rf'signature \w+:? "{DESCRIBE}" not found')
 _BAD_QUESTION = re.compile(r"input (?:task|class_name), index \d+ (must be [^\]\n]*)")
 
 
@@ -68,28 +77,53 @@ class Answer:
     """What a model says about a pair.
 
     Attributes:
-        probabilities: by task name, one per class in the order of `amfam_tf.tasks`, in [0, 1].
-        melanoma_probability: in [0, 1].
-        seven_point_score: 0 to 10.
+        probabilities: by task name, one per class in the order of the card, in [0, 1].
+        targets: by target, its probability in [0, 1].
+        scores: by score, its points.
         model: its name.
         version: that answered; None where the server does not say.
+        card: what its tasks, targets and scores are.
     """
 
     probabilities: Mapping[str, tuple[float, ...]]
-    melanoma_probability: float
-    seven_point_score: int
+    targets: Mapping[str, float]
+    scores: Mapping[str, int]
     model: str
     version: int | None
+    card: ServedCard = field(default_factory=served.derm7pt, repr=False)
 
     @property
     def classes(self) -> dict[str, str]:
         """The most probable class of each task, by task name."""
-        return {name: TASK_BY_NAME[name].classes[int(np.argmax(row))] for name, row in self.probabilities.items()}
+        return {name: self.card.task(name).classes[int(np.argmax(row))] for name, row in self.probabilities.items()}
+
+    @property
+    def reached(self) -> dict[str, dict[str, bool]]:
+        """By score and rule, whether the score reaches the rule's threshold."""
+        return {
+            name: {rule: value >= threshold for rule, threshold in self.card.scores[name].thresholds.items()}
+            for name, value in self.scores.items()
+        }
 
     @property
     def suspicious(self) -> dict[str, bool]:
-        """By rule of the 7-point checklist, whether the score reaches its threshold."""
-        return {rule: self.seven_point_score >= threshold for rule, threshold in SEVEN_POINT_THRESHOLDS.items()}
+        """By rule of the card's first score, such as the 7-point checklist, whether its threshold is reached."""
+        return next(iter(self.reached.values()), {})
+
+    @property
+    def melanoma_probability(self) -> float:
+        """That of the target melanoma, in [0, 1]. Raises AttributeError if the card has none."""
+        return self._known(self.targets, "melanoma")
+
+    @property
+    def seven_point_score(self) -> int:
+        """The 7-point checklist's, 0 to 10. Raises AttributeError if the card has none."""
+        return self._known(self.scores, "seven_point_score")
+
+    def _known(self, found: Mapping[str, Any], name: str) -> Any:
+        if name not in found:
+            raise AttributeError(f"model {self.model} is of {self.card.title}, which has no {name}: see Answer.card")
+        return found[name]
 
 
 @dataclass(frozen=True)
@@ -119,6 +153,14 @@ class _BadPicture(DataError):
         self.row = row
 
 
+def _misfit(outputs: Outputs, card: ServedCard, count: int) -> str | None:
+    """Returns the first output of a card that an answer lacks, or has in another shape; None if it has all."""
+    shapes: dict[str, tuple[int, ...]] = {task.name: (count, len(task.classes)) for task in card.tasks}
+    shapes |= dict.fromkeys((*map(output_of_target, card.targets), *card.scores), (count,))
+    wrong = (name for name, shape in shapes.items() if getattr(outputs.get(name), "shape", None) != shape)
+    return next((f"{name} of shape {shapes[name]}" for name in wrong), None)
+
+
 def _inputs(pairs: Sequence[Pair]) -> dict[str, list[bytes]]:
     return {name: [getattr(pair, name) for pair in pairs] for name in MODALITIES}
 
@@ -134,6 +176,7 @@ class Client:
     def __init__(self, connection: Connection | str, rest: bool = False):
         self.connection = Connection(connection) if isinstance(connection, str) else connection
         self._transport: Transport = (RestTransport if rest else GrpcTransport)(self.connection)
+        self._cards: dict[int | None, ServedCard] = {}
 
     def __enter__(self) -> "Client":
         return self
@@ -148,6 +191,19 @@ class Client:
     def predict(self, pair: Pair) -> Answer:
         """Returns the answer for one pair; see `predict_many` for errors."""
         return next(self.predict_many([pair]))
+
+    def card(self, version: int | None = None) -> ServedCard:
+        """Returns what a version's tasks, targets and scores are; asked once per version.
+
+        Args:
+            version: a number; None for that of the connection.
+
+        Raises:
+            QueryError: the server cannot be reached, or what it tells is no card.
+        """
+        if version not in self._cards:
+            self._cards[version] = self._ask_card(version)
+        return self._cards[version]
 
     @property
     def proxy(self) -> str | None:
@@ -194,7 +250,7 @@ class Client:
 
         Args:
             pair: the pictures.
-            task: whose class to explain; empty for DIAG.
+            task: whose class to explain; empty for the main task.
             class_name: of that task; empty for the predicted one.
 
         Raises:
@@ -204,11 +260,16 @@ class Client:
         if isinstance(checked, UserError):
             raise checked
         question = {"task": [task.encode()], "class_name": [class_name.encode()]}
-        outputs, version = self._call(EXPLAIN, [pair], question)
-        answer = self._answers(outputs, version, 1)[0]
-        images = {name: self._row(outputs, f"{name}_image").astype(np.uint8) for name in MODALITIES}
-        maps = {name: self._row(outputs, f"{name}_map").astype(np.float32) for name in MODALITIES}
-        return Explanation(answer, images, maps)
+        outputs, version, card = self._call(EXPLAIN, [pair], question)
+        answer = self._answers(outputs, version, card, 1)[0]
+        images, maps = (
+            {name: self._row(outputs, f"{name}_{kind}") for name in MODALITIES} for kind in ("image", "map")
+        )
+        return Explanation(
+            answer,
+            {name: image.astype(np.uint8) for name, image in images.items()},
+            {name: heat.astype(np.float32) for name, heat in maps.items()},
+        )
 
     def _checked(self, pair: Pair | UserError) -> Pair | UserError:
         """Returns the pair, or that it is too long even for a request of its own."""
@@ -242,7 +303,7 @@ class Client:
     def _predict_batch(self, pairs: Sequence[Pair]) -> Sequence[Answer | UserError]:
         """Returns the answers to one request, or to its halves if it is too much for the server."""
         try:
-            outputs, version = self._call(PREDICT, pairs, {})
+            outputs, version, card = self._call(PREDICT, pairs, {})
         except Refused as error:
             if error.status not in TOO_MUCH:
                 raise
@@ -250,9 +311,21 @@ class Client:
                 return [error]
             middle = len(pairs) // 2
             return [*self._answer_batch(pairs[:middle]), *self._answer_batch(pairs[middle:])]
-        return self._answers(outputs, version, len(pairs))
+        return self._answers(outputs, version, card, len(pairs))
 
-    def _call(self, signature: str, pairs: Sequence[Pair], more: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+    def _call(self, signature: str, pairs: Sequence[Pair], more: Inputs) -> tuple[Outputs, int | None, ServedCard]:
+        """Returns the outputs, the version that answered, and its card."""
+        swaps = 0
+        while True:
+            outputs, version = self._send(signature, pairs, more)
+            try:
+                return outputs, version, self.card(version)
+            except Refused as error:
+                swaps += 1
+                if error.status not in GONE or swaps == MOST_SWAPS:
+                    raise
+
+    def _send(self, signature: str, pairs: Sequence[Pair], more: Inputs) -> tuple[Outputs, int | None]:
         try:
             return self._transport.predict(signature, {**_inputs(pairs), **more})
         except Refused as error:
@@ -265,31 +338,50 @@ class Client:
                 raise QueryError(f"the task or class to explain {question.group(1)}") from error
             raise
 
-    def _answers(self, outputs: Mapping[str, np.ndarray], version: int | None, count: int) -> list[Answer]:
-        shapes = {task.name: (count, len(task.classes)) for task in TASKS}
-        for name, shape in (shapes | dict.fromkeys(("melanoma_probability", "seven_point_score"), (count,))).items():
-            if getattr(outputs.get(name), "shape", None) != shape:
-                raise QueryError(
-                    f"model {self.connection.model} at {self.connection.server} is no lesion model: its answer has no "
-                    f"{name} of shape {shape}"
-                )
-        broken = broken_tasks(outputs)
+    def _ask_card(self, version: int | None) -> ServedCard:
+        try:
+            outputs, _ = self._transport.predict(DESCRIBE, {"anything": [b""]}, version)
+        except Refused as error:
+            if _NO_DESCRIPTION.search(error.details):
+                return served.derm7pt()
+            raise
+        told = outputs.get("card", np.empty(0))
+        try:
+            return ServedCard.from_json(told[0] if told.shape == (1,) else "")
+        except DataError as error:
+            raise QueryError(f"{self._named} does not tell its tasks by {DESCRIBE}: {error}") from error
+
+    def _answers(self, outputs: Outputs, version: int | None, card: ServedCard, count: int) -> list[Answer]:
+        wrong = _misfit(outputs, card, count)
+        if wrong and version is None:
+            # The server does not say who answers: perhaps the version has changed since it told its card.
+            self._cards.clear()
+            card = self.card()
+            wrong = _misfit(outputs, card, count)
+        if wrong:
+            raise QueryError(f"{self._named} is no lesion model: its answer has no {wrong}")
+        broken = broken_tasks(outputs, card.tasks)
         if broken:
             told = ", ".join(f"{name} for {pairs} of {count} pairs" for name, pairs in broken.items())
             raise QueryError(
-                f"the answers of model {self.connection.model} at {self.connection.server} are no finite "
-                f"numbers: {told}; the served version has diverged: serve another one"
+                f"the answers of {self._named} are no finite numbers: {told}; the served version has diverged: serve "
+                "another one"
             )
         return [
             Answer(
-                {task.name: tuple(float(value) for value in outputs[task.name][row]) for task in TASKS},
-                float(outputs["melanoma_probability"][row]),
-                int(outputs["seven_point_score"][row]),
+                {task.name: tuple(float(value) for value in outputs[task.name][row]) for task in card.tasks},
+                {name: float(outputs[output_of_target(name)][row]) for name in card.targets},
+                {name: int(outputs[name][row]) for name in card.scores},
                 self.connection.model,
                 version,
+                card,
             )
             for row in range(count)
         ]
+
+    @property
+    def _named(self) -> str:
+        return f"model {self.connection.model} at {self.connection.server}"
 
     def _row(self, outputs: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         if name not in outputs:

@@ -1,6 +1,7 @@
 """Two ways to a server's Predict: gRPC and REST. Both give arrays by name and try again when it is unavailable."""
 
 import base64
+import dataclasses
 import http.client
 import json
 import random
@@ -33,7 +34,7 @@ TOO_MUCH = ("RESOURCE_EXHAUSTED", "413", "429")
 _TOO_LONG = re.compile(r"^(?!CLIENT:).*(?:larger than max|longer than \d+ bytes)")
 REQUEST_BYTES, VALUE_BYTES = 1024, 32
 """At most what a request has beside its values and the model's name, and beside each value."""
-TEXT_INPUTS = ("task", "class_name")
+TEXT_INPUTS = ("task", "class_name", "anything")
 PORTS = {"gRPC": 8500, "REST": 8501}
 MODEL = "amfam"
 DIRECT = proxies.Route()
@@ -99,8 +100,13 @@ class Transport(Protocol):
 
     route: proxies.Route
 
-    def predict(self, signature: str, inputs: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+    def predict(
+        self, signature: str, inputs: Inputs, version: int | None = None
+    ) -> tuple[dict[str, np.ndarray], int | None]:
         """Returns the outputs by name, and the version that answered where that is known.
+
+        Args:
+            version: to ask; None for the connection's.
 
         Raises:
             QueryError: no answer; says why.
@@ -186,12 +192,15 @@ class GrpcTransport:
             response_deserializer=wire.PredictResponse.FromString,
         )
 
-    def predict(self, signature: str, inputs: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+    def predict(
+        self, signature: str, inputs: Inputs, version: int | None = None
+    ) -> tuple[dict[str, np.ndarray], int | None]:
         """See Transport."""
         request = wire.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = self._connection.model, signature
-        if self._connection.version is not None:
-            request.model_spec.version.value = self._connection.version
+        version = self._connection.version if version is None else version
+        if version is not None:
+            request.model_spec.version.value = version
         for name, values in inputs.items():
             request.inputs.add(key=name, value=wire.string_tensor(values))
         return self.send(request)
@@ -207,7 +216,8 @@ class GrpcTransport:
             outputs = {entry.key: wire.to_array(entry.value) for entry in response.outputs}
         except ValueError as error:
             raise QueryError(f"{self._connection.server} gave an answer that cannot be read: {error}") from error
-        return outputs, response.model_spec.version.value
+        spec = response.model_spec
+        return outputs, spec.version.value if spec.HasField("version") else None
 
     def request_bytes(self, inputs: Inputs) -> int:
         """See Transport."""
@@ -240,8 +250,12 @@ class RestTransport:
         self._path = f"/v1/models/{urllib.parse.quote(connection.model, safe='')}{version}:predict"
         self._context = _ssl_context(connection) if connection.is_encrypted else None
 
-    def predict(self, signature: str, inputs: Inputs) -> tuple[dict[str, np.ndarray], int | None]:
+    def predict(
+        self, signature: str, inputs: Inputs, version: int | None = None
+    ) -> tuple[dict[str, np.ndarray], int | None]:
         """See Transport; REST does not say which version answers."""
+        if version not in (None, self._connection.version):
+            return RestTransport(dataclasses.replace(self._connection, version=version)).predict(signature, inputs)
         columns = {name: [_json_string(name, value) for value in values] for name, values in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         answer = with_attempts(lambda seconds: self._attempt(body, seconds), self._connection, self.route)

@@ -49,7 +49,7 @@ PredictResponse: Any = _CLASSES["PredictResponse"]
 Tensor: Any = _CLASSES["Tensor"]
 
 STRING = 7
-_TYPES = {1: np.float32, 3: np.int32, 4: np.uint8}
+_TYPES = {1: np.float32, 3: np.int32, 4: np.uint8, STRING: np.object_}
 """Numbers of TensorFlow's DataType that a lesion model answers in."""
 
 
@@ -61,7 +61,7 @@ def string_tensor(values: Sequence[bytes]) -> Any:
 
 
 def to_array(tensor: Any) -> np.ndarray:
-    """Returns the array of a numeric tensor, whether its values are in a typed field or in `tensor_content`.
+    """Returns the array of a tensor, whether its values are in a typed field or in `tensor_content`; text as bytes.
 
     Raises:
         ValueError: of another type, or with a number of values that does not fit its shape.
@@ -72,7 +72,8 @@ def to_array(tensor: Any) -> np.ndarray:
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, kind).reshape(shape)
-    values = np.asarray(tensor.float_val if kind is np.float32 else tensor.int_val, kind)
+    fields = {np.float32: tensor.float_val, np.object_: tensor.string_val}
+    values = np.asarray(fields.get(kind, tensor.int_val), kind)
     missing = int(np.prod(shape)) - values.size
     if missing > 0 and values.size:
         # TensorFlow leaves out repetitions of the last value.

@@ -8,11 +8,13 @@ enlarged to the picture and divided by its own largest value. A map of zeros sta
 the class. Each modality has maps of its own, so both pictures are scaled independently.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
+from amfam_tf.tasks import TASKS
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -21,7 +23,12 @@ PREDICTED = -1
 
 
 def grad_cam(
-    model: Callable[..., Tensors], inputs: Tensors, task_number: tf.Tensor, class_number: tf.Tensor, size: int
+    model: Callable[..., Tensors],
+    inputs: Tensors,
+    task_number: tf.Tensor,
+    class_number: tf.Tensor,
+    size: int,
+    tasks: Sequence[Task] = TASKS,
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns the maps of a batch, each case for a class of its own, and the model's logits.
 
@@ -29,9 +36,10 @@ def grad_cam(
         model: as `LesionModel.explanation_model()`: inputs -> {task name: logits [B, classes]} and
             `features_<modality>` [B, h, w, c] for each modality that it uses.
         inputs: {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1], and what else the model takes.
-        task_number: position in TASKS, int32 [B].
+        task_number: position among the tasks, int32 [B].
         class_number: class number within the task, int32 [B]; PREDICTED for the predicted class.
         size: side of the maps, pixels.
+        tasks: that the model answers.
 
     Returns:
         maps: {modality: float32 [B, size, size] in [0, 1]}; zeros for a modality that the model does not use.
@@ -41,9 +49,9 @@ def grad_cam(
         # Weights that do not train would not put the features on the tape.
         tape.watch(list(inputs.values()))
         outputs = model(inputs, training=False)
-        logits = {task.name: tf.cast(outputs[task.name], tf.float32) for task in TASKS}
+        logits = {task.name: tf.cast(outputs[task.name], tf.float32) for task in tasks}
         # Cases do not depend on each other, so the gradient of the sum holds each case's own.
-        target = tf.reduce_sum(_chosen_logits(logits, task_number, class_number))
+        target = tf.reduce_sum(_chosen_logits(logits, tasks, task_number, class_number))
     features = {name: outputs[f"features_{name}"] for name in MODALITIES if f"features_{name}" in outputs}
     gradients = tape.gradient(target, features)
     maps = {name: enlarge(class_activation(features[name], gradients[name]), size) for name in features}
@@ -66,12 +74,14 @@ def enlarge(maps: tf.Tensor, size: int) -> tf.Tensor:
     return tf.math.divide_no_nan(enlarged, tf.reduce_max(enlarged, axis=(1, 2), keepdims=True))
 
 
-def _chosen_logits(logits: Tensors, task_number: tf.Tensor, class_number: tf.Tensor) -> tf.Tensor:
+def _chosen_logits(
+    logits: Tensors, tasks: Sequence[Task], task_number: tf.Tensor, class_number: tf.Tensor
+) -> tf.Tensor:
     """Returns the logit of each case's task and class, float32 [B]."""
-    largest = max(len(task.classes) for task in TASKS)
+    largest = max(len(task.classes) for task in tasks)
     # [B, classes] of each task -> [B, tasks, largest]
-    padded = tf.stack([tf.pad(logits[task.name], ((0, 0), (0, largest - len(task.classes)))) for task in TASKS], axis=1)
-    predicted = tf.stack([tf.argmax(logits[task.name], axis=1, output_type=tf.int32) for task in TASKS], axis=1)
+    padded = tf.stack([tf.pad(logits[task.name], ((0, 0), (0, largest - len(task.classes)))) for task in tasks], axis=1)
+    predicted = tf.stack([tf.argmax(logits[task.name], axis=1, output_type=tf.int32) for task in tasks], axis=1)
     predicted = tf.gather(predicted, task_number, axis=1, batch_dims=1)
     chosen = tf.where(class_number == PREDICTED, predicted, class_number)
     return tf.gather_nd(padded, tf.stack([task_number, chosen], axis=1), batch_dims=1)

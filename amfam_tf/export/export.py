@@ -3,6 +3,7 @@
 <base>/<version>/saved_model.pb, variables/                what a prediction needs (batch norm folded), signatures
                  assets.extra/metadata.json                see `amfam_tf.export.metadata`
                  assets.extra/tf_serving_warmup_requests   see `amfam_tf.export.samples`
+                 assets.extra/dataset.yaml                 the card of the data, if it is not Derm7pt's
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from amfam_tf.errors import ExportError
-from amfam_tf.export import metadata, onnx_file
+from amfam_tf.export import metadata, onnx_file, version_files
 from amfam_tf.export.decode import Preparation
 from amfam_tf.export.fold import fold_batch_norm
 from amfam_tf.export.samples import write_samples
@@ -73,7 +74,8 @@ def export_run(
     with publishing(base) as (folder, version):
         tf.saved_model.save(module, str(folder), signatures=module.functions)
         check_variables(folder, source.network)
-        write_samples(folder, name, module.functions)
+        write_samples(folder, name, module.functions, source.card)
+        version_files.write_card(folder, source.card)
         content = metadata.describe(source, name, version, precision, folder)
         json_file.write(folder / METADATA_FILE, content)
         verify(folder)
@@ -83,7 +85,7 @@ def export_run(
 def serving_module(source: Source, precision: Precision = "float32") -> ServingModule:
     """Returns the object to save: folded network, preparation and temperatures of a run."""
     network = folded_network(source.network, precision)
-    return ServingModule(network, Preparation.of(source.config.data), source.temperatures)
+    return ServingModule(network, Preparation.of(source.config.data), source.temperatures, source.card)
 
 
 def folded_network(network: LesionModel, precision: Precision = "float32") -> keras.Model:

@@ -10,11 +10,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 import amfam_tf
 from amfam_tf import config as configuration
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
 from amfam_tf.models.registry import METHODS
-from amfam_tf.tasks import MODALITIES, SEVEN_POINT_THRESHOLDS, TASKS
 
 INTENDED_USE = (
     "Research on multimodal fusion: reproducing and comparing methods, teaching, building on the code. Not a medical "
@@ -27,13 +27,20 @@ LIMITS = (
     "A model fitted on drawn data has never seen skin.",
 )
 FILE_CONTENT = "bytes of a JPEG, PNG or BMP file"
+MAPS = tuple(f"{name}_map" for name in MODALITIES)
 CONTENT = {
     "examples": "serialised tf.Example with the bytes features clinical and dermoscopic: image files",
-    "task": "task name, or an empty string for DIAG",
+    "task": "task name, or an empty string for {main_task}",
     "class_name": "class of that task, or an empty string for the predicted one",
-    **dict.fromkeys((f"{name}_map" for name in MODALITIES), "Grad-CAM in [0, 1]; zeros: nothing speaks for the class"),
+    "anything": "not looked at; an empty string will do",
+    "card": "tasks, classes, titles, targets and scores as JSON, the same in each row",
+    "tasks": "names of the tasks, in order",
+    "classes": "names of the classes of each task, filled up with empty strings",
+    "targets": "names of the targets",
+    "scores": "names of the scores",
+    **dict.fromkeys(MAPS, "Grad-CAM in [0, 1]; zeros: nothing speaks for the class"),
 }
-RANGES = {"uint8": "RGB in [0, 255]", "float32": "[0, 1]", "int32": "0 to 10"}
+RANGES = {"uint8": "RGB in [0, 255]", "float32": "[0, 1]"}
 
 
 def describe(source: Source, name: str, version: int, precision: str, folder: Path) -> dict[str, Any]:
@@ -60,12 +67,12 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
         },
         "intended_use": INTENDED_USE,
         "limits": list(LIMITS),
-        "tasks": [_describe_task(task) for task in TASKS],
-        "signatures": describe_signatures(folder),
+        "tasks": [_describe_task(task) for task in source.card.tasks],
+        "signatures": describe_signatures(folder, source.card),
         "preprocessing": _describe_preprocessing(source),
         "thresholds": {
             "predicted_class": "the largest probability of each task; there is no other operating point",
-            "seven_point_score": dict(SEVEN_POINT_THRESHOLDS),
+            **{name: dict(score.thresholds) for name, score in source.card.scores.items()},
         },
         "calibration": _describe_calibration(source),
         "precision": precision,
@@ -78,7 +85,7 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
     }
 
 
-def describe_signatures(folder: Path) -> dict[str, Any]:
+def describe_signatures(folder: Path, card: DataCard) -> dict[str, Any]:
     """Returns inputs and outputs of each signature of a saved model by name: type, shape (null where free), content.
 
     Raises:
@@ -86,19 +93,27 @@ def describe_signatures(folder: Path) -> dict[str, Any]:
     """
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     definitions = saved.meta_graphs[0].signature_def
-    return {name: _describe_signature(definitions[name]) for name in sorted(definitions) if name in SIGNATURES}
+    return {name: _describe_signature(definitions[name], card) for name in sorted(definitions) if name in SIGNATURES}
 
 
-def _describe_signature(definition: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
+def _describe_signature(definition: meta_graph_pb2.SignatureDef, card: DataCard) -> dict[str, Any]:
+    sides = {"inputs": definition.inputs, "outputs": definition.outputs}
     return {
-        "inputs": {key: _describe_tensor(key, definition.inputs[key]) for key in sorted(definition.inputs)},
-        "outputs": {key: _describe_tensor(key, definition.outputs[key]) for key in sorted(definition.outputs)},
+        side: {key: _describe_tensor(key, tensors[key], card) for key in sorted(tensors)}
+        for side, tensors in sides.items()
     }
 
 
-def _describe_tensor(name: str, info: meta_graph_pb2.TensorInfo) -> dict[str, Any]:
+def _describe_tensor(name: str, info: meta_graph_pb2.TensorInfo, card: DataCard) -> dict[str, Any]:
     kind = tf.dtypes.as_dtype(info.dtype).name
-    content = FILE_CONTENT if kind == "string" and name in MODALITIES else CONTENT.get(name, RANGES.get(kind))
+    if name in card.scores:
+        content = "{} to {}".format(*card.scores[name].range_of(card.tasks))
+    elif kind == "string" and name in MODALITIES:
+        content = FILE_CONTENT
+    elif kind == "string" or name in MAPS:
+        content = CONTENT[name].format(main_task=card.main_task.name)
+    else:
+        content = RANGES[kind]
     return {"type": kind, "shape": tf.TensorShape(info.tensor_shape).as_list(), "content": content}
 
 

@@ -10,12 +10,12 @@ from types import ModuleType
 import keras
 import tensorflow as tf
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import images
 from amfam_tf.errors import ExportError
 from amfam_tf.export.signatures import outputs_of
 from amfam_tf.export.source import Source
 from amfam_tf.files.writing import write_bytes
-from amfam_tf.tasks import MODALITIES
 
 OPSET = 18
 MISSING = "--onnx needs tf2onnx: pip install amfam-tf[onnx]"
@@ -40,7 +40,7 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
 
     Args:
         network: folded, float32.
-        source: the run; for size and temperatures.
+        source: the run; for size, temperatures and card.
         path: file to write.
 
     Raises:
@@ -54,7 +54,7 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
     def classify(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> dict[str, tf.Tensor]:
         squares = {"clinical": clinical, "dermoscopic": dermoscopic}
         pictures = {name: images.to_unit_range(square) for name, square in squares.items()}
-        return outputs_of(network(pictures, training=False), temperatures)
+        return outputs_of(network(pictures, training=False), temperatures, source.card)
 
     model, _ = converter.convert.from_function(classify, input_signature=specs, opset=OPSET)
     write_bytes(path, model.SerializeToString(), ExportError)

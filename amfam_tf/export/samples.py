@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data.synthetic import draw_case
 from amfam_tf.export import signature_names
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 SAMPLES_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 LESIONS = (
@@ -26,8 +27,10 @@ SIZE = (160, 120)
 Signature = Callable[..., Mapping[str, tf.Tensor]]
 
 
-def sample_inputs() -> dict[str, dict[str, tf.Tensor]]:
+def sample_inputs(card: DataCard = DERM7PT) -> dict[str, dict[str, tf.Tensor]]:
     """Returns inputs for each signature, one or two drawn cases."""
+    main = card.main_task
+    wanted = next((one.classes[0] for one in card.targets.values() if one.task == main.name), main.classes[0])
     drawn = [draw_case(lesion, seed=0, row=row, size=SIZE) for row, lesion in enumerate(LESIONS)]
     arrays = {name: np.stack([pair[place] for pair in drawn]) for place, name in enumerate(MODALITIES)}
     files = {name: [tf.io.encode_jpeg(picture).numpy() for picture in value] for name, value in arrays.items()}
@@ -39,12 +42,13 @@ def sample_inputs() -> dict[str, dict[str, tf.Tensor]]:
         signature_names.EXPLAIN: {
             **{name: tf.constant(value[:1]) for name, value in files.items()},
             "task": tf.constant([""]),
-            "class_name": tf.constant(["MEL"]),
+            "class_name": tf.constant([wanted]),
         },
+        signature_names.DESCRIBE: {"anything": tf.constant([""])},
     }
 
 
-def _examples(files: Mapping[str, list[bytes]]) -> list[bytes]:
+def _examples(files: Mapping[Modality, list[bytes]]) -> list[bytes]:
     examples = []
     for pair in zip(*(files[name] for name in MODALITIES), strict=True):
         lists = [tf.train.BytesList(value=[content]) for content in pair]
@@ -54,18 +58,19 @@ def _examples(files: Mapping[str, list[bytes]]) -> list[bytes]:
     return examples
 
 
-def write_samples(folder: Path, name: str, functions: Mapping[str, Signature]) -> None:
+def write_samples(folder: Path, name: str, functions: Mapping[str, Signature], card: DataCard) -> None:
     """Writes a request and its response for each signature.
 
     Args:
         folder: of the version.
         name: of the model.
         functions: the signatures.
+        card: of the data that the model is trained on.
     """
     path = folder / SAMPLES_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in sample_inputs().items():
+        for signature, inputs in sample_inputs(card).items():
             log = prediction_log_pb2.PredictionLog()
             request, response = log.predict_log.request, log.predict_log.response
             for spec in (request.model_spec, response.model_spec):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import models
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import provenance
@@ -27,6 +28,7 @@ class Source:
 
     Attributes:
         network: with its best weights.
+        card: of the data.
         config: of the run.
         state: how far the training came.
         environment: content of environment.json.
@@ -37,6 +39,7 @@ class Source:
     """
 
     network: LesionModel
+    card: DataCard
     config: Config
     state: RunState
     environment: Mapping[str, Any]
@@ -48,7 +51,9 @@ class Source:
     @property
     def temperatures(self) -> dict[str, float]:
         """By task name, what the logits are divided by; 1 without calibration."""
-        return dict(self.calibration.temperatures) if self.calibration else dict.fromkeys(task_names(), 1.0)
+        if self.calibration is None:
+            return dict.fromkeys(task_names(self.card.tasks), 1.0)
+        return dict(self.calibration.temperatures)
 
 
 def read_source(run: Path, allow_unfinished: bool = False) -> Source:
@@ -70,12 +75,21 @@ def read_source(run: Path, allow_unfinished: bool = False) -> Source:
     if not isinstance(finished.network, LesionModel):
         kind = type(finished.network).__name__
         raise ExportError(f"{folder.model_file} holds no network of this package but a {kind}")
+    _check_tasks(finished.network, finished.card, folder)
     scaling = finished.own_calibration
-    check_weights(finished.network.inference_model(), folder.model_file)
+    check_weights(finished.network.inference_model(), folder.model_file, finished.card.tasks)
     metrics, notes = _read_metrics(folder, digest)
     notes += provenance.training_notes(finished)
     return Source(
-        finished.network, config, finished.state, finished.environment, scaling, metrics, digest, notes=tuple(notes)
+        finished.network,
+        finished.card,
+        config,
+        finished.state,
+        finished.environment,
+        scaling,
+        metrics,
+        digest,
+        notes=tuple(notes),
     )
 
 
@@ -94,13 +108,23 @@ def _open_finished(run: Path, allow_diverged: bool) -> FinishedRun:
 
 def _read_unfinished(folder: RunFolder) -> Source:
     """Returns a run that goes on: with the best weights so far, and without temperatures."""
-    config, state = models.resolve(folder.read_config()), folder.read_state()
+    config, state, card = models.resolve(folder.read_config()), folder.read_state(), folder.read_card()
     path = _best_weights(folder, state)
     digest = file_digest(path)
-    network = _load_best(path, config)
-    check_weights(network.inference_model(), path)
+    network = _load_best(path, config, card)
+    check_weights(network.inference_model(), path, card.tasks)
     metrics, notes = _read_metrics(folder, digest)
-    return Source(network, config, state, folder.read_environment(), None, metrics, digest, notes=tuple(notes))
+    return Source(network, card, config, state, folder.read_environment(), None, metrics, digest, notes=tuple(notes))
+
+
+def _check_tasks(network: LesionModel, card: DataCard, folder: RunFolder) -> None:
+    """Checks that the network answers the questions of the run's card: otherwise answers would get other names."""
+    found, expected = ({task.name: task.classes for task in tasks} for tasks in (network.tasks, card.tasks))
+    if list(found.items()) != list(expected.items()):
+        raise RunError(
+            f"{folder.model_file} answers {', '.join(found)}, and the card of the run ({card.name}) has "
+            f"{', '.join(expected)}, or other classes: the folder holds files of two runs; fit again in a new one"
+        )
 
 
 def _best_weights(folder: RunFolder, state: RunState) -> Path:
@@ -112,10 +136,10 @@ def _best_weights(folder: RunFolder, state: RunState) -> Path:
     return path
 
 
-def _load_best(path: Path, config: Config) -> LesionModel:
+def _load_best(path: Path, config: Config, card: DataCard) -> LesionModel:
     # The weights come from the checkpoint: the initial ones need not be there.
     network = models.create(
-        config.method, dataclasses.replace(config, model=dataclasses.replace(config.model, weights="none"))
+        config.method, dataclasses.replace(config, model=dataclasses.replace(config.model, weights="none")), card.tasks
     )
     with stored_network.naming(path):
         network.load_weights(path)

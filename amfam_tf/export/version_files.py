@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.errors import ExportError
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
+from amfam_tf.errors import ConfigError, ExportError
 from amfam_tf.files import digests, json_file, publish
+from amfam_tf.files.writing import write_text
+from amfam_tf.tasks import DERM7PT
 
 METADATA_FILE = Path("assets.extra") / "metadata.json"
+CARD_FILE = METADATA_FILE.with_name(cards.FILE)
 FORMAT = 1
 KEYS = ("format", "name", "version", "tasks", "signatures", "preprocessing", "precision", "files")
 
@@ -53,6 +58,29 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     if content["format"] != FORMAT:
         raise ExportError(f"{path} has format {content['format']}, this program reads {FORMAT}")
     return content
+
+
+def write_card(folder: Path, card: DataCard) -> None:
+    """Writes the card of a version's data, unless it is Derm7pt's: what has none is of Derm7pt.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    if not cards.is_derm7pt(card):
+        write_text(folder / CARD_FILE, cards.to_yaml(card), ExportError)
+
+
+def read_card(folder: Path) -> DataCard:
+    """Returns the card of the data that a version is trained on.
+
+    Raises:
+        ExportError: its file is damaged.
+    """
+    path = folder / CARD_FILE
+    try:
+        return cards.read(path) if path.exists() else DERM7PT
+    except ConfigError as error:
+        raise ExportError(f"{folder} is damaged: {error}") from error
 
 
 def check_number(folder: Path, content: Mapping[str, Any]) -> None:

@@ -162,10 +162,11 @@ def test_a_csv_in_a_file_has_the_names_as_they_are(monkeypatch, capsys):
     from amfam_tf.client.client import Answer
     from amfam_tf.tasks import TASKS
 
-    answer = Answer({task.name: (1.0,) + (0.0,) * (len(task.classes) - 1) for task in TASKS}, 0.0, 0, "amfam", 1)
+    probabilities = {task.name: (1.0,) + (0.0,) * (len(task.classes) - 1) for task in TASKS}
+    answer = Answer(probabilities, {"melanoma": 0.0}, {"seven_point_score": 0}, "amfam", 1)
     names = (f"{HOSTILE}.jpg", "b.jpg")
-    _print_csv([(answer, names)])
+    _print_csv([(answer, names)], lambda: answer.card)
     assert next(csv.DictReader(capsys.readouterr().out.splitlines()))["clinical"] == names[0]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    _print_csv([(answer, names)])
+    _print_csv([(answer, names)], lambda: answer.card)
     assert next(csv.DictReader(capsys.readouterr().out.splitlines()))["clinical"] == f"{SHOWN}.jpg"

@@ -27,7 +27,7 @@ PROBABILITIES = {
     "DaG": (0.6, 0.2, 0.2),
     "RS": (0.7, 0.3),
 }
-ANSWER = Answer(PROBABILITIES, 0.6, 3, "amfam", 4)
+ANSWER = Answer(PROBABILITIES, {"melanoma": 0.6}, {"seven_point_score": 3}, "amfam", 4)
 SIDE = 20
 
 
@@ -58,6 +58,9 @@ class FakeClient:
             if isinstance(pair, Pair):
                 self.asked.append((pair, batch_size))
             yield ANSWER if isinstance(pair, Pair) else pair
+
+    def card(self):
+        return ANSWER.card
 
     def explain(self, pair, task, class_name):
         self.asked.append((pair, task, class_name))
@@ -113,7 +116,8 @@ def test_the_two_rules(score, original, revised):
     expected = (
         f"{original}suspicious by the original rule (3 or more); {revised}suspicious by the revised rule (1 or more)"
     )
-    assert verdict(Answer(PROBABILITIES, 0.6, score, "amfam", 4)) == expected
+    answer = Answer(PROBABILITIES, {"melanoma": 0.6}, {"seven_point_score": score}, "amfam", 4)
+    assert verdict(answer, "seven_point_score") == expected
 
 
 @pytest.mark.usefixtures("fake")

@@ -231,7 +231,7 @@ def answer() -> Answer:
         rows = {name: tuple(row / row.sum()) for name, row in weights.items()}
         if len({f"{100 * value:.1f}" for row in rows.values() for value in row}) == 24:
             break
-    return Answer(rows, 0.1234, 7, "lesions", 5)
+    return Answer(rows, {"melanoma": 0.1234}, {"seven_point_score": 7}, "lesions", 5)
 
 
 def test_every_number_of_the_card_is_at_its_place():

@@ -92,6 +92,15 @@ def test_arrays_are_read_from_both_kinds_of_fields(kind, shape, typed):
     np.testing.assert_array_equal(found, array)
 
 
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3), (4, 1)])
+def test_texts_are_read_as_bytes(shape):
+    texts = np.empty(shape, object)
+    texts.flat = [b"text", "größer".encode(), b"", b"\xff", b"a", b"a"][: texts.size]
+    found = wire.to_array(wire.Tensor.FromString(tf.make_tensor_proto(texts, tf.string).SerializeToString()))
+    assert (found.dtype, found.shape) == (object, shape)
+    assert found.tolist() == texts.tolist()
+
+
 def test_left_out_repetitions_are_the_last_value():
     proto = wire.Tensor(dtype=1, float_val=[3, 5])
     proto.tensor_shape.dim.add(size=4)
@@ -130,9 +139,9 @@ def test_request_says_what_was_asked():
         "clinical": [b"first file"],
         "dermoscopic": [b"second file"],
     }
-    assert found == Answer(
-        {task.name: (1.0, *[0.0] * (len(task.classes) - 1)) for task in TASKS}, 0.25, 2, "lesions", 7
-    )
+    probabilities = {task.name: (1.0, *[0.0] * (len(task.classes) - 1)) for task in TASKS}
+    assert found == Answer(probabilities, {"melanoma": 0.25}, {"seven_point_score": 2}, "lesions", 7)
+    assert (found.melanoma_probability, found.seven_point_score) == (0.25, 2)
     assert found.classes == {task.name: task.classes[0] for task in TASKS}
     assert found.suspicious == {"original": False, "revised": True}
 

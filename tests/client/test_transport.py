@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from asked_servers import NO_DESCRIPTION
 from test_client import PAIR, response
 
 from amfam_tf.client import transport, wire
@@ -280,7 +281,9 @@ def told(monkeypatch):
     def make(answer: object) -> Client:
         client = Client(Connection("localhost:1", "lesions"))
 
-        def attempt(*_):
+        def attempt(request, _):
+            if request.model_spec.signature_name == "describe":
+                raise transport.Refused(NO_DESCRIPTION, "FAILED_PRECONDITION", NO_DESCRIPTION)
             if isinstance(answer, str):
                 raise transport.Refused(f"refused: {answer}", "INVALID_ARGUMENT", answer)
             return answer
@@ -344,7 +347,7 @@ def test_an_explanation_is_the_first_row(told):
 
 @pytest.mark.parametrize(("score", "original", "revised"), [(0, False, False), (1, False, True), (3, True, True)])
 def test_the_threshold_of_a_rule_is_reached_at_it(score, original, revised):
-    answer = Answer({}, 0.5, score, "m", None)
+    answer = Answer({}, {}, {"seven_point_score": score}, "m", None)
     assert answer.suspicious == {"original": original, "revised": revised}
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from amfam_tf import tasks
 from amfam_tf.card.inputs import inputs_of, warning, width
-from amfam_tf.client.card import HIGHEST_SCORE
 from amfam_tf.client.client import Answer
 from amfam_tf.evaluation import clinical, predictions
 from amfam_tf.evaluation.figures.decision import lines_of
@@ -60,7 +59,7 @@ def table_of(classes, truth=None, melanoma=None):
 def test_every_class_has_its_published_points():
     assert {task.name: dict(zip(task.classes, task.scores, strict=True)) for task in CRITERIA} == POINTS
     assert set(DIAGNOSIS.scores) == {0}
-    assert HIGHEST_SCORE == 10
+    assert tasks.DERM7PT.scores["seven_point_score"].range_of(TASKS) == (0, 10)
     assert dict(tasks.SEVEN_POINT_THRESHOLDS) == {"original": 3, "revised": 1}
 
 
@@ -68,7 +67,7 @@ def test_every_class_has_its_published_points():
 def test_score_and_both_rules_of_a_case(classes, score, original, revised):
     numbers = {task.name: task.classes.index(name) for task, name in zip(CRITERIA, classes, strict=True)}
     assert seven_point_score(numbers) == score
-    answer = Answer({}, 0.0, score, "model", 1)
+    answer = Answer({}, {}, {"seven_point_score": score}, "model", 1)
     assert answer.suspicious == {"original": original, "revised": revised}
     table = table_of([classes])
     assert clinical.points(table).tolist() == [score]

@@ -28,7 +28,8 @@ def test_a_model_in_a_folder_with_wildcards_is_exported_and_loaded(version, tmp_
         signature = request.model_spec.signature_name
         inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
         answers = servable.run(signature, inputs, list(response.outputs))
-        assert largest_difference(answers["DIAG"], tf.make_ndarray(response.outputs["DIAG"])) < 1e-4
+        output = "card" if signature == "describe" else "DIAG"
+        assert largest_difference(answers[output], tf.make_ndarray(response.outputs[output])) < 1e-4
     servable.close()
 
 

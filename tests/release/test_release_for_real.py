@@ -54,7 +54,7 @@ def test_the_server_answers_samples_of_all_signatures_and_canaries_as_stored(rel
     content = json.loads((results["InfraValidator"].folder / "answers.json").read_text())
     asked = {row["of"] for row in content["answers"]}
     assert {
-        f"sample of {name}" for name in ("serving_default", "predict_images", "predict_examples", "explain")
+        f"sample of {name}" for name in ("serving_default", "predict_images", "predict_examples", "explain", "describe")
     } < asked
     assert len([of for of in asked if of.startswith("case ")]) == 3
     assert max(row["largest"] for row in content["answers"] if row["of"].startswith("case ")) < 1e-4
