@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError, one_line
 from amfam_tf.export import signature_names, version_files
 from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files import digests
 from amfam_tf.files.plain_path import plain_path
+from amfam_tf.tasks import DERM7PT
 
 REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
 
@@ -29,12 +31,14 @@ class ExportedVersion:
         name: of the model.
         number: of the version.
         fingerprint: SHA-256, 64 hex digits, of name, number and the digests of all its files.
+        card: of the data that it is trained on.
     """
 
     path: Path
     name: str
     number: int
     fingerprint: str
+    card: DataCard = DERM7PT
 
 
 def describe_version(folder: Path) -> ExportedVersion:
@@ -51,7 +55,7 @@ def describe_version(folder: Path) -> ExportedVersion:
     version_files.check_number(path, content)
     version_files.check_files(path, content["files"])
     identity = digests.of_value([content["name"], content["version"], content["files"]])
-    return ExportedVersion(path, content["name"], content["version"], identity)
+    return ExportedVersion(path, content["name"], content["version"], identity, version_files.read_card(path))
 
 
 class PictureError(DataError):

@@ -3,10 +3,10 @@
 | column | type | content |
 | --- | --- | --- |
 | case_num | int64 | |
-| DIAG_pred, PN_pred, ... | string | the most probable class of each task; null if there is an error |
-| DIAG_BCC, DIAG_NEV, ... | float32 | probability in [0, 1]; null if there is an error |
-| melanoma_probability | float32 | that of DIAG MEL; likewise |
-| seven_point_score | int32 | 0 to 10; likewise |
+| <TASK>_pred of each task | string | the most probable class; null if there is an error |
+| <TASK>_<CLASS> of each class | float32 | probability in [0, 1]; null if there is an error |
+| <target>_probability of each target | float32 | the sum over its classes; likewise |
+| the name of each score | int32 | its points; likewise |
 | model, model_version | string, int64 | who was asked |
 | error | string | null, or one line that names file and reason |
 
@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.batch_predict.pair import PredictedPair
+from amfam_tf.card.schema import DataCard
+from amfam_tf.card.served import output_of_target
 from amfam_tf.errors import DataError, EngineError, one_line
 from amfam_tf.evaluation.predictions import CASE, probability_columns
 from amfam_tf.files.writing import writing
 from amfam_tf.report.notice import RESEARCH_ONLY
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT
 
-MELANOMA_PROBABILITY, SEVEN_POINT_SCORE = "melanoma_probability", "seven_point_score"
 MODEL, MODEL_VERSION, ERROR = "model", "model_version", "error"
 PAIRS, ERRORS = "pairs", "errors"
 MISSING = "Parquet files need pyarrow: pip install amfam-tf[beam]"
@@ -59,19 +60,31 @@ def find_pyarrow() -> ModuleType:
         raise EngineError(MISSING) from error
 
 
-def schema() -> Any:
+def derived(card: DataCard) -> tuple[str, ...]:
+    """Returns the outputs, and columns, that follow from those of the tasks: targets, then scores."""
+    return (*map(output_of_target, card.targets), *card.scores)
+
+
+def schema(card: DataCard) -> Any:
     """Returns the pyarrow schema: names and types of the columns, in order."""
     arrow = find_pyarrow()
     fields = [(CASE, arrow.int64())]
-    for task in TASKS:
+    for task in card.tasks:
         fields.append((f"{task.name}_pred", arrow.string()))
         fields += [(name, arrow.float32()) for name in probability_columns(task)]
-    fields += [(MELANOMA_PROBABILITY, arrow.float32()), (SEVEN_POINT_SCORE, arrow.int32())]
+    fields += [(name, arrow.int32() if name in card.scores else arrow.float32()) for name in derived(card)]
     fields += [(MODEL, arrow.string()), (MODEL_VERSION, arrow.int64()), (ERROR, arrow.string())]
     return arrow.schema(fields)
 
 
-def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version: int, fingerprint: str) -> Counts:
+def write_shard(
+    path: str,
+    answers: Iterable[PredictedPair],
+    model: str,
+    version: int,
+    fingerprint: str,
+    card: DataCard = DERM7PT,
+) -> Counts:
     """Writes the file of a shard. Written twice at a time, it is still whole.
 
     Args:
@@ -80,6 +93,7 @@ def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version
         model: name of the model.
         version: its number.
         fingerprint: that of the version.
+        card: that of the version.
 
     Raises:
         DataError: the file cannot be written.
@@ -89,8 +103,8 @@ def write_shard(path: str, answers: Iterable[PredictedPair], model: str, version
     counts = Counts(len(ordered), sum(answer.error is not None for answer in ordered))
     facts = {MODEL: model, MODEL_VERSION: version, "fingerprint": fingerprint, PAIRS: counts.pairs}
     facts |= {ERRORS: counts.errors, "research_only": RESEARCH_ONLY}
-    described = schema().with_metadata({name: str(value) for name, value in facts.items()})
-    table = arrow.Table.from_pydict(_columns(ordered, model, version), described)
+    described = schema(card).with_metadata({name: str(value) for name, value in facts.items()})
+    table = arrow.Table.from_pydict(_columns(ordered, model, version, card), described)
     with writing(Path(path), DataError, parents=False) as partial, partial.open("wb") as file:
         arrow.parquet.write_table(table, file, compression=COMPRESSION)
     return counts
@@ -117,17 +131,17 @@ def first_error(path: Path) -> str:
     return str(column.drop_null()[0])
 
 
-def _columns(answers: Sequence[PredictedPair], model: str, version: int) -> dict[str, list[Any]]:
+def _columns(answers: Sequence[PredictedPair], model: str, version: int, card: DataCard) -> dict[str, list[Any]]:
     """Returns the values of each column; None where there is an error."""
     outputs = [answer.outputs for answer in answers]
     columns: dict[str, list[Any]] = {CASE: [answer.case_num for answer in answers]}
-    for task in TASKS:
+    for task in card.tasks:
         rows = [None if output is None else output[task.name] for output in outputs]
         # The first one of equals, as in predictions.csv.
         columns[f"{task.name}_pred"] = [None if row is None else task.classes[int(np.argmax(row))] for row in rows]
         for number, name in enumerate(probability_columns(task)):
             columns[name] = [None if row is None else row[number] for row in rows]
-    for name in (MELANOMA_PROBABILITY, SEVEN_POINT_SCORE):
+    for name in derived(card):
         columns[name] = [None if output is None else output[name] for output in outputs]
     columns[MODEL], columns[MODEL_VERSION] = [model] * len(answers), [version] * len(answers)
     return columns | {ERROR: [answer.error for answer in answers]}

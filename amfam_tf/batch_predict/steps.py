@@ -23,7 +23,7 @@ from amfam_tf.batch_predict.decoding import batches
 from amfam_tf.batch_predict.model import ExportedVersion, LoadedVersion, load_shared
 from amfam_tf.batch_predict.pair import DecodedPair, End, PredictedPair
 from amfam_tf.batch_predict.plan import PredictTask
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.card.schema import MODALITIES, DataCard
 
 NOT_FINITE = "the model's answer is no finite number: {}"
 
@@ -63,7 +63,7 @@ class VersionHandler(ModelHandler[DecodedPair | End, PredictedPair | End, Loaded
 
     def __init__(self, version: ExportedVersion) -> None:
         super().__init__()
-        self._path = str(version.path)
+        self._path, self._card = str(version.path), version.card
 
     def load_model(self) -> LoadedVersion:
         """Returns the version, loaded once in a process."""
@@ -83,7 +83,9 @@ class VersionHandler(ModelHandler[DecodedPair | End, PredictedPair | End, Loaded
             outputs = model.predict({name: np.stack([squares[name] for squares in asked]) for name in MODALITIES})
         rows = iter(range(len(asked)))
         return [
-            item if isinstance(item, End) else _answer(item, outputs, None if item.squares is None else next(rows))
+            item
+            if isinstance(item, End)
+            else _answer(item, outputs, None if item.squares is None else next(rows), self._card)
             for item in batch
         ]
 
@@ -97,11 +99,11 @@ def _squares(batch: Sequence[DecodedPair | End]) -> list[Mapping[str, np.ndarray
     return [pair.squares for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
 
 
-def _answer(pair: DecodedPair, outputs: Mapping[str, np.ndarray], row: int | None) -> PredictedPair:
-    names = (*(task.name for task in TASKS), shard_file.MELANOMA_PROBABILITY, shard_file.SEVEN_POINT_SCORE)
+def _answer(pair: DecodedPair, outputs: Mapping[str, np.ndarray], row: int | None, card: DataCard) -> PredictedPair:
+    names = (*(task.name for task in card.tasks), *shard_file.derived(card))
     values = None if row is None else {name: outputs[name][row] for name in names}
     error = pair.error
-    broken = [] if values is None else [task.name for task in TASKS if not np.isfinite(values[task.name]).all()]
+    broken = [] if values is None else [task.name for task in card.tasks if not np.isfinite(values[task.name]).all()]
     if broken:
         values, error = None, NOT_FINITE.format(", ".join(broken))
     return PredictedPair(pair.shard, pair.position, pair.case_num, values, error)
@@ -167,4 +169,4 @@ def write_items(path: str, items: Iterable[PredictedPair | End], version: Export
     ends = [item.pairs for item in items if isinstance(item, End)]
     if ends != [len(answers)]:
         raise ValueError(f"{path}: {len(answers)} answers, expected as many as {ends} says")
-    shard_file.write_shard(path, answers, version.name, version.number, version.fingerprint)
+    shard_file.write_shard(path, answers, version.name, version.number, version.fingerprint, version.card)
