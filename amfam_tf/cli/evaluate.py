@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amfam_tf.cli.options import data_option
+from amfam_tf.cli.options import card_option, data_option
 from amfam_tf.cli.output import echo, echo_json
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import MODALITIES
@@ -23,6 +23,7 @@ FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 @click.command()
 @click.argument("run", type=FOLDER)
 @data_option
+@card_option
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Also compare with this run, case by case.")
 @click.option(
@@ -39,7 +40,14 @@ FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of the tables.")
 def evaluate(
-    run: Path, data: Path, split: str, against: Path | None, calibrate: bool, modality: str | None, as_json: bool
+    run: Path,
+    data: Path,
+    card: Path | None,
+    split: str,
+    against: Path | None,
+    calibrate: bool,
+    modality: str | None,
+    as_json: bool,
 ) -> None:
     """Predict a split of DATA with the finished RUN and measure it.
 
@@ -50,8 +58,9 @@ def evaluate(
     from amfam_tf.evaluation.run import compare_with, evaluate_run
     from amfam_tf.files import json_file
 
-    evaluation = evaluate_run(run, data, split, _track, calibrate, MODALITIES if modality is None else (modality,))
-    comparison = None if against is None else compare_with(evaluation, against, data, _track)
+    modalities = MODALITIES if modality is None else (modality,)
+    evaluation = evaluate_run(run, data, split, _track, calibrate, modalities, card)
+    comparison = None if against is None else compare_with(evaluation, against, data, _track, card)
     written = html_report.write_report(evaluation, comparison)
     if as_json:
         content = evaluation.report if comparison is None else evaluation.report | {"against": comparison}
@@ -80,7 +89,7 @@ def _print(evaluation: "Evaluation", comparison: "RunComparison | None", written
     from amfam_tf.runs.folder import METRICS_FILE, PREDICTIONS_FILE
 
     terminal = console()
-    for table in tables.terminal_tables(evaluation.report, comparison):
+    for table in tables.terminal_tables(evaluation.report, comparison, evaluation.card):
         terminal.print(to_rich(table))
     files = [PREDICTIONS_FILE, METRICS_FILE]
     files += [] if comparison is None else [against_file(comparison["second"])]

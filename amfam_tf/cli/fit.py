@@ -97,13 +97,10 @@ def fit(
 
 def _calibrate(run: Path, data: Path, trained_on: "DataSet | None") -> list[str]:
     """Fits the temperatures on the validation split, unless the run has them; returns what to tell."""
-    from amfam_tf.card.cards import is_derm7pt
     from amfam_tf.evaluation.run import calibrate_run
     from amfam_tf.runs.finished import FinishedRun
 
     finished = FinishedRun.open(run)
-    if not is_derm7pt(finished.card):
-        return ["no temperatures: they are fitted for the questions of Derm7pt only"]
     if finished.calibration is not None:
         return []
     fitted, notes = calibrate_run(run, data, trained_on=trained_on)

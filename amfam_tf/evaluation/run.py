@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from amfam_tf.card import inputs
+from amfam_tf.card import cards, inputs
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
-from amfam_tf.errors import DataError
-from amfam_tf.evaluation import calibration, compare_runs, metrics, predictions, provenance, report
+from amfam_tf.errors import DataError, RunError
+from amfam_tf.evaluation import calibration, compare_runs, intervals, metrics, predictions, provenance, report
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
 from amfam_tf.report import results
@@ -73,6 +73,7 @@ class _Source:
     """A finished run and the data that it is evaluated on; `used` has the cases that the run would use."""
 
     run: FinishedRun
+    card: DataCard
     used: pd.DataFrame
     published: PublishedPart | None
     track: Track | None
@@ -95,6 +96,7 @@ def evaluate_run(
     track: Track | None = None,
     calibrate: bool = True,
     modalities: tuple[str, ...] = MODALITIES,
+    card: Path | None = None,
 ) -> Evaluation:
     """Predicts a split with the best model of a run and writes predictions.csv and metrics.json.
 
@@ -102,30 +104,33 @@ def evaluate_run(
 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set with the questions of the run, or a folder of records, see `cases.read`.
         split: train, validate or test.
         calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
         modalities: the pictures to give to the model; without one, the temperatures do not apply.
+        card: file of the data's card, if it does not lie beside them; the run's own if they have none.
 
     Raises:
         RunError: no run folder, training has not finished, or the method cannot do without a picture.
-        DataError: the data set cannot be used, or the split has no cases.
+        ConfigError: the card cannot be used.
+        DataError: the data set cannot be used, asks other questions than the run answers, or the split has no cases.
     """
-    source, notes = _open(run, data, split, track, modalities)
+    source, notes = _open(run, data, split, track, modalities, card)
     finished, cases = source.run, source.cases(split)
     digest = finished.model_sha256
     model = finished.inference_model(modalities)
-    raw = predict_cases(model, cases, finished.config, track)
+    raw = predict_cases(model, cases, finished.config, track, source.card)
     # The temperatures of a run are fitted with all its pictures.
     calibrate = calibrate and _has_all(modalities)
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
-    table = raw if fitted is None else calibration.apply(raw, fitted.temperatures)
-    notes += [*provenance.training_notes(finished), *input_notes(finished.config, modalities), *more]
-    notes += absence_notes(table, split)
+    table = raw if fitted is None else calibration.apply(raw, fitted.temperatures, source.card)
+    notes += [*provenance.training_notes(finished), *input_notes(finished.config, modalities, source.card), *more]
+    notes += absence_notes(table, split, source.card)
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
     content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
+    told = tuple(notes)
     evaluation = Evaluation(
-        run, split, cases, source.used, finished.config, table, content, tuple(notes), modalities=modalities
+        run, split, cases, source.used, finished.config, table, content, told, modalities, source.card
     )
     _write(evaluation)
     return evaluation
@@ -149,8 +154,9 @@ def _measure(
         uncalibrated=raw,
         temperatures=None if fitted is None else fitted.temperatures,
         notes=notes,
+        card=source.card,
     )
-    return content | {"published": source.published}
+    return content if source.published is None else content | {"published": source.published}
 
 
 def _write(evaluation: Evaluation) -> None:
@@ -158,45 +164,75 @@ def _write(evaluation: Evaluation) -> None:
     # A report of other predictions must not stay beside these.
     (evaluation.folder / REPORT_FILE).unlink(missing_ok=True)
     path = evaluation.folder / PREDICTIONS_FILE
-    predictions.write(evaluation.table, path)
+    predictions.write(evaluation.table, path, evaluation.card)
     evaluation.report[provenance.PREDICTIONS] = file_digest(path)
     json_file.write(evaluation.folder / METRICS_FILE, evaluation.report)
 
 
 def _open(
-    run: Path, data: Path, split: str, track: Track | None, modalities: tuple[str, ...] = MODALITIES
+    run: Path,
+    data: Path,
+    split: str,
+    track: Track | None,
+    modalities: tuple[str, ...] = MODALITIES,
+    card: Path | None = None,
 ) -> tuple[_Source, list[str]]:
     """Returns the run and its data, which have cases in the split, and notes about them."""
-    from amfam_tf.data.cases import data_fingerprint, read_cases
+    from amfam_tf.data.cases import data_fingerprint, read, refuse_missing_pictures
 
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
     finished = FinishedRun.open(run)
-    everything = read_cases(data)
-    used = everything
+    found = read(data, card=_card_file(finished, data, card))
+    if not same_questions(found.card, finished.card):
+        raise DataError(
+            f"{data} has the card {found.card.name}, whose tasks or classes are not those of {finished.card.name}, "
+            f"which {run} is trained on: evaluate it on data with the same questions"
+        )
+    used = everything = found.cases
     if finished.config.data.drop_shared_files:
         used = everything[~everything["shared_file"]].reset_index(drop=True)
     if not (used["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
-    fingerprint = data_fingerprint(used)
+    refuse_missing_pictures(used, data)
+    fingerprint = data_fingerprint(used, found.card)
     trained_on = finished.data_fingerprint
     same_data = None if trained_on is None else trained_on == fingerprint
     notes = fingerprint_notes(same_data)
-    published = report.published_part(finished.config.method, everything, split)
-    if not _has_all(modalities):
-        published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
-    return _Source(finished, used, published, track, fingerprint, same_data), notes
+    published = None
+    if cards.is_derm7pt(found.card):
+        published = report.published_part(finished.config.method, everything, split)
+        if not _has_all(modalities):
+            published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
+    return _Source(finished, found.card, used, published, track, fingerprint, same_data), notes
 
 
-def predict_cases(model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None) -> pd.DataFrame:
+def _card_file(run: FinishedRun, data: Path, given: Path | None) -> Path | None:
+    """Returns the card to read data by: one that somebody names, or the run's if the data have none of their own."""
+    from amfam_tf.data import shards
+
+    if given is not None or not run.folder.card_file.exists() or shards.has_shards(data):
+        return given
+    own = cards.beside(data) is not None or next(cards.with_layout(data), None) is not None
+    return None if own else run.folder.card_file
+
+
+def same_questions(one: DataCard, other: DataCard) -> bool:
+    """Returns whether two cards have the same tasks with the same classes, in the same order."""
+    return [(task.name, task.classes) for task in one.tasks] == [(task.name, task.classes) for task in other.tasks]
+
+
+def predict_cases(
+    model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None, card: DataCard = DERM7PT
+) -> pd.DataFrame:
     """Returns the predictions table of the cases, in their order, at temperature 1."""
     from amfam_tf.data import pipeline
     from amfam_tf.evaluation.predict import predict
 
-    dataset = pipeline.evaluation_dataset(cases, config)
+    dataset = pipeline.evaluation_dataset(cases, config, card=card)
     batches = dataset if track is None else track(dataset, pipeline.evaluation_steps(len(cases), config))
     with pipeline.naming_bad_files(cases, config):
-        return predict(model, batches)
+        return predict(model, batches, card=card)
 
 
 def calibrate_run(
@@ -208,7 +244,7 @@ def calibrate_run(
 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set with the questions of the run, or a folder of records.
         track: shows progress.
         trained_on: `data`, if the run is known to be trained on it; then neither read nor compared with the run again.
 
@@ -221,7 +257,7 @@ def calibrate_run(
     else:
         finished = FinishedRun.open(run)
         fingerprint = finished.data_fingerprint or trained_on.fingerprint
-        source, notes = _Source(finished, trained_on.cases, None, track, fingerprint, same_data=True), []
+        source, notes = _Source(finished, trained_on.card, trained_on.cases, None, track, fingerprint, True), []
     fitted = source.run.calibration
     if fitted is not None:
         return fitted, [*notes, *fitted.notes]
@@ -243,8 +279,8 @@ def _calibration(
             return None, ["no temperature is applied: the data have no validation split to fit them on"]
         validation = raw if split == "validate" and raw is not None else None
         if validation is None:
-            validation = predict_cases(model, cases, run.config, source.track)
-        fitted = calibration.fit(validation, run.model_sha256, source.fingerprint)
+            validation = predict_cases(model, cases, run.config, source.track, source.card)
+        fitted = calibration.fit(validation, run.model_sha256, source.fingerprint, source.card)
         stored_calibration.write(run.folder.calibration_file, fitted)
     notes = list(fitted.notes)
     if split == "validate":
@@ -261,45 +297,60 @@ def fingerprint_notes(same_data: bool | None) -> list[str]:
     return ["these are not the data that the run was trained on: a case of this split may have been trained on"]
 
 
-def input_notes(config: Config, modalities: tuple[str, ...]) -> list[str]:
+def input_notes(config: Config, modalities: tuple[str, ...], card: DataCard = DERM7PT) -> list[str]:
     """Returns a note if a picture is left out, and a note if the model is given what follows from the diagnosis."""
     left_out = [name for name in MODALITIES if name not in modalities]
     notes = [f"the model was not given the {name} picture" for name in left_out]
-    warning = inputs.warning(DERM7PT, config.model.metadata)
+    warning = inputs.warning(card, config.model.metadata)
     return notes if warning is None else [*notes, warning]
 
 
-def absence_notes(table: pd.DataFrame, split: str) -> list[str]:
-    """Returns a note if some class has no case."""
-    absent = metrics.absent_classes(table)
-    if not absent:
-        return []
-    names = ", ".join(f"{task} {name}" for task, name in absent)
-    return [f"no case of the split {split} has {names}: what needs such cases is undefined (null)"]
+def absence_notes(table: pd.DataFrame, split: str, card: DataCard = DERM7PT) -> list[str]:
+    """Returns a note if some class has no case, and one if no label of a task is known."""
+    unknown = [task.name for task in card.tasks if not predictions.labelled(table, task).any()]
+    notes = [
+        f"no case of the split {split} has a label of {name}: its metrics are undefined (null) and in no average"
+        for name in unknown
+    ]
+    absent = metrics.absent_classes(table, card)
+    if absent:
+        names = ", ".join(f"{task} {name}" for task, name in absent)
+        notes.append(f"no case of the split {split} has {names}: what needs such cases is undefined (null)")
+    return notes
 
 
-def compare_with(evaluation: Evaluation, other: Path, data: Path, track: Track | None = None) -> RunComparison:
+def compare_with(
+    evaluation: Evaluation, other: Path, data: Path, track: Track | None = None, card: Path | None = None
+) -> RunComparison:
     """Compares an evaluation with another run on the same cases and writes `against_<name>.json` beside it.
 
-    The other run is given the same pictures. Its predictions.csv is used if metrics.json beside it says that it is
-    of the present weights and of these data; else the run is evaluated first.
+    The other run is given the same pictures and the same card. Its predictions.csv is used if metrics.json beside it
+    says that it is of the present weights and of these data; else the run is evaluated first.
 
     Returns:
         What `compare_runs.compare` returns, with `first` and `second`, the names of the run folders.
 
     Raises:
-        RunError: the other run cannot be used.
+        RunError: the other run cannot be used, or answers other questions.
         DataError: its predictions are of other cases.
     """
     finished = FinishedRun.open(other)
+    if not same_questions(finished.card, evaluation.card):
+        raise RunError(
+            f"{other} is trained on data with the card {finished.card.name}, {evaluation.run} with "
+            f"{evaluation.card.name}: their tasks or classes differ, so they cannot be compared"
+        )
     path = finished.folder.evaluation(evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
     measured = results.read(path.with_name(METRICS_FILE))
     if provenance.holds(measured, path, finished.model_sha256, evaluation.report[provenance.DATA]):
-        second = predictions.read(path, evaluation.cases)
+        second = predictions.read(path, evaluation.cases, evaluation.card)
     else:
-        second = evaluate_run(other, data, evaluation.split, track, modalities=evaluation.modalities).table
+        modalities = evaluation.modalities
+        second = evaluate_run(other, data, evaluation.split, track, modalities=modalities, card=card).table
     one, two = short_names(evaluation.run.resolve(), other.resolve())
-    comparison: RunComparison = {"first": one, "second": two, **compare_runs.compare(evaluation.table, second)}
+    groups = intervals.groups_of(evaluation.cases, evaluation.card)
+    found = compare_runs.compare(evaluation.table, second, card=evaluation.card, groups=groups)
+    comparison: RunComparison = {"first": one, "second": two, **found}
     json_file.write(evaluation.folder / against_file(two), comparison)
     return comparison
 

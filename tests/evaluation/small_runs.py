@@ -6,14 +6,14 @@ from pathlib import Path
 import keras
 
 from amfam_tf import config as configuration
-from amfam_tf.data.cases import data_fingerprint
-from amfam_tf.data.derm7pt import read_release
+from amfam_tf.card import cards
+from amfam_tf.data.cases import read
 from amfam_tf.tasks import TASKS
 
 SIZE = 32
 
 
-def small_model(seed: int = 0) -> keras.Model:
+def small_model(seed: int = 0, tasks=TASKS) -> keras.Model:
     """Returns a functional model from a pair of images to logits per task."""
     keras.utils.set_random_seed(seed)
     inputs = {name: keras.Input((SIZE, SIZE, 3), name=name) for name in ("clinical", "dermoscopic")}
@@ -21,17 +21,22 @@ def small_model(seed: int = 0) -> keras.Model:
     features = keras.layers.Flatten()(keras.layers.Concatenate()(pooled))
     outputs = {
         task.name: keras.layers.Dense(len(task.classes), name=task.name, kernel_initializer="random_normal")(features)
-        for task in TASKS
+        for task in tasks
     }
     return keras.Model(inputs, outputs)
 
 
 def write_run(run: Path, release: Path, seed: int = 0, batch_size: int = 2) -> Path:
-    """Writes config.yaml, environment.json and model.keras to the new folder `run` and returns it."""
+    """Writes config.yaml, environment.json and model.keras to the new folder `run` and returns it.
+
+    And dataset.yaml, the card of the data set `release`, if it is not Derm7pt's.
+    """
     run.mkdir(parents=True)
     config = configuration.load("tiny", [f"data.image_size={SIZE}", f"training.batch_size={batch_size}"])
     (run / "config.yaml").write_text(configuration.dump(config), encoding="utf-8")
-    fingerprint = data_fingerprint(read_release(release))
-    (run / "environment.json").write_text(json.dumps({"data_fingerprint": fingerprint}), encoding="utf-8")
-    small_model(seed).save(run / "model.keras")
+    data = read(release)
+    if not cards.is_derm7pt(data.card):
+        (run / cards.FILE).write_text(cards.to_yaml(data.card), encoding="utf-8")
+    (run / "environment.json").write_text(json.dumps({"data_fingerprint": data.fingerprint}), encoding="utf-8")
+    small_model(seed, data.card.tasks).save(run / "model.keras")
     return run
