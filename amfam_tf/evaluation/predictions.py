@@ -71,6 +71,16 @@ def to_frame(
     return pd.DataFrame(content, columns=columns(card))
 
 
+def averaged(frame: pd.DataFrame, card: DataCard = DERM7PT) -> pd.DataFrame:
+    """Returns the table with one row for each case: the means of the probabilities of its rows, which are pairs."""
+    first = frame.drop_duplicates(CASE)
+    values = [name for task in card.tasks for name in probability_columns(task)]
+    means = frame.groupby(CASE, sort=False)[values].mean()
+    labels = {task.name: true_labels(first, task) for task in card.tasks}
+    probabilities = {task.name: task_probabilities(means, task) for task in card.tasks}
+    return to_frame(first[CASE].to_numpy(), labels, probabilities, card)
+
+
 def true_labels(frame: pd.DataFrame, task: Task) -> np.ndarray:
     """Returns the class numbers of the labels, int [N]; `UNKNOWN` where nobody knows."""
     return _class_numbers(frame, task, "true")

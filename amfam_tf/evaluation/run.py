@@ -225,14 +225,19 @@ def same_questions(one: DataCard, other: DataCard) -> bool:
 def predict_cases(
     model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None, card: DataCard = DERM7PT
 ) -> pd.DataFrame:
-    """Returns the predictions table of the cases, in their order, at temperature 1."""
-    from amfam_tf.data import pipeline
+    """Returns the predictions table of the cases, in their order, at temperature 1.
+
+    Of a case with several pictures of a view these are means over its pairs, unless the run takes the first only.
+    """
+    from amfam_tf.data import pipeline, several
     from amfam_tf.evaluation.predict import predict
 
-    dataset = pipeline.evaluation_dataset(cases, config, card=card)
-    batches = dataset if track is None else track(dataset, pipeline.evaluation_steps(len(cases), config))
-    with pipeline.naming_bad_files(cases, config):
-        return predict(model, batches, card=card)
+    pairs = several.rows_of_pairs(cases, config)
+    dataset = pipeline.evaluation_dataset(pairs, config, card=card)
+    batches = dataset if track is None else track(dataset, pipeline.evaluation_steps(len(pairs), config))
+    with pipeline.naming_bad_files(pairs, config):
+        table = predict(model, batches, card=card)
+    return table if len(pairs) == len(cases) else predictions.averaged(table, card)
 
 
 def calibrate_run(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from releases import TinyRelease
-from small_pairs import HOSPITAL, write_hospital, write_milk10k
+from small_pairs import HOSPITAL, draw_picture, write_hospital, write_milk10k
 from small_runs import write_run
 
 from amfam_tf.card import cards
@@ -119,6 +119,33 @@ def test_two_runs_are_compared_with_whole_patients_drawn(evaluation, runs, hospi
     again = run.compare_with(evaluation, runs["other"], hospital)
     assert again == found
     assert file_digest(runs["other"] / "evaluation" / "test" / "predictions.csv") == digest
+
+
+def test_answers_to_several_pictures_of_a_view_are_averaged(evaluation, hospital, tmp_path):
+    data, copy = shutil.copytree(hospital, tmp_path / "data"), shutil.copytree(evaluation.run, tmp_path / "run")
+    case = evaluation.cases.iloc[1]
+    folder = data / "pictures" / case["case_id"]
+    for number in (1, 2):
+        draw_picture(folder / f"derm{number}.png")
+    card = (data / cards.FILE).read_text(encoding="utf-8").replace('derm*.png"', 'derm*.png", several: allowed')
+    (data / cards.FILE).write_text(card, encoding="utf-8")
+    found = run.evaluate_run(copy, data, calibrate=False).table
+    finished = run.FinishedRun.open(copy)
+    pairs = evaluation.cases.iloc[[1] * 3].assign(
+        dermoscopic=[str(folder / f"derm{number}.png") for number in range(3)]
+    )
+    pairs = pairs.reset_index(drop=True).drop(columns=["clinical_all", "dermoscopic_all"])
+    alone = run.predict_cases(finished.inference_model(), pairs, finished.config, card=evaluation.card)
+    values = predictions.probability_columns(evaluation.card.tasks[0])
+    assert alone[values[0]].nunique() == 3
+    row = found[found["case_num"] == case["case_num"]].iloc[0]
+    np.testing.assert_allclose(row[values].astype(float), alone[values].mean(), rtol=1e-6)
+    assert list(found["case_num"]) == list(evaluation.cases["case_num"])
+    config = (copy / "config.yaml").read_text(encoding="utf-8")
+    (copy / "config.yaml").write_text(config.replace("several_pictures: all", "several_pictures: first"))
+    first = run.evaluate_run(copy, data, calibrate=False).table
+    row = first[first["case_num"] == case["case_num"]].iloc[0]
+    np.testing.assert_allclose(row[values].astype(float), alone[values].iloc[0], rtol=1e-6)
 
 
 def test_runs_with_other_questions_are_not_compared(evaluation, runs, hospital):
