@@ -24,6 +24,7 @@ from amfam_tf.errors import ConfigError, UserError
 
 SIZE = (64, 64)
 NAMES = ("BCC", "MEL", "NEV", "SK", "DF", "VASC", "AK", "SCC", "LEN", "INF", "OTH")
+ELEVEN_CLASSES = f"classes: [{', '.join(f'{{name: {name}}}' for name in NAMES)}]"
 ELEVEN = f"""
 name: eleven
 cases: {{table: cases.csv, id: lesion}}
@@ -31,7 +32,7 @@ pictures:
   clinical: {{path: "{{lesion}}/overview.png"}}
   dermoscopic: {{path: "{{lesion}}/derm.bmp"}}
 split: {{assign: {{train: 0.6, validate: 0.2, test: 0.2, stratify: DX}}}}
-tasks: [{{name: DX, column: diagnosis, classes: [{", ".join(f"{{name: {name}}}" for name in NAMES)}]}}]
+tasks: [{{name: DX, column: diagnosis, {ELEVEN_CLASSES}}}]
 headline: tasks.DX.balanced_accuracy
 """
 WARD = """
@@ -126,6 +127,14 @@ def pixels(path: str) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
+def changed(text: str, *changes: tuple[str, str]) -> DataCard:
+    """Returns the card of a text with words exchanged, each of which is there."""
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return cards.parse(text, "card")
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """The folders of drawn data sets by the name of the card; not to be changed."""
@@ -157,6 +166,19 @@ def test_labels_and_splits_that_are_read_are_those_that_were_drawn(name, drawn):
     assert set(frame["split"]) == {"train", "validate", "test"}
     assert frame.groupby("group")["split"].nunique().max() == 1
     assert frame["case_id"].str.startswith("drawn-").all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_training_has_every_class_though_patients_or_few_cases_are_in_the_way(seed):
+    patients = changed(
+        ELEVEN, ("id: lesion}", "id: lesion, group: patient}"), ("{lesion}/overview", "{lesion}/{patient}")
+    )
+    by_column = changed(WARD, ("classes: [{name: left}, {name: right}, {name: middle}]", ELEVEN_CLASSES))
+    for card, task, cases in ((patients, "DX", 24), (by_column, "SIDE", 17)):
+        found = draw_cases(card, cases, seed, 0.0)
+        assert {n for n, part in zip(found.labels[task], found.splits, strict=True) if part == "train"} == set(
+            range(11)
+        )
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -204,6 +226,44 @@ def test_no_share_is_none(tmp_path):
     frame, _ = scan_pairs(card, tmp_path / "w")
     assert -1 not in set(frame["DX"])
     assert {len(paths) for modality in MODALITIES for paths in frame[f"{modality}_all"]} == {1}
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        # A second picture of the same view would be the first one; of two views it is one each.
+        (changed(LONG, ("{site}/{lesion}/{file}.jpg", "{lesion}/{view}.jpg"), ("[far, near]", "[far]")), {0: 8, 1: 32}),
+        (changed(LONG, ("{site}/{lesion}/{file}.jpg", "{lesion}/{view}.jpg")), {0: 8, 1: 28, 2: 4}),
+        # An empty field would take the picture of the other view too.
+        (
+            changed(
+                WARD,
+                ("{column: overview, missing", '{path: "{file}_c.jpg", missing'),
+                ('"{patient}/{number}/*/derm*", several', '"{file}_d.jpg", missing'),
+            ),
+            {1: 40},
+        ),
+        # A column of its own can be empty.
+        (changed(WARD, ("{column: overview, missing", '{path: "{file}.jpg", missing')), {0: 8, 1: 32}),
+        # The id is never empty.
+        (changed(WARD, ("{column: overview, missing", '{path: "{number}.jpg", missing')), {1: 40}),
+        # No empty field is a label, and each view can be in the same column.
+        (
+            changed(
+                WARD,
+                ("{name: NEV}", '{name: NEV, labels: [naevus, ""]}'),
+                ('missing: [unclear, ""]', "missing: [unclear]"),
+                ('{path: "{patient}/{number}/*/derm*", several: allowed}', "{column: overview}"),
+            ),
+            {1: 40},
+        ),
+    ],
+)
+def test_pictures_are_missing_or_several_only_where_the_paths_can_say_so(card, expected, tmp_path):
+    write_card_set(card, tmp_path / "x", 40, size=SIZE, workers=1, gaps=Gaps(0.1, 0.2, 0.1))
+    frame, problems = scan_pairs(card, tmp_path / "x")
+    assert [str(one) for one in problems] == []
+    assert Counter(map(len, frame["clinical_all"])) == expected
 
 
 def test_patients_have_up_to_two_cases_unless_a_path_names_them_only(drawn):
@@ -262,6 +322,12 @@ def test_joined_tables_have_a_row_for_each_value_that_they_are_joined_by(drawn):
         "patients": patients,
     }
     assert patients < CASES
+
+
+def test_what_stands_with_a_patient_is_the_same_for_all_of_their_cases():
+    fields = pd.DataFrame(draw_cases(cards.parse(JOINED, "joined"), CASES, 1, 0.0).fields)
+    assert fields.groupby("patient")[["age", "sex"]].nunique().max().max() == 1
+    assert fields.groupby("patient")["diagnosis"].nunique().max() == 2
 
 
 def test_index_files_share_out_all_rows(drawn):
@@ -380,14 +446,6 @@ def test_a_mark_changes_the_picture_where_it_is_and_nowhere_else():
     assert distance.max() < 100 * mark.radius + 1.5
     assert changed.sum() == pytest.approx(np.pi * (100 * mark.radius) ** 2, rel=0.12)
     assert (draw_marks(grey, []) == grey).all()
-
-
-def changed(text: str, *changes: tuple[str, str]) -> DataCard:
-    """Returns the card of a text with words exchanged, each of which is there."""
-    for before, after in changes:
-        assert before in text
-        text = text.replace(before, after)
-    return cards.parse(text, "card")
 
 
 @pytest.mark.parametrize(
