@@ -77,7 +77,11 @@ cases:
   table: lesions.csv
   id: lesion
   group: patient
-  join: [{table: truth.csv, on: lesion}, {table: patients.csv, on: patient}, {table: visits.csv, on: visit}]
+  join:
+    - {table: names.csv, on: diagnosis}
+    - {table: truth.csv, on: lesion}
+    - {table: patients.csv, on: patient}
+    - {table: visits.csv, on: visit}
 pictures:
   clinical: {column: overview}
   dermoscopic: {column: derm}
@@ -311,7 +315,8 @@ def test_joined_tables_have_a_row_for_each_value_that_they_are_joined_by(drawn):
     tables = {file.stem: rows_of(file) for file in root.glob("*.csv")}
     columns = {name: set(rows[0]) for name, rows in tables.items()}
     assert columns == {
-        "lesions": {"lesion", "patient", "visit", "overview", "derm"},
+        "lesions": {"lesion", "patient", "visit", "diagnosis", "overview", "derm"},
+        "names": {"diagnosis"},
         "truth": {"lesion", "diagnosis", "early", "late"},
         "patients": {"patient", "age", "sex"},
         "visits": {"visit"},
@@ -320,6 +325,7 @@ def test_joined_tables_have_a_row_for_each_value_that_they_are_joined_by(drawn):
     assert {name: len(rows) for name, rows in tables.items()} == {
         **dict.fromkeys(("lesions", "truth", "visits"), CASES),
         "patients": patients,
+        "names": 2,
     }
     assert patients < CASES
 
