@@ -27,7 +27,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "demo": ("amfam_tf.cli.demo", "Draw data, check, fit, evaluate, export, serve and query in one go."),
         "synth": (
             "amfam_tf.cli.synth",
-            "Draw a labelled data set in the layout of Derm7pt or MILK10k into a new folder.",
+            "Draw a labelled data set in the layout of Derm7pt or MILK10k, or of any card, into a new folder.",
         ),
         "check": ("amfam_tf.cli.check", "Check a data set in DATA: count its cases and list every problem."),
         "card": ("amfam_tf.cli.card", "Draft a card from TABLE, a CSV file or workbook with a row for each case."),
