@@ -212,10 +212,14 @@ class MetadataColumn(CardSection):
 
 
 class Submission(CardSection):
-    """The file that a challenge asks for."""
+    """The file that a challenge asks for: a row for each blind case, its id and a number for each class of a task."""
 
     task: Name
-    id: Text
+    id: Text = Field(description="Name of the column with the ids.")
+    table: Within | None = Field(
+        default=None, description="The table of the blind part, that of pictures if there is one, else that of cases."
+    )
+    folder: Within | None = Field(default=None, description="Of its pictures; by default pictures.folder.")
 
 
 class DataCard(CardSection):

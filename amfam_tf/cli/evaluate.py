@@ -1,12 +1,12 @@
 """`amfam-tf evaluate`: predict a split with a finished run, measure, print the tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import card_option, data_option
+from amfam_tf.cli.options import card_option, data_option, show_progress
 from amfam_tf.cli.output import echo, echo_json
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.tasks import MODALITIES
@@ -59,8 +59,8 @@ def evaluate(
     from amfam_tf.files import json_file
 
     modalities = MODALITIES if modality is None else (modality,)
-    evaluation = evaluate_run(run, data, split, _track, calibrate, modalities, card)
-    comparison = None if against is None else compare_with(evaluation, against, data, _track, card)
+    evaluation = evaluate_run(run, data, split, show_progress, calibrate, modalities, card)
+    comparison = None if against is None else compare_with(evaluation, against, data, show_progress, card)
     written = html_report.write_report(evaluation, comparison)
     if as_json:
         content = evaluation.report if comparison is None else evaluation.report | {"against": comparison}
@@ -69,15 +69,6 @@ def evaluate(
             echo(f"note: {note}", err=True)
         return
     _print(evaluation, comparison, written)
-
-
-def _track(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping[str, Any]]:
-    """Passes batches through and shows a progress bar on stderr."""
-    from rich.progress import track
-
-    from amfam_tf.cli.options import console
-
-    yield from track(batches, "predicting", total=count, console=console(stderr=True), transient=True)
 
 
 def _print(evaluation: "Evaluation", comparison: "RunComparison | None", written: Iterable[Path]) -> None:

@@ -72,6 +72,7 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "amfam_tf.cli.query",
             "Ask a served model about one pair of pictures, or about PAIRS.",
         ),
+        "predict": ("amfam_tf.cli.predict", "Write a challenge's file for the blind pictures of DATA."),
         "batch-predict": (
             "amfam_tf.cli.batch_predict",
             "Predict all pairs of SOURCE with an exported version, into Parquet files.",

@@ -1,7 +1,7 @@
 """Click options and the terminal that several verbs share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,3 +128,10 @@ def working(text: str) -> Status:
     terminal = console(stderr=True)
     spinner = "dots" if terminal.encoding.startswith("utf") else "line"
     return terminal.status(Text(visible(text)), spinner=spinner)
+
+
+def show_progress(batches: Iterable[Mapping[str, Any]], count: int) -> Iterable[Mapping[str, Any]]:
+    """Passes batches through and shows a progress bar on standard error."""
+    from rich.progress import track
+
+    yield from track(batches, "predicting", total=count, console=console(stderr=True), transient=True)

@@ -14,6 +14,7 @@ from amfam_tf.data import pair_labels, pair_splits
 from amfam_tf.data.pair_pictures import PictureFinder
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable, read_raw_table
+from amfam_tf.errors import ConfigError
 
 
 def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem]]:
@@ -32,29 +33,86 @@ def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem
     problems: list[Problem] = []
     cases = _joined(card, folder, read_raw_table(folder, card.cases.table, _needed(card), problems), problems)
     ids = _ids(card, cases, problems)
-    finder = PictureFinder(card, folder, problems)
-    pictures = None
-    if card.pictures.table is not None:
-        needed = (card.cases.id, card.pictures.kind or "", *path_columns(card.pictures.column, card.pictures.path))
-        pictures = read_raw_table(folder, card.pictures.table, needed, problems)
-    found = finder.of_cases(cases) if pictures is None else finder.of_pictures(ids, cases.file, pictures)
-    frame = pd.DataFrame({"case_num": _case_numbers(ids), "case_id": pd.Series(ids, dtype=object)})
-    for modality in MODALITIES:
-        frame[modality] = pd.Series([paths[0] if paths else "" for paths in found[modality]], dtype=object)
-        frame[f"{modality}_all"] = pd.Series(found[modality], dtype=object)
+    pictures = _picture_table(card, folder, problems)
+    frame = _with_pictures(card, folder, ids, cases, pictures, problems)
     groups = cases.column(card.cases.group) if card.cases.group else ids
     # A case of no known patient is a group of its own.
     frame["group"] = pd.Series([group or f"case {ids[row]}" for row, group in enumerate(groups)], dtype=object)
     for task in card.tasks:
         frame[task.name] = pair_labels.class_numbers(task, cases, problems)
     _add_splits(card, folder, frame, cases, problems)
-    for name, column in card.metadata.items():
-        raw = _metadata(column.column or name, ids, cases, pictures, card, problems)
-        frame[name] = pair_labels.metadata_values(name, column, raw, cases.file, problems)
+    _add_metadata(card, frame, cases, pictures, problems)
     for name, score in card.scores.items():
         frame[name] = pair_labels.scores(name, score, card, frame, cases, problems)
     frame["shared_file"] = (frame["clinical"] == frame["dermoscopic"]) & (frame["clinical"] != "")
     return frame, problems
+
+
+def scan_blind(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Returns the cases of the blind part of a data set, for `card.submission`, and all problems, as `scan_pairs` does.
+
+    Returns:
+        The columns of `scan_pairs` but the scores; each case is in the split "test", and its labels are unknown.
+
+    Raises:
+        ConfigError: the card names no blind part.
+    """
+    rule = card.submission
+    if rule is None or rule.table is None:
+        raise ConfigError(f"the card {card.name} names no blind part of the data: submission.table is needed")
+    problems: list[Problem] = []
+    pictured = card.pictures.table is not None
+    places = {"folder": rule.folder or card.pictures.folder, "table": rule.table if pictured else None}
+    blind = card.model_copy(update={"pictures": card.pictures.model_copy(update=places)})
+    pictures = _picture_table(blind, folder, problems)
+    if pictures is not None:
+        named = dict.fromkeys(name for name in pictures.column(card.cases.id) if name)
+        cases = RawTable(rule.table, pd.DataFrame({card.cases.id: pd.Series([*named], dtype=object)}))
+    else:
+        views = [name for modality in MODALITIES for name in _view_columns(card, modality)]
+        cases = read_raw_table(folder, rule.table, [card.cases.id, *views], problems)
+    ids = _ids(card, cases, problems)
+    frame = _with_pictures(blind, folder, ids, cases, pictures, problems)
+    frame["group"], frame["split"] = frame["case_id"], "test"
+    for task in card.tasks:
+        frame[task.name] = pair_labels.UNKNOWN
+    _add_metadata(card, frame, cases, pictures, problems)
+    frame["shared_file"] = (frame["clinical"] == frame["dermoscopic"]) & (frame["clinical"] != "")
+    return frame, problems
+
+
+def _picture_table(card: DataCard, folder: Path, problems: list[Problem]) -> RawTable | None:
+    """Returns the table with a row for each picture; None if the card has none."""
+    if card.pictures.table is None:
+        return None
+    needed = (card.cases.id, card.pictures.kind or "", *path_columns(card.pictures.column, card.pictures.path))
+    return read_raw_table(folder, card.pictures.table, needed, problems)
+
+
+def _with_pictures(
+    card: DataCard,
+    folder: Path,
+    ids: Sequence[str],
+    cases: RawTable,
+    pictures: RawTable | None,
+    problems: list[Problem],
+) -> pd.DataFrame:
+    """Returns the table of cases with their numbers, ids and pictures."""
+    finder = PictureFinder(card, folder, problems)
+    found = finder.of_cases(cases) if pictures is None else finder.of_pictures(ids, cases.file, pictures)
+    frame = pd.DataFrame({"case_num": _case_numbers(ids), "case_id": pd.Series(ids, dtype=object)})
+    for modality in MODALITIES:
+        frame[modality] = pd.Series([paths[0] if paths else "" for paths in found[modality]], dtype=object)
+        frame[f"{modality}_all"] = pd.Series(found[modality], dtype=object)
+    return frame
+
+
+def _add_metadata(
+    card: DataCard, frame: pd.DataFrame, cases: RawTable, pictures: RawTable | None, problems: list[Problem]
+) -> None:
+    for name, column in card.metadata.items():
+        raw = _metadata(column.column or name, [*frame["case_id"]], cases, pictures, card, problems)
+        frame[name] = pair_labels.metadata_values(name, column, raw, cases.file, problems)
 
 
 def _needed(card: DataCard) -> list[str]:

@@ -189,9 +189,13 @@ def _open(
             f"{data} has the card {found.card.name}, whose tasks or classes are not those of {finished.card.name}, "
             f"which {run} is trained on: evaluate it on data with the same questions"
         )
-    used = everything = found.cases
-    if finished.config.data.drop_shared_files:
-        used = everything[~everything["shared_file"]].reset_index(drop=True)
+    columns = finished.config.model.metadata
+    if columns and inputs.inputs_of(found.card, columns) != inputs.inputs_of(finished.card, columns):
+        raise DataError(
+            f"{data}: the card {found.card.name} has other values or ranges of {' and '.join(columns)} than "
+            f"{finished.card.name}, which {run} is trained on"
+        )
+    used = found.used(finished.config.data).cases
     if not (used["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
     refuse_missing_pictures(used, data)
@@ -201,7 +205,7 @@ def _open(
     notes = fingerprint_notes(same_data)
     published = None
     if cards.is_derm7pt(found.card):
-        published = report.published_part(finished.config.method, everything, split)
+        published = report.published_part(finished.config.method, found.cases, split)
         if not _has_all(modalities):
             published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
     return _Source(finished, found.card, used, published, track, fingerprint, same_data), notes
