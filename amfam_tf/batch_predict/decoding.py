@@ -4,9 +4,10 @@ Threads prepare the next batch while the model works on this one; TensorFlow let
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -76,19 +77,27 @@ def _read(modality: str, path: str) -> bytes:
 
 
 def read_records(paths: tuple[str, ...]) -> Iterator[PairRow]:
-    """Gives the pairs of files of records, in order; labels are not looked at.
+    """Gives the pairs of files of records, in order, with the first picture of each view; labels are not looked at.
 
     Raises:
         DataError: a file is damaged; names it.
     """
-    spec = {name: feature for name, feature in records.feature_spec().items() if name in ("case_num", *MODALITIES)}
     for path in paths:
+        known = records.feature_spec(card=records.read_card(Path(path).parent))
+        spec = {name: known[name] for name in ("case_num", *MODALITIES)}
         dataset = tf.data.TFRecordDataset(path, compression_type=records.COMPRESSION)
         try:
             for number, serialised in enumerate(dataset):
                 example = tf.io.parse_single_example(serialised, spec)
-                places = {name: f"{path}, record {number}, {name}" for name in MODALITIES}
-                contents = {name: example[name].numpy() for name in MODALITIES}
-                yield PairRow(int(example["case_num"]), **places, contents=contents)
+                yield _row_of_record(example, f"{path}, record {number}")
         except tf.errors.OpError as error:
             raise DataError(f"damaged records in {path}: {images.reason(error)}") from error
+
+
+def _row_of_record(example: Mapping[str, tf.Tensor], place: str) -> PairRow:
+    places = {name: f"{place}, {name}" for name in MODALITIES}
+    pictures = {name: tf.reshape(example[name], [-1]).numpy().tolist() for name in MODALITIES}
+    missing = [name for name in MODALITIES if not pictures[name]]
+    error = f"{place} has no {missing[0]} picture" if missing else None
+    contents = None if missing else {name: found[0] for name, found in pictures.items()}
+    return PairRow(int(example["case_num"]), **places, error=error, contents=contents)

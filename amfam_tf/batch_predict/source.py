@@ -15,15 +15,17 @@ import numpy as np
 
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.beam import urls
-from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, find_data_set, scan_data_set
+from amfam_tf.card import cards
+from amfam_tf.card.schema import MODALITIES, DataCard
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, scan_data_set
 from amfam_tf.data.pair_table import PairTable
+from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.shards import find_shards, has_shards
 from amfam_tf.data.tables import to_integer
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import MODALITIES
 
 COLUMNS = ("case_num", *MODALITIES)
-WHAT_IT_CAN_BE = "a CSV of pairs, a data set (images/ and meta/) or a folder of records"
+WHAT_IT_CAN_BE = "a CSV of pairs, a data set (images/ and meta/, or one with a card) or a folder of records"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def open_source(source: str, images: str | None = None) -> PairSource:
 
     Raises:
         DataError: it is none of these, or its table cannot be used; names file, row and column.
+        ConfigError: the card of a data set cannot be used.
     """
     path = Path(source)
     if urls.is_url(source) or path.is_file():
@@ -64,8 +67,9 @@ def open_source(source: str, images: str | None = None) -> PairSource:
         raise DataError(f"{source} is no CSV of pairs: a folder of images goes with such a file only")
     if has_shards(path):
         return PairSource("records", str(path.absolute()), None, lambda: iter(()), tuple(find_shards(path.absolute())))
-    if (find_data_set(path) / META_FILE).is_file():
-        return _pairs_of_data_set(path)
+    if cards.beside(path) is not None or next(cards.with_layout(path), None) is not None:
+        card, folder = cards.find(path)
+        return _pairs_of_derm7pt(path) if cards.is_derm7pt(card) else _pairs_of_card(path, card, folder)
     problem = "is none of these" if path.exists() else "does not exist"
     raise DataError(f"{source} {problem}: {WHAT_IT_CAN_BE}")
 
@@ -116,7 +120,7 @@ def _row(number: int, raw: dict[str, str], images: str) -> PairRow:
     return PairRow(number, places["clinical"], places["dermoscopic"], error)
 
 
-def _pairs_of_data_set(root: Path) -> PairSource:
+def _pairs_of_derm7pt(root: Path) -> PairSource:
     frame, findings = scan_data_set(root.absolute())
     reasons: dict[int, str] = {}
     for problem in (finding for finding in findings if finding.severity == "problem"):
@@ -138,4 +142,31 @@ def _pairs_of_data_set(root: Path) -> PairSource:
     return PairSource("data_set", str(root), len(frame), rows, notes=notes)
 
 
+def _pairs_of_card(root: Path, card: DataCard, folder: Path) -> PairSource:
+    """Returns the cases of a data set with a card, with the first picture of each view."""
+    frame, findings = scan_pairs(card, folder.absolute())
+    problems = [finding for finding in findings if finding.severity == "problem"]
+    tables = (card.cases.table, card.pictures.table)
+    for problem in problems:
+        if problem.kind in ("duplicate_case", "missing_id") or (problem.row is None and problem.file in tables):
+            raise DataError(f"{root}: {problem}")
+    # What is wrong with labels and splits does not matter here.
+    reasons = {
+        problem.row: str(problem)
+        for problem in reversed(problems)
+        if problem.file == card.cases.table and (problem.kind in _OF_COUNTS or problem.message.startswith("picture "))
+    }
+
+    def rows() -> Iterator[PairRow]:
+        columns = frame[[*COLUMNS, "case_id"]]
+        for row, (number, clinical, dermoscopic, name) in enumerate(columns.itertuples(index=False)):
+            missing = [modality for modality in MODALITIES if not frame[modality].iat[row]]
+            error = f"case {name} has no {missing[0]} picture" if missing else None
+            yield PairRow(int(number), clinical, dermoscopic, reasons.get(row, error))
+
+    notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
+    return PairSource("data_set", str(root), len(frame), rows, notes=notes)
+
+
+_OF_COUNTS = ("missing_image", "several_images")
 _PATH_COLUMNS = tuple(f"column {name!r}" for name in PATH_COLUMNS.values())
