@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import data_option, out_option
+from amfam_tf.cli.options import card_option, data_option, out_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
-from amfam_tf.tasks import SPLITS, TASK_BY_NAME, task_names
+from amfam_tf.tasks import SPLITS
 
 if TYPE_CHECKING:
+    from amfam_tf.card.questions import Task
     from amfam_tf.explain.run import CaseExplanation
+    from amfam_tf.runs.finished import FinishedRun
 
 FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 FIRST_CASES = 4
@@ -20,6 +22,7 @@ FIRST_CASES = 4
 @click.command(short_help="Draw where in both pictures a RUN sees what speaks for a class (Grad-CAM).")
 @click.argument("run", type=FOLDER)
 @data_option
+@card_option
 @click.option(
     "--case",
     "cases",
@@ -29,16 +32,17 @@ FIRST_CASES = 4
     help=f"Case number; may be repeated. Without it: the first {FIRST_CASES} cases of the split.",
 )
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
-@click.option("--task", "task_name", type=click.Choice(task_names()), default="DIAG", show_default=True)
+@click.option("--task", "task_name", metavar="TASK", help="A task of the run, e.g. DIAG.  [default: the main one]")
 @click.option("--class", "class_name", metavar="CLASS", help="E.g. MEL. Without it: the predicted class of each case.")
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Show this run beside it.")
 @out_option("Folder of the pictures.  [default: RUN/explain]", required=False)
 def explain(
     run: Path,
     data: Path,
+    card: Path | None,
     cases: tuple[int, ...],
     split: str,
-    task_name: str,
+    task_name: str | None,
     class_name: str | None,
     against: Path | None,
     out: Path | None,
@@ -48,15 +52,16 @@ def explain(
     One PNG per case: both pictures, their maps over them, the probability of each class, label and prediction.
     A map shows what moved this network, not what is medically right.
     """
-    task = TASK_BY_NAME[task_name]
-    if class_name is not None and class_name not in task.classes:
-        raise click.BadParameter(f"{task_name} has the classes {', '.join(task.classes)}", param_hint="'--class'")
+    from amfam_tf.runs.finished import FinishedRun
 
-    from amfam_tf.evaluation.run import file_part, short_names
+    finished = FinishedRun.open(run)
+    task = _find_task(finished, task_name, class_name)
+
+    from amfam_tf.evaluation.run import file_part, read_for, short_names
     from amfam_tf.explain.grad_cam import PREDICTED
     from amfam_tf.explain.run import choose_cases, explain_run
 
-    chosen = choose_cases(data, split, cases, FIRST_CASES)
+    chosen = choose_cases(data, split, cases, FIRST_CASES, read_for(finished, data, card))
     number = PREDICTED if class_name is None else task.classes.index(class_name)
     runs = [run] if against is None else [run, against]
     names = [run.resolve().name] if against is None else short_names(run.resolve(), against.resolve())
@@ -66,6 +71,17 @@ def explain(
     for explanations in zip(*found, strict=True):
         path = _write(explanations, run / "explain" if out is None else out, name)
         echo(f"written: {path}")
+
+
+def _find_task(run: "FinishedRun", name: str | None, class_name: str | None) -> "Task":
+    """Returns the question; wrong usage if the run has none of this name, or it has no such class."""
+    names = [task.name for task in run.card.tasks]
+    if name is not None and name not in names:
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(map(repr, names))}.", param_hint="'--task'")
+    task = run.card.main_task if name is None else run.card.task(name)
+    if class_name is not None and class_name not in task.classes:
+        raise click.BadParameter(f"{task.name} has the classes {', '.join(task.classes)}", param_hint="'--class'")
+    return task
 
 
 def _write(explanations: "tuple[CaseExplanation, ...]", folder: Path, name: str) -> Path:

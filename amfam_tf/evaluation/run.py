@@ -178,23 +178,12 @@ def _open(
     card: Path | None = None,
 ) -> tuple[_Source, list[str]]:
     """Returns the run and its data, which have cases in the split, and notes about them."""
-    from amfam_tf.data.cases import data_fingerprint, read, refuse_missing_pictures
+    from amfam_tf.data.cases import data_fingerprint, refuse_missing_pictures
 
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}")
     finished = FinishedRun.open(run)
-    found = read(data, card=_card_file(finished, data, card))
-    if not same_questions(found.card, finished.card):
-        raise DataError(
-            f"{data} has the card {found.card.name}, whose tasks or classes are not those of {finished.card.name}, "
-            f"which {run} is trained on: evaluate it on data with the same questions"
-        )
-    columns = finished.config.model.metadata
-    if columns and inputs.inputs_of(found.card, columns) != inputs.inputs_of(finished.card, columns):
-        raise DataError(
-            f"{data}: the card {found.card.name} has other values or ranges of {' and '.join(columns)} than "
-            f"{finished.card.name}, which {run} is trained on"
-        )
+    found = read_for(finished, data, card)
     used = found.used(finished.config.data).cases
     if not (used["split"] == split).any():
         raise DataError(f"{data} has no cases in the split {split}")
@@ -209,6 +198,30 @@ def _open(
         if not _has_all(modalities):
             published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
     return _Source(finished, found.card, used, published, track, fingerprint, same_data), notes
+
+
+def read_for(finished: FinishedRun, data: Path, card: Path | None = None) -> "DataSet":
+    """Returns a data set that a run can be asked about.
+
+    Raises:
+        ConfigError: the card cannot be used.
+        DataError: the data set cannot be used, or asks other questions than the run answers.
+    """
+    from amfam_tf.data.cases import read
+
+    run, found = finished.path, read(data, card=_card_file(finished, data, card))
+    if not same_questions(found.card, finished.card):
+        raise DataError(
+            f"{data} has the card {found.card.name}, whose tasks or classes are not those of {finished.card.name}, "
+            f"which {run} is trained on: evaluate it on data with the same questions"
+        )
+    columns = finished.config.model.metadata
+    if columns and inputs.inputs_of(found.card, columns) != inputs.inputs_of(finished.card, columns):
+        raise DataError(
+            f"{data}: the card {found.card.name} has other values or ranges of {' and '.join(columns)} than "
+            f"{finished.card.name}, which {run} is trained on"
+        )
+    return found
 
 
 def _card_file(run: FinishedRun, data: Path, given: Path | None) -> Path | None:

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from amfam_tf.card.schema import MODALITIES
+from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.explain.run import CaseExplanation
-from amfam_tf.tasks import MODALITIES
 
 STRONGEST = 0.65
 """Share of the colour where a map is 1; where it is 0 the picture is untouched."""
@@ -46,7 +47,7 @@ def draw_panel(explanations: Sequence[CaseExplanation]) -> Figure:
         bars = grid[:, -1].subgridspec(runs, 1)
         for row, one in enumerate(explanations):
             _draw_bars(figure.add_subplot(bars[row, 0]), one, with_name=runs > 1)
-        label = first.task.class_titles[first.truth]
+        label = "unknown" if first.truth == UNKNOWN else first.task.class_titles[first.truth]
         figure.suptitle(f"case {first.case_num}, {first.task.title}; label: {label}", fontsize=10)
         scale = ScalarMappable(cmap=style.MAPS)
         scale.set_clim(0, 1)
@@ -86,9 +87,9 @@ def _draw_bars(axes: Axes, one: CaseExplanation, with_name: bool) -> None:
     axes.set_xticks([0, 0.5, 1])
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    verdict = "right" if one.predicted == one.truth else "wrong"
+    verdict = "" if one.truth == UNKNOWN else ", right" if one.predicted == one.truth else ", wrong"
     name = f"{one.run}: " if with_name else ""
-    axes.set_title(f"{name}{one.task.classes[one.predicted]}, {verdict}", loc="right")
+    axes.set_title(f"{name}{one.task.classes[one.predicted]}{verdict}", loc="right")
     axes.set_xlabel("probability")
 
 

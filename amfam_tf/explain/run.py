@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import pipeline
-from amfam_tf.data.cases import in_stored_order, read_cases
+from amfam_tf.data.cases import DataSet, in_stored_order, read, refuse_missing_pictures
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation.predict import probabilities_of
 from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.network import check_weights
-from amfam_tf.tasks import MODALITIES, TASKS
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CaseExplanation:
         case_num: of the case.
         task: the question.
         shown: number of the class that the maps speak for.
-        truth: number of the label.
+        truth: number of the label; `UNKNOWN` if nobody knows it.
         probabilities: [classes] in [0, 1]; after temperature scaling if the run has been calibrated.
         pictures: {modality: RGB [S, S, 3] in [0, 1]}, as the network saw them.
         maps: {modality: [S, S] in [0, 1]}; only the modalities that the run uses.
@@ -52,19 +52,23 @@ class CaseExplanation:
         return int(np.argmax(self.probabilities))
 
 
-def choose_cases(data: Path, split: str, numbers: Sequence[int], first: int) -> pd.DataFrame:
+def choose_cases(
+    data: Path, split: str, numbers: Sequence[int], first: int, dataset: DataSet | None = None
+) -> pd.DataFrame:
     """Returns rows of the data set.
 
     Args:
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set with a card, or a folder of records.
         split: name of the split.
         numbers: case numbers in that split, in the order wanted; none for the first ones of the split.
         first: how many of those.
+        dataset: what is read of `data`, if it is; see `evaluation.run.read_for`.
 
     Raises:
         DataError: the data set cannot be used, the split has no cases or not this one.
     """
-    everything = read_cases(data)
+    everything = (read(data) if dataset is None else dataset).cases
+    refuse_missing_pictures(everything, data)
     cases = everything[everything["split"] == split].reset_index(drop=True)
     if cases.empty:
         raise DataError(f"{data} has no cases in the split {split}")
@@ -93,37 +97,46 @@ def explain_run(
         name: to show for the run; by default that of its folder.
 
     Raises:
-        RunError: no run folder, not finished, or its network has no feature maps to look into.
+        RunError: no run folder, not finished, has no such task, or its network has no feature maps to look into.
         DataError: a picture cannot be read.
     """
     finished = FinishedRun.open(run)
-    config = finished.config
+    config, tasks = finished.config, finished.card.tasks
+    if (task.name, task.classes) not in [(one.name, one.classes) for one in tasks]:
+        raise RunError(f"{run} has no task {task.name} of the classes {', '.join(task.classes)}")
     if not hasattr(finished.network, "explanation_model"):
         raise RunError(f"{run}: the network of method {config.method} has no feature maps for Grad-CAM")
     model = finished.network.explanation_model()
-    check_weights(model, finished.folder.model_file)
+    check_weights(model, finished.folder.model_file, tasks)
     digest, fitted = finished.model_sha256, finished.own_calibration
     temperature = 1.0 if fitted is None else fitted.temperatures[task.name]
     found: list[CaseExplanation] = []
     stored = in_stored_order(cases)
     with pipeline.naming_bad_files(stored, config):
-        for batch in pipeline.evaluation_dataset(stored, config):
-            found += _explain_batch(model, batch, task, class_number, temperature, name or run.resolve().name)
+        for batch in pipeline.evaluation_dataset(stored, config, card=finished.card):
+            found += _explain_batch(model, batch, tasks, task, class_number, temperature, name or run.resolve().name)
     by_number = {one.case_num: dataclasses.replace(one, model_sha256=digest) for one in found}
     return [by_number[number] for number in cases["case_num"]]
 
 
 def _explain_batch(
-    model: Any, batch: Mapping[str, Any], task: Task, class_number: int, temperature: float, name: str
+    model: Any,
+    batch: Mapping[str, Any],
+    tasks: Sequence[Task],
+    task: Task,
+    class_number: int,
+    temperature: float,
+    name: str,
 ) -> list[CaseExplanation]:
     import tensorflow as tf
 
     pictures = {modality: batch[modality] for modality in MODALITIES}
     count = len(batch["case_num"])
-    task_numbers = tf.fill((count,), TASKS.index(task))
+    task_numbers = tf.fill((count,), [one.name for one in tasks].index(task.name))
     class_numbers = tf.fill((count,), class_number)
     inputs = {name: batch[name] for name in model.input}
-    maps, logits = grad_cam(model, inputs, task_numbers, class_numbers, pictures[MODALITIES[0]].shape[1])
+    size = pictures[MODALITIES[0]].shape[1]
+    maps, logits = grad_cam(model, inputs, task_numbers, class_numbers, size, tasks)
     probabilities = probabilities_of(logits[task.name].numpy(), temperature)
     used = [modality for modality in MODALITIES if f"features_{modality}" in model.output]
     return [
