@@ -20,6 +20,7 @@ from scipy.stats import binom, binomtest, norm, rankdata
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
+from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, metrics, predictions
 from amfam_tf.report.results import Change, RunComparison, TaskChange
@@ -107,10 +108,11 @@ def align(first: pd.DataFrame, second: pd.DataFrame, card: DataCard = DERM7PT) -
 
 def mcnemar(first: pd.DataFrame, second: pd.DataFrame, task: Task) -> Change:
     """Returns McNemar's counts and p-values for the accuracy of a task; the tables are aligned."""
-    truth, known = predictions.true_labels(first, task), predictions.labelled(first, task)
-    one, other = ((predictions.predicted_labels(table, task) == truth)[known] for table in (first, second))
+    truth = predictions.true_labels(first, task)
+    # What nobody knows is right in neither.
+    one, other = (predictions.predicted_labels(table, task) == truth for table in (first, second))
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
-    exact, middle = mcnemar_p_values(only_first, only_second) if known.any() else (np.nan, np.nan)
+    exact, middle = mcnemar_p_values(only_first, only_second) if (truth != UNKNOWN).any() else (np.nan, np.nan)
     return {
         "only_first_right": only_first,
         "only_second_right": only_second,

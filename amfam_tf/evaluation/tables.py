@@ -213,7 +213,7 @@ def score_table(report: Report, measure: str, other: str, card: DataCard, target
     headings = ["score", "AUC (95 %)", *(f"at {100 * target:.0f} % {other}" for target in targets)]
     kind = measure.partition("_")[0].capitalize()
     note = "Thresholds are chosen on these very cases, which flatters a little."
-    found = f"{positives_of(part)} {_cases_of(title, card)} in {part['cases']} cases"
+    found = f"{positives_of(part)} {f'{title}s in' if cards.is_derm7pt(card) else 'of'} {part['cases']} cases"
     return Table(f"{kind} for {title} in percent, {found}", headings, rows, note)
 
 
@@ -236,8 +236,10 @@ def rule_table(report: Report, card: DataCard, target: str) -> Table:
 def subgroup_table(report: Report, card: DataCard = DERM7PT) -> Table:
     """Returns the subgroups; a cell under 10 cases says so in place of values."""
     rows, previous, names = [], None, Names.of(card)
+    # The accuracy of one task is that of the main task.
+    shown = names.values if len(card.tasks) > 1 else names.values[1:]
     for row in report.get("subgroups", []):
-        values = [value_with_interval(*measured(row, name)) for name in names.values]
+        values = [value_with_interval(*measured(row, name)) for name in shown]
         too_small = [f"under {FEWEST_CASES} cases: too small", *[""] * (len(values) - 1)]
         cells = too_small if row["too_small"] else values
         title = card.metadata_title(row["variable"])
@@ -248,7 +250,8 @@ def subgroup_table(report: Report, card: DataCard = DERM7PT) -> Table:
         previous = row["variable"]
     targets = [titles.target(card, name) for name in card.targets]
     headings = ["subgroup", "cases", *(_cases_of(title, card) for title in targets)]
-    headings += [f"accuracy of {titles.of_tasks(card)}", f"{card.main_task.name} accuracy"]
+    headings += [f"accuracy of {titles.of_tasks(card)}"] if len(card.tasks) > 1 else []
+    headings.append(f"{card.main_task.name} accuracy")
     headings += [f"AUC of {title}" for title in targets]
     needed = _cases_of(targets[0], card) if len(targets) == 1 else "cases of its target"
     note = f"The AUC needs {FEWEST_CASES} {needed} and {FEWEST_CASES} others. " if targets else ""

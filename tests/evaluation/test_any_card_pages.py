@@ -16,7 +16,17 @@ from rich.console import Console
 from amfam_tf import config as configuration
 from amfam_tf.card import cards
 from amfam_tf.evaluation import compare_runs, figure_style, html_report, tables, titles
-from amfam_tf.evaluation.figures import confusion, curves, decision, panels, reliability, target, training, write
+from amfam_tf.evaluation.figures import (
+    confusion,
+    curves,
+    decision,
+    gallery,
+    panels,
+    reliability,
+    target,
+    training,
+    write,
+)
 from amfam_tf.evaluation.report import build_report
 from amfam_tf.evaluation.run import Evaluation
 from amfam_tf.report.terminal import to_rich
@@ -153,7 +163,7 @@ def test_a_target_has_a_section_with_its_own_numbers(evaluations, drawn):
     assert "<h2>Malignant or not</h2>" in section
     assert "probability beside the risk, whose score comes from the predicted criteria.</p>" in section
     part = report["targets"]["malignant"]
-    caption = f"Sensitivity for malignant in percent, {part['positives']} cases of malignant in {part['cases']} cases"
+    caption = f"Sensitivity for malignant in percent, {part['positives']} of {part['cases']} cases"
     assert caption in section
     assert percent(part["scores"]["risk_of_labels"], "auc") in section
     assert "classifier&#39;s probability of malignant" in section
@@ -183,6 +193,11 @@ def test_subgroups_have_a_column_for_each_target(evaluations):
     assert shown[3:5] == [percent(row, "accuracy"), percent(row, "main_accuracy")]
     assert "age: unknown" in cells(table)
     assert tables.subgroup_table(evaluations["partly"][2], PARTLY).rows == []
+    one = tables.subgroup_table(evaluations["milk10k"][2], MILK10K)
+    assert list(one.headings)[2:] == [*counts[::-1], "DIAG accuracy", "AUC of melanoma", "AUC of malignant"]
+    rows = {(row["variable"], row["value"]): row for row in evaluations["milk10k"][2]["subgroups"]}
+    shown = cells(one)["skin tone: 0"]
+    assert shown[3] == percent(rows["skin_tone_class", "0"], "main_accuracy")
 
 
 def test_a_comparison_shows_the_headline_first():
@@ -284,6 +299,23 @@ def test_curves_of_a_target_are_of_the_known_cases(evaluations):
     assert list(drawn["risk of the predicted criteria at least 3"].get_ydata()) == curve
     none = target.draw_target_roc(table.assign(DX_true="NEV"), WARD, "melanoma").axes[0]
     assert [text.get_text() for text in none.texts] == ["no case is of melanoma"]
+
+
+def test_curves_of_a_task_are_of_the_cases_with_a_label(evaluations):
+    table, _, report = evaluations["partly"]
+    for axes, task in zip(curves.draw_roc(table, report, PARTLY).axes, PARTLY.tasks, strict=True):
+        values = report["tasks"][task.name]["classes"].values()
+        for line, row in zip(axes.lines[1:], values, strict=True):
+            assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(row["auc"])
+
+
+def test_an_unknown_label_is_no_error_of_the_gallery(evaluations):
+    table = evaluations["partly"][0]
+    shown = gallery.most_confident_errors(table, PARTLY.tasks[0], len(table))
+    known = table[table["ONE_true"] != ""]
+    assert len(known) < len(table)
+    assert len(shown) == (known["ONE_true"] != known["ONE_pred"]).sum()
+    assert all(mistake.truth >= 0 for mistake in shown)
 
 
 def test_the_training_curve_is_of_the_headlines_task():

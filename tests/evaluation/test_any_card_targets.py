@@ -219,6 +219,17 @@ def test_a_subgroup_with_few_labels_has_no_accuracy():
     assert not np.isnan(rows["b"]["accuracy"])
 
 
+def test_the_auc_of_a_target_in_a_subgroup_is_of_the_cases_with_a_label():
+    text = cards.to_yaml(PARTLY) + "targets: {bad: {task: ONE, classes: [A, C]}}\nmetadata: {x: {values: [a, b]}}\n"
+    card, table = cards.parse(text, "partly"), random_table(120, 3, 0.5, PARTLY)
+    cases = pd.DataFrame({"x": ["a"] * 80 + ["b"] * 40})
+    row = subgroups.subgroup_report(table, cases, 20, card=card)[0]
+    known = table[:80][table["ONE_true"][:80] != ""]
+    truth = known["ONE_true"].isin(["A", "C"])
+    assert row["bad_cases"] == truth.sum()
+    assert row["bad_auc"] == pytest.approx(roc_auc_score(truth, known["ONE_A"] + known["ONE_C"]))
+
+
 def test_two_runs_are_compared_on_the_labelled_cases():
     first, second = random_table(90, 8, 1.5, WARD), random_table(90, 8, 0.3, WARD)
     second = second.assign(**{f"{task.name}_true": first[f"{task.name}_true"] for task in WARD.tasks})
@@ -232,6 +243,10 @@ def test_two_runs_are_compared_on_the_labelled_cases():
     truth = first["ULC_true"][known] == "YES"
     areas = [roc_auc_score(truth, table["ULC_YES"][known]) for table in (first, second)]
     assert found["tasks"]["ULC"]["classes"]["YES"]["auc"]["difference"] == pytest.approx(areas[0] - areas[1])
+    scores = np.stack([table["ULC_YES"][known] for table in (first, second)])
+    _, error, p_value = compare_runs.delong(truth.to_numpy(), scores)
+    tested = found["tasks"]["ULC"]["classes"]["YES"]["auc"]
+    assert [tested["delong_standard_error"], tested["delong_p"]] == pytest.approx([error, p_value])
     assert list(found["average"]) == [*metrics.OVERALL, *metrics.MORE_OVERALL]
     assert found["tasks"]["DX"]["f1_at_half"]["difference"] > 0
 
