@@ -20,6 +20,7 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, find_data_set, scan_data_set, worker_count
+from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.stored import RGB
@@ -161,13 +162,16 @@ def _name(picture: Path, images: Path, data_set: Path) -> str:
 def class_counts(frame: pd.DataFrame, tasks: Sequence[Task] = TASKS) -> pd.DataFrame:
     """Returns the cases of each class and split: columns task, class, train, validate, test, total (Table 1).
 
+    A task with labels that nobody knows has one more row, of the class "".
+
     Args:
         frame: what `read_release` or `scan_pairs` returns.
         tasks: of the data set.
     """
     rows = []
     for task in tasks:
-        for number, name in enumerate(task.classes):
+        unknown = [(UNKNOWN, "")] if task.missing and (frame[task.name] == UNKNOWN).any() else []
+        for number, name in [*enumerate(task.classes), *unknown]:
             splits = frame["split"][frame[task.name] == number]
             by_split = {split: int((splits == split).sum()) for split in SPLITS}
             rows.append({"task": task.name, "class": name, **by_split, "total": len(splits)})
