@@ -7,6 +7,7 @@ from amfam_tf.data import synthetic
 from amfam_tf.data.check import check_data_set
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import predictions
+from amfam_tf.tasks import TASKS
 from benchmarks import growth
 
 
@@ -47,7 +48,7 @@ def test_drawn_predictions_are_a_table_of_these_cases(repeated):
     cases = read_release(repeated / "repeated")
     table = growth.draw_predictions(cases)
     assert list(table["case_num"]) == list(cases["case_num"])
-    np.testing.assert_array_equal(predictions.true_labels(table, predictions.TASKS[0]), cases["DIAG"])
+    np.testing.assert_array_equal(predictions.true_labels(table, TASKS[0]), cases["DIAG"])
 
 
 def test_slope_is_the_exponent():
