@@ -28,8 +28,7 @@ def count_table(
     rows = [TableRow(["cases", *(str(splits[split]) for split in SPLITS), str(cases)], "total")]
     for row in classes:
         task = by_name[row["task"]]
-        classes = (*task.classes, "")
-        place = classes.index(row["class"])
+        place = [*task.classes, ""].index(row["class"])
         numbers = [str(row[column]) for column in (*SPLITS, "total")]
         known = place < len(task.classes)
         name = f"{task.name} {row['class']}, {task.class_titles[place]}" if known else f"{task.name}, label unknown"
