@@ -26,6 +26,15 @@ def has_several(cases: pd.DataFrame) -> bool:
     return all(view in cases for view in views) and any((cases[view].map(len) > 1).any() for view in views)
 
 
+def has_one_pair(cases: pd.DataFrame) -> pd.Series:
+    """Returns for each case whether there is one picture of each view, bool [cases]."""
+    views = [f"{name}_all" for name in MODALITIES]
+    one = pd.Series(True, index=cases.index)
+    for view in views if set(views) <= set(cases) else ():
+        one &= cases[view].map(len) == 1
+    return one
+
+
 def rows_of_pairs(cases: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Returns a row for each pair of pictures of each case, the pairs of a case one after the other.
 
@@ -35,7 +44,12 @@ def rows_of_pairs(cases: pd.DataFrame, config: Config) -> pd.DataFrame:
     Returns:
         The columns of `cases` with the pictures of the pair, and `pair`, `pairs`, and the columns `records.NUMBERS`.
     """
-    if config.data.several_pictures == "first" or not has_several(cases):
+    return cases if config.data.several_pictures == "first" else all_pairs(cases)
+
+
+def all_pairs(cases: pd.DataFrame) -> pd.DataFrame:
+    """Returns what `rows_of_pairs` returns where no case has its first pair alone."""
+    if not has_several(cases):
         return cases
     rows = []
     for case in cases.to_dict("records"):

@@ -95,7 +95,7 @@ def _compare(
     from amfam_tf.evaluation.run import against_file
     from amfam_tf.release.served_predictions import predict_served
 
-    table = predict_served(against.folder, evaluation.cases)
+    table = predict_served(against.folder, evaluation.cases, evaluation.card)
     comparison = {"first": "candidate", "second": against.name} | compare_runs.compare(evaluation.table, table)
     json_file.write(evaluation.folder / against_file(against.name), comparison)
     found = losses.find_losses(evaluation.table, table, evaluation.cases, rules.subgroups, rules.significance)

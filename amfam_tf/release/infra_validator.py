@@ -25,7 +25,6 @@ from amfam_tf.files import digests, json_file, publish
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import CANDIDATE, CANDIDATE_VERSION, RECORDS, RUN, candidate_folder, model_name
 from amfam_tf.release.step import StepOutcome, Work
-from amfam_tf.tasks import TASKS
 
 LOG_FILE, ANSWERS_FILE = "server.log", "answers.json"
 COUNTED = (f"{CANDIDATE}/*",)
@@ -151,19 +150,23 @@ def _ask_samples(connection: Any, folder: Path, work: Work) -> list[dict[str, An
 
 
 def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
-    """Returns a row per canary and task; the canaries are spread evenly over the split."""
+    """Returns a row per canary and task; the canaries are spread evenly over the split's cases of one pair."""
     from amfam_tf.client.client import Client, Pair
-    from amfam_tf.data import records
+    from amfam_tf.data import records, several
     from amfam_tf.evaluation import predictions
     from amfam_tf.runs.folder import PREDICTIONS_FILE, RunFolder
 
     split = work.config.blessing.split
+    card = records.read_card(work.inputs["ExampleGen"] / RECORDS)
     cases = records.read_records(work.inputs["ExampleGen"] / RECORDS)
-    cases = cases[cases["split"] == split].reset_index(drop=True)
+    # Evaluator has measured means of several pairs.
+    cases = cases[(cases["split"] == split) & several.has_one_pair(cases)].reset_index(drop=True)
+    if cases.empty:
+        return []
     places = np.unique(np.linspace(0, len(cases) - 1, work.config.infra.canaries).round().astype(int))
     cases = cases.iloc[places].reset_index(drop=True)
     folder = RunFolder(work.inputs["Evaluator"] / RUN).evaluation(split)
-    measured = predictions.read(folder / PREDICTIONS_FILE).set_index(predictions.CASE)
+    measured = predictions.read(folder / PREDICTIONS_FILE, card=card).set_index(predictions.CASE)
     pairs = (Pair(pair["clinical"], pair["dermoscopic"]) for pair in records.encoded_pairs(cases).as_numpy_iterator())
     rows: list[dict[str, Any]] = []
     with Client(connection) as client:
@@ -171,7 +174,7 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
             found = {name: np.array(values) for name, values in answer.probabilities.items()}
             stored = {
                 task.name: measured.loc[case, predictions.probability_columns(task)].to_numpy(np.float64)
-                for task in TASKS
+                for task in card.tasks
             }
             rows += _compare(f"case {case}", found, stored, work)
     return rows

@@ -8,33 +8,43 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.batch_predict.model import LoadedVersion
-from amfam_tf.data import records
+from amfam_tf.card.schema import MODALITIES, DataCard
+from amfam_tf.data import records, several
 from amfam_tf.errors import DataError, ExportError
 from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.evaluation.run import same_questions
+from amfam_tf.export import version_files
+from amfam_tf.tasks import DERM7PT
 
 BATCH = 16
 
 
-def predict_served(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
-    """Returns the predictions table of cases, in their order.
+def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard = DERM7PT) -> pd.DataFrame:
+    """Returns the predictions table of cases, in their order; of several pictures of a view the mean over all pairs.
 
     Args:
         folder: of the version.
         cases: rows of `records.read_records`, in the order in which they are stored.
+        card: of their data.
 
     Raises:
         ExportError: the version cannot be loaded, or has other tasks.
         DataError: it refuses a picture; names the case.
     """
-    version = LoadedVersion(str(folder))
-    squares = _squares(version, cases)
+    own = version_files.read_card(folder)
+    if not same_questions(own, card):
+        raise ExportError(
+            f"{folder} is of {own.name}, whose tasks or classes are not those of {card.name}: they cannot be compared; "
+            "release under another model's name"
+        )
+    version, pairs = LoadedVersion(str(folder)), several.all_pairs(cases)
+    squares = _squares(version, pairs)
     answers = []
     while batch := list(islice(squares, BATCH)):
-        stacked = {name: np.stack([square[name] for square in batch]) for name in MODALITIES}
+        stacked: dict[str, np.ndarray] = {name: np.stack([square[name] for square in batch]) for name in MODALITIES}
         answers.append(version.predict(stacked))
     probabilities = {}
-    for task in TASKS:
+    for task in card.tasks:
         found = [answer[task.name] for answer in answers if task.name in answer]
         if len(found) < len(answers) or any(one.shape[1:] != (len(task.classes),) for one in found):
             raise ExportError(f"{folder} has no {task.name} of {len(task.classes)} classes: it is no lesion model")
@@ -46,8 +56,9 @@ def predict_served(folder: Path, cases: pd.DataFrame) -> pd.DataFrame:
                 f"{folder}: the answers of {task.name} for {broken} of {len(values)} cases are not finite"
             )
         probabilities[task.name] = values / values.sum(axis=1, keepdims=True)
-    labels = {task.name: cases[task.name].to_numpy() for task in TASKS}
-    return predictions.to_frame(cases["case_num"].to_numpy(), labels, probabilities)
+    labels = {task.name: pairs[task.name].to_numpy() for task in card.tasks}
+    table = predictions.to_frame(pairs["case_num"].to_numpy(), labels, probabilities, card)
+    return table if pairs is cases else predictions.averaged(table, card)
 
 
 def _squares(version: LoadedVersion, cases: pd.DataFrame) -> Iterator[dict[str, np.ndarray]]:

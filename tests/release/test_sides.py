@@ -17,7 +17,7 @@ from amfam_tf.release import blessing, evaluator, served, served_predictions
 from amfam_tf.release.configuration import BlessingPart, Threshold
 from amfam_tf.release.losses import find_losses
 from amfam_tf.release.pipeline import STEPS
-from amfam_tf.tasks import METADATA, TASKS
+from amfam_tf.tasks import DERM7PT, METADATA, TASKS
 
 CASES = 200
 RESAMPLES = 100
@@ -63,7 +63,8 @@ def evaluate(monkeypatch, tmp_path):
     def run(candidate: pd.DataFrame, of_served: pd.DataFrame | None, at_least: float = 0.0):
         shown = Shown()
         folder = tmp_path / "evaluation"
-        evaluation = SimpleNamespace(table=candidate, cases=META, folder=folder, report=report_of(candidate is GOOD))
+        report = report_of(candidate is GOOD)
+        evaluation = SimpleNamespace(table=candidate, cases=META, folder=folder, report=report, card=DERM7PT)
         against = None if of_served is None else served.Served(tmp_path / "models" / "amfam" / "3", 3, "f" * 64, {})
         monkeypatch.setattr(evaluation_run, "evaluate_run", lambda *_: evaluation)
         monkeypatch.setattr(compare_runs, "compare", functools.partial(COMPARE, resamples=RESAMPLES))
