@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,7 @@ from amfam_tf.errors import ConfigError, one_line
 from amfam_tf.files import regular_files
 from amfam_tf.strict_yaml import shown
 
+Section = TypeVar("Section", bound=BaseModel)
 DERM7PT = "derm7pt"
 FILE = "dataset.yaml"
 """Name of a card that lies beside its data."""
@@ -63,8 +64,22 @@ def read(path: Path) -> DataCard:
         CardError: what stands in it cannot be; has all problems.
         ConfigError: it cannot be read, or is no YAML.
     """
+    return parse(_text(path), str(path))
+
+
+def read_section(path: Path, model: type[Section]) -> Section:
+    """Returns what a file of its own says in the way of cards, as a model of it.
+
+    Raises:
+        CardError: what stands in it cannot be; has all problems.
+        ConfigError: it cannot be read, or is no YAML.
+    """
+    return _validated(_text(path), str(path), model)
+
+
+def _text(path: Path) -> str:
     try:
-        return parse(regular_files.read(path, regular_files.MAX_TABLE_BYTES).decode("utf-8"), str(path))
+        return regular_files.read(path, regular_files.MAX_TABLE_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot read {path}: it is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     except OSError as error:
@@ -124,18 +139,22 @@ def parse(text: str, source: str) -> DataCard:
         CardError: what stands in it cannot be; has all problems.
         ConfigError: it is no YAML.
     """
+    card = _validated(text, source, DataCard)
+    found = problems(card)
+    if found:
+        raise CardError(source, found)
+    return card
+
+
+def _validated(text: str, source: str, model: type[Section]) -> Section:
     tree = strict_yaml.parse(text, source)
     if not isinstance(tree, dict):
         raise CardError(source, [f"must be a mapping of sections. Received: {shown(tree)}"])
     try:
         # JSON's lists are tuples here; nothing else is converted.
-        card = DataCard.model_validate_json(json.dumps(tree, ensure_ascii=False))
+        return model.model_validate_json(json.dumps(tree, ensure_ascii=False))
     except ValidationError as error:
-        raise CardError(source, [_line(one) for one in error.errors(include_url=False)]) from error
-    found = problems(card)
-    if found:
-        raise CardError(source, found)
-    return card
+        raise CardError(source, [_line(one, model) for one in error.errors(include_url=False)]) from error
 
 
 def to_yaml(card: DataCard) -> str:
@@ -143,7 +162,7 @@ def to_yaml(card: DataCard) -> str:
     return strict_yaml.dump(card.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
 
-def _line(error: Mapping[str, Any]) -> str:
+def _line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     """Returns one of pydantic's errors as a line: place, what is wrong, what stands there."""
     place = ""
     for part in error["loc"]:
@@ -152,14 +171,13 @@ def _line(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place}: is needed"
     if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key; known here: {', '.join(_known_keys(error['loc'][:-1]))}"
+        return f"{place}: unknown key; known here: {', '.join(_known_keys(error['loc'][:-1], model))}"
     message = one_line(error["msg"].removeprefix("Value error, ").removeprefix("Input "))
     return f"{place}: {message}. Received: {shown(error['input'])}"
 
 
-def _known_keys(path: tuple[str | int, ...]) -> list[str]:
-    """Returns the keys of the section at a path."""
-    model: type[BaseModel] = DataCard
+def _known_keys(path: tuple[str | int, ...], model: type[BaseModel]) -> list[str]:
+    """Returns the keys of the section at a path of a model."""
     for part in path:
         if isinstance(part, str):
             field = next((one for name, one in model.model_fields.items() if part in (name, one.alias)), None)

@@ -24,7 +24,18 @@ FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
 @click.argument("run", type=FOLDER)
 @data_option
 @card_option
-@click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validate", "test", "all"]),
+    help="Part of the data; all of them with --map only.  [default: test, with --map all]",
+)
+@click.option(
+    "--map",
+    "map_file",
+    type=UserPath(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Data with another card: which classes of both mean the same (docs/evaluation.md).",
+)
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Also compare with this run, case by case.")
 @click.option(
     "--calibrate/--no-calibrate",
@@ -43,7 +54,8 @@ def evaluate(
     run: Path,
     data: Path,
     card: Path | None,
-    split: str,
+    split: str | None,
+    map_file: Path | None,
     against: Path | None,
     calibrate: bool,
     modality: str | None,
@@ -52,14 +64,24 @@ def evaluate(
     """Predict a split of DATA with the finished RUN and measure it.
 
     Writes predictions.csv, metrics.json, figures and report.html to RUN/evaluation/SPLIT, or with --modalities
-    dermoscopic to RUN/evaluation/SPLIT-dermoscopic.
+    dermoscopic to RUN/evaluation/SPLIT-dermoscopic, with --map to RUN/evaluation/SPLIT-on-NAME, NAME being that of the
+    data's card.
     """
     from amfam_tf.evaluation import html_report
     from amfam_tf.evaluation.run import compare_with, evaluate_run
     from amfam_tf.files import json_file
 
     modalities = MODALITIES if modality is None else (modality,)
-    evaluation = evaluate_run(run, data, split, show_progress, calibrate, modalities, card)
+    if map_file is not None:
+        from amfam_tf.evaluation.external import ALL, evaluate_external
+
+        if against is not None or modality is not None or not calibrate:
+            raise click.UsageError("--map goes with --split and --card only.")
+        evaluation = evaluate_external(run, data, map_file, split or ALL, show_progress, card)
+    elif split == "all":
+        raise click.UsageError("--split all is for --map: a run has seen a part of its own data.")
+    else:
+        evaluation = evaluate_run(run, data, split or "test", show_progress, calibrate, modalities, card)
     comparison = None if against is None else compare_with(evaluation, against, data, show_progress, card)
     written = html_report.write_report(evaluation, comparison)
     if as_json:

@@ -132,7 +132,7 @@ def evaluate_run(
     evaluation = Evaluation(
         run, split, cases, source.used, finished.config, table, content, told, modalities, source.card
     )
-    _write(evaluation)
+    write_evaluation(evaluation)
     return evaluation
 
 
@@ -159,7 +159,7 @@ def _measure(
     return content if source.published is None else content | {"published": source.published}
 
 
-def _write(evaluation: Evaluation) -> None:
+def write_evaluation(evaluation: Evaluation) -> None:
     """Writes predictions.csv and metrics.json."""
     # A report of other predictions must not stay beside these.
     (evaluation.folder / REPORT_FILE).unlink(missing_ok=True)
