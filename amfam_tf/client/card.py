@@ -73,7 +73,7 @@ def _other_tasks(answer: Answer) -> "Table":
         table.add_column(heading, justify="right")
     for task in others:
         number = int(np.argmax(answer.probabilities[task.name]))
-        points = (str(score.points_of(task)[number]) for score in scores.values())
+        points = (str(score.points_of(task)[number]) if score.counted([task]) else "" for score in scores.values())
         share = _percent(answer.probabilities[task.name][number])
         table.add_row(Text(task.title), Text(task.class_titles[number]), share, *points)
     return table

@@ -85,6 +85,14 @@ def test_several_scores_have_their_points_and_each_its_verdict():
     )
 
 
+def test_a_task_that_no_score_counts_has_no_points():
+    size = "  - {name: SIZ, column: Groesse, classes: [{name: S}, {name: L}]}\ntargets:"
+    card = hospital("targets:", size)
+    rows = {"DX": (0.875, 0.125), "ULC": (0.3, 0.7), "SIZ": (0.9, 0.1)}
+    lines = printed(Answer(rows, {"melanoma": 0.875}, {"risk": 3}, "lesions", 1, card))
+    assert lines[4:6] == ["ULC yes 70.0 % 1", "SIZ S 90.0 %"]
+
+
 def test_without_score_and_target_there_is_no_word_of_them():
     card = hospital(f"targets: {{melanoma: {{task: DX, classes: [MEL]}}}}\n{RISK}", "")
     lines = printed(Answer({"DX": (0.9, 0.1), "ULC": (0.3, 0.7)}, {}, {}, "lesions", 1, card))

@@ -92,6 +92,8 @@ def test_describe_says_the_card_in_each_row(models, name, count):
     assert found["targets"].numpy().tolist() == [[target.encode() for target in card.targets]] * count
     assert found["scores"].numpy().tolist() == [[score.encode() for score in card.scores]] * count
     assert found["scores"].shape == (count, len(card.scores))
+    # So that servers may merge requests.
+    assert {value.shape[0] for value in models[name].signatures["describe"].structured_outputs.values()} == {None}
 
 
 @pytest.mark.parametrize(
