@@ -13,6 +13,8 @@ from small_pairs import HOSPITAL
 from amfam_tf.card import cards, served
 from amfam_tf.errors import ExportError, RunError
 from amfam_tf.export import samples, source, version_files
+from amfam_tf.export.export import folded_network
+from amfam_tf.export.onnx_file import write_onnx
 from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.signatures import outputs_of
 from amfam_tf.export.verify import verify
@@ -192,3 +194,20 @@ def test_best_weights_of_an_unfinished_run_are_those_of_its_card(tmp_path):
     assert found.temperatures == {"DX": 1.0, "ULC": 1.0}
     for ours, theirs in zip(found.network.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("tiny_backbone")
+@pytest.mark.parametrize("name", CARDS)
+def test_the_onnx_file_has_the_outputs_of_the_card(models, other_versions, name, tmp_path):
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install amfam-tf[onnx]")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install amfam-tf[onnx]")
+    of_run = source.read_source(other_versions[name].run)
+    write_onnx(folded_network(of_run.network), of_run, tmp_path / "model.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    pictures = squares(3)
+    outputs = [output.name for output in session.get_outputs()]
+    found = dict(zip(outputs, session.run(None, pictures), strict=True))
+    direct = models[name].signatures["predict_images"](**{key: tf.constant(value) for key, value in pictures.items()})
+    assert found.keys() == direct.keys() == OUTPUTS[name]
+    for key, value in direct.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=1e-4, err_msg=key)
