@@ -74,7 +74,7 @@ def read_section(path: Path, model: type[Section]) -> Section:
         CardError: what stands in it cannot be; has all problems.
         ConfigError: it cannot be read, or is no YAML.
     """
-    return _validated(_text(path), str(path), model)
+    return _validated(strict_yaml.parse(_text(path), str(path)), str(path), model)
 
 
 def _text(path: Path) -> str:
@@ -139,15 +139,30 @@ def parse(text: str, source: str) -> DataCard:
         CardError: what stands in it cannot be; has all problems.
         ConfigError: it is no YAML.
     """
-    card = _validated(text, source, DataCard)
+    return from_dict(strict_yaml.parse(text, source), source)
+
+
+def from_dict(tree: Any, source: str) -> DataCard:
+    """Returns a card of what stands in it.
+
+    Args:
+        tree: as YAML has it.
+        source: what to call it in an error.
+
+    Raises:
+        CardError: what stands in it cannot be; has all problems.
+    """
+    return _checked(_validated(tree, source, DataCard), source)
+
+
+def _checked(card: DataCard, source: str) -> DataCard:
     found = problems(card)
     if found:
         raise CardError(source, found)
     return card
 
 
-def _validated(text: str, source: str, model: type[Section]) -> Section:
-    tree = strict_yaml.parse(text, source)
+def _validated(tree: Any, source: str, model: type[Section]) -> Section:
     if not isinstance(tree, dict):
         raise CardError(source, [f"must be a mapping of sections. Received: {shown(tree)}"])
     try:
@@ -159,7 +174,12 @@ def _validated(text: str, source: str, model: type[Section]) -> Section:
 
 def to_yaml(card: DataCard) -> str:
     """Returns a card as the text of a file, complete but for what is as by default."""
-    return strict_yaml.dump(card.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    return strict_yaml.dump(to_dict(card))
+
+
+def to_dict(card: DataCard) -> dict[str, Any]:
+    """Returns what stands in a card, complete but for what is as by default."""
+    return card.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _line(error: Mapping[str, Any], model: type[BaseModel]) -> str:

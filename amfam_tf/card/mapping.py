@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pydantic import Field
 
-from amfam_tf import strict_yaml
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import CardSection, DataCard, Name, Target, Text
@@ -99,7 +98,7 @@ def mapped_card(questions: QuestionMap, data: DataCard, path: Path) -> DataCard:
     Raises:
         CardError: a target names what the map has not, or a name stands twice.
     """
-    tree = data.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    tree = cards.to_dict(data)
     tree["tasks"] = [
         {
             "name": pair.name,
@@ -118,7 +117,7 @@ def mapped_card(questions: QuestionMap, data: DataCard, path: Path) -> DataCard:
     # How they were split named tasks that are no longer there.
     tree["split"] = {"column": {"name": "split"}}
     tree["headline"] = f"tasks.{questions.tasks[0].name}.balanced_accuracy"
-    return cards.parse(strict_yaml.dump(tree), str(path))
+    return cards.from_dict(tree, str(path))
 
 
 def classes_of(task: Task, names: tuple[str, ...]) -> list[int]:

@@ -5,12 +5,22 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import MOST_PROCESSES, Seeds, Words, configuration_options, console, data_option, out_option
+from amfam_tf.cli.options import (
+    MOST_PROCESSES,
+    Seeds,
+    Words,
+    card_option,
+    configuration_options,
+    console,
+    data_option,
+    out_option,
+)
 from amfam_tf.cli.output import echo
 
 
 @click.command(short_help="Fit and evaluate several methods with several seeds; one table, published values beside.")
 @data_option
+@card_option
 @out_option("Folder of the comparison, new or to go on.")
 @click.option(
     "--methods", type=Words(), default="all", show_default=True, metavar="A,B,...", help="Methods, or all of them."
@@ -21,7 +31,7 @@ from amfam_tf.cli.output import echo
     type=Words(),
     default=(),
     metavar="A,B,...",
-    help="Fit methods that take metadata with these columns too, e.g. elevation,location,sex.",
+    help="Fit methods that take metadata with these columns of the card too, e.g. elevation,location,sex.",
 )
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
@@ -30,6 +40,7 @@ from amfam_tf.cli.output import echo
 )
 def compare(
     data: Path,
+    card: Path | None,
     out: Path,
     methods: tuple[str, ...],
     seeds: tuple[int, ...],
@@ -60,7 +71,7 @@ def compare(
     models.refuse_unread([dataclasses.replace(config, method=name) for name in names], asked)
     terminal = console(stderr=True)
     outcome, written = run_comparison(
-        data, out, config, names, seeds, split=split, console=terminal, at_once=jobs, metadata=metadata
+        data, out, config, names, seeds, split=split, console=terminal, at_once=jobs, metadata=metadata, card=card
     )
     output = console()
     for section in outcome.sections:

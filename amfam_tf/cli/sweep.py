@@ -4,12 +4,21 @@ from pathlib import Path
 
 import click
 
-from amfam_tf.cli.options import MOST_PROCESSES, Seeds, configuration_options, console, data_option, out_option
+from amfam_tf.cli.options import (
+    MOST_PROCESSES,
+    Seeds,
+    card_option,
+    configuration_options,
+    console,
+    data_option,
+    out_option,
+)
 from amfam_tf.cli.output import echo
 
 
 @click.command(short_help="Fit a method over a grid of configuration values; measure validation accuracy.")
 @data_option
+@card_option
 @out_option("Folder of the sweep, new or to go on.")
 @click.option(
     "--grid",
@@ -27,6 +36,7 @@ from amfam_tf.cli.output import echo
 )
 def sweep(
     data: Path,
+    card: Path | None,
     out: Path,
     grids: tuple[str, ...],
     method: str,
@@ -48,7 +58,16 @@ def sweep(
     grid.refuse_overrides(overrides, {"method": "--method", "seed": "--seeds"})
     axes = [sweeping.parse_axis(text) for text in grids]
     outcome = sweeping.sweep(
-        data, out, preset, overrides, axes, method=method, seeds=seeds, console=console(stderr=True), at_once=jobs
+        data,
+        out,
+        preset,
+        overrides,
+        axes,
+        method=method,
+        seeds=seeds,
+        console=console(stderr=True),
+        at_once=jobs,
+        card=card,
     )
     written = sweep_files.write(outcome, out)
     output = console()

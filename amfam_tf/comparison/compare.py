@@ -5,11 +5,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from amfam_tf.card.inputs import inputs_of
 from amfam_tf.comparison import files, fill, page
 from amfam_tf.comparison.grid import GridFolder, Purpose, common_part, comparison_cells
-from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect
+from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect, measured_cases
 from amfam_tf.config import Config
-from amfam_tf.data.cases import data_fingerprint, read_cases
+from amfam_tf.data import cases as stored_cases
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.files import json_file
@@ -29,11 +30,12 @@ def compare(
     console: Console,
     at_once: int = 1,
     metadata: Sequence[str] = (),
+    card: Path | None = None,
 ) -> tuple[Outcome, list[Path]]:
     """Fits and evaluates what is missing; returns the outcome and the files written.
 
     Args:
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set, or a folder of records.
         out: the folder, new or begun with the same data and configuration.
         config: what all runs have in common; its method and seed do not matter.
         methods: names of the registry.
@@ -42,20 +44,24 @@ def compare(
         console: for the progress.
         at_once: runs at the same time.
         metadata: columns; methods that take metadata are fitted with them too, beside without.
+        card: file of the data's card, if it does not lie beside them.
 
     Raises:
-        ConfigError: a method cannot have this configuration.
+        ConfigError: a method cannot have this configuration, or the card cannot be used.
         DataError: the data cannot be used.
         RunError: the folder is for something else, or every run failed.
     """
     cells = comparison_cells(config, methods, seeds, metadata)
-    everything = read_cases(data)
-    if not (everything["split"] == split).any():
+    everything = stored_cases.read(data, card=card)
+    for cell in cells:
+        inputs_of(everything.card, cell.config.model.metadata)
+    if measured_cases(everything, config, split).empty:
         raise DataError(f"{data} has no cases in the split {split}")
-    config, fingerprint, folder = common_part(config, method=REFERENCE), data_fingerprint(everything), GridFolder(out)
+    stored_cases.refuse_missing_pictures(everything.used(config.data).cases, data)
+    config, fingerprint, folder = common_part(config, method=REFERENCE), everything.fingerprint, GridFolder(out)
     with folder.lock():
-        folder.claim(Purpose(KIND, fingerprint, config))
-        failed = fill.fill(folder, cells, data, split, fingerprint, console, at_once)
+        folder.claim(Purpose(KIND, fingerprint, config, card=everything.card))
+        failed = fill.fill(folder, cells, data, split, fingerprint, console, at_once, card)
         done = [cell for cell in cells if cell.name not in failed]
         if not done:
             name, error = next(iter(failed.items()))

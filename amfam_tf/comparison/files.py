@@ -5,7 +5,7 @@ from typing import Any
 from amfam_tf import config as configuration
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.outcome import Outcome, Section
-from amfam_tf.comparison.results import METRICS, Difference, GroupResult, Value
+from amfam_tf.comparison.results import Difference, GroupResult, Value
 from amfam_tf.report import csv_text
 from amfam_tf.report.markdown import to_markdown
 from amfam_tf.report.notice import RESEARCH_ONLY
@@ -13,29 +13,33 @@ from amfam_tf.report.notice import RESEARCH_ONLY
 
 def to_dict(outcome: Outcome) -> dict[str, Any]:
     """Returns the content of comparison.json; values in [0, 1], times in seconds, NaN where undefined."""
+    of_card: dict[str, Any] = {"card": outcome.card.name, "headline": outcome.measures.headline.name}
+    of_card |= {} if outcome.folds is None else {"folds": outcome.folds}
+    published = {"published": {"comparable": outcome.comparable, "note": outcome.published_note}}
     return {
         "split": outcome.split,
         "cases": outcome.cases,
+        **({} if outcome.has_published else of_card),
+        **({"labelled": dict(outcome.labelled)} if outcome.labelled else {}),
         "data_fingerprint": outcome.fingerprint,
-        "metrics": dict(METRICS),
-        "intervals": tables.INTERVALS,
-        "published": {"comparable": outcome.comparable, "note": outcome.published_note},
-        "sections": [_section_dict(section) for section in outcome.sections],
+        "metrics": outcome.measures.titles,
+        "intervals": tables.intervals_text(outcome.card),
+        **(published if outcome.has_published else {}),
+        "sections": [_section_dict(outcome, section) for section in outcome.sections],
         "failed": dict(outcome.failed),
         "configuration": configuration.to_dict(outcome.config),
     }
 
 
-def _section_dict(section: Section) -> dict[str, Any]:
-    methods = {result.name: _method_dict(section, result) for result in section.results}
+def _section_dict(outcome: Outcome, section: Section) -> dict[str, Any]:
+    methods = {result.name: _method_dict(outcome, section, result) for result in section.results}
     return {"metadata": list(section.metadata), "reference": section.reference, "methods": methods}
 
 
-def _method_dict(section: Section, result: GroupResult) -> dict[str, Any]:
-    metrics = {
-        name: _value_dict(value, result.differences.get(name)) | {"published": _published(section, result.name, name)}
-        for name, value in result.values.items()
-    }
+def _method_dict(outcome: Outcome, section: Section, result: GroupResult) -> dict[str, Any]:
+    metrics = {name: _value_dict(value, result.differences.get(name)) for name, value in result.values.items()}
+    for name, content in metrics.items() if outcome.has_published else ():
+        content["published"] = _published(section, result.name, name)
     return {"seeds": list(result.seeds), "metrics": metrics, "costs": dict(vars(section.costs[result.name]))}
 
 
@@ -69,7 +73,7 @@ def to_csv(outcome: Outcome) -> str:
                 "metadata": " ".join(section.metadata),
                 "seeds": len(result.seeds),
             }
-            rows += [begin | _csv_values(outcome, section, result, metric) for metric in METRICS]
+            rows += [begin | _csv_values(outcome, section, result, metric) for metric in outcome.measures.by_name]
             costs = vars(section.costs[result.name])
             rows += [begin | {"metric": name, "mean": costs[name]} for name in COST_COLUMNS]
     return csv_text.to_csv(rows)
@@ -79,6 +83,10 @@ def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric:
     value, found = result.values[metric], result.differences.get(metric)
     nothing = dict.fromkeys(("value", "low", "high", "p", "p_holm"))
     change = nothing if found is None else vars(found)
+    published = {
+        "published": _published(section, result.name, metric),
+        "published_comparable": outcome.comparable,
+    }
     return {
         "metric": metric,
         "mean": value.mean,
@@ -90,15 +98,14 @@ def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric:
         "minus_amfam_ci95_high": change["high"],
         "p": change["p"],
         "p_holm": change["p_holm"],
-        "published": _published(section, result.name, metric),
-        "published_comparable": outcome.comparable,
+        **(published if outcome.has_published else {}),
     }
 
 
 def to_markdown_page(outcome: Outcome) -> str:
     """Returns comparison.md."""
     parts = [
-        f"# Comparison on the split {outcome.split}, {outcome.cases} cases\n",
+        f"# Comparison on {outcome.scope}, {outcome.cases} cases\n",
         f"{RESEARCH_ONLY}\n",
     ]
     for section in outcome.sections:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -17,9 +18,15 @@ def cells_to_do(folder: GridFolder, cells: Sequence[Cell], split: str, fingerpri
     return [cell for cell in cells if not records.evaluation_holds(folder.run_of(cell), cell, split, fingerprint)]
 
 
-def job_of(folder: GridFolder, cell: Cell, data: Path, split: str, fingerprint: str) -> Job:
+def job_of(folder: GridFolder, cell: Cell, data: Path, split: str, fingerprint: str, card: Path | None = None) -> Job:
     """Returns the job that fits and evaluates a cell."""
-    arguments = {"data": str(data), "run": str(folder.run_of(cell).path), "split": split, "fingerprint": fingerprint}
+    arguments: dict[str, Any] = {
+        "data": str(data),
+        "run": str(folder.run_of(cell).path),
+        "split": split,
+        "fingerprint": fingerprint,
+    }
+    arguments |= {} if card is None else {"card": str(card)}
     config = configuration.to_dict(cell.config)
     return Job(cell.name, worker.command("fit_and_evaluate", config=config, **arguments))
 
@@ -32,22 +39,24 @@ def fill(
     fingerprint: str,
     console: Console,
     at_once: int = 1,
+    card: Path | None = None,
 ) -> dict[str, str]:
     """Fits and evaluates what is not done; returns the errors of the cells that failed, by name.
 
     Args:
         folder: of the grid, locked.
         cells: all of it.
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set, or a folder of records.
         split: to evaluate.
         fingerprint: of the data.
         console: for the progress.
         at_once: cells at the same time; they share the processors.
+        card: file of the data's card, if it does not lie beside them.
     """
     to_do = cells_to_do(folder, cells, split, fingerprint)
     if not to_do:
         return {}
-    jobs = [job_of(folder, cell, data, split, fingerprint) for cell in to_do]
+    jobs = [job_of(folder, cell, data, split, fingerprint, card) for cell in to_do]
     threads = children.threads_of_each(at_once)
     with GridProgress(console, folder, cells, to_do, at_once) as progress:
         return children.run_jobs(jobs, folder.logs, at_once=at_once, watch=progress.watch, threads=threads)

@@ -13,11 +13,14 @@ from typing import Any
 
 from amfam_tf import config as configuration
 from amfam_tf import models, strict_yaml
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError, one_line
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import write_text
 from amfam_tf.runs.folder import RunFolder
+from amfam_tf.tasks import DERM7PT
 
 MOST_DIFFERENCES = 5
 
@@ -46,32 +49,48 @@ class Purpose:
         fingerprint: of the data, see `amfam_tf.data.cases.data_fingerprint`.
         config: what all cells have in common.
         axes: the keys that a sweep varies.
+        card: of the data; a folder that does not say is for Derm7pt.
     """
 
     kind: str
     fingerprint: str
     config: Config
     axes: tuple[str, ...] = ()
+    card: DataCard = DERM7PT
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content of grid.yaml."""
         fields = {"kind": self.kind, "data_fingerprint": self.fingerprint, "axes": list(self.axes)}
-        return {**fields, "configuration": configuration.to_dict(self.config)}
+        of_card = {} if cards.is_derm7pt(self.card) else {"card": cards.to_dict(self.card)}
+        return {**fields, **of_card, "configuration": configuration.to_dict(self.config)}
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> "Purpose":
         """Returns the purpose that `to_dict` gave."""
         config = configuration.from_dict(tree["configuration"])
-        return cls(tree["kind"], tree["data_fingerprint"], config, tuple(tree["axes"]))
+        card = cards.from_dict(tree["card"], "card") if "card" in tree else DERM7PT
+        return cls(tree["kind"], tree["data_fingerprint"], config, tuple(tree["axes"]), card)
 
     def differences(self, other: "Purpose") -> list[str]:
         """Returns what `other` has otherwise, one phrase each."""
         found = [] if self.kind == other.kind else [f"a {self.kind} -> a {other.kind}"]
+        found += _other_card(self.card, other.card)
         if self.fingerprint != other.fingerprint:
             found.append(f"data fingerprint: {self.fingerprint[:12]} -> {other.fingerprint[:12]}")
         if self.axes != other.axes:
             found.append(f"axes: {', '.join(self.axes)} -> {', '.join(other.axes)}")
         return found + configuration.differences(self.config, other.config)
+
+
+def _other_card(one: DataCard, other: DataCard) -> list[str]:
+    """Returns in what two cards differ: their names, or the sections."""
+    if one == other:
+        return []
+    if one.name != other.name:
+        return [f"card: {one.name} -> {other.name}"]
+    trees = [cards.to_dict(card) for card in (one, other)]
+    sections = [name for name in {**trees[0], **trees[1]} if trees[0].get(name) != trees[1].get(name)]
+    return [f"card {one.name}: another {' and '.join(sections)}"]
 
 
 class GridFolder:
@@ -149,15 +168,20 @@ def method_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def comparison_cells(
-    config: Config, methods: Sequence[str], seeds: Sequence[int], metadata: Sequence[str] = ()
+    config: Config,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    metadata: Sequence[str] = (),
+    folds: int | None = None,
 ) -> list[Cell]:
-    """Returns a cell for every method and seed, one seed after the other.
+    """Returns a cell for every method and seed, one seed after the other; with folds, one for each of them.
 
     Args:
         config: what they have in common; its method and seed do not matter.
         methods: names of the registry.
         seeds: not negative.
         metadata: columns; a method that takes metadata is there twice then, without and with these.
+        folds: number of the folds, each left out once; None for the splits as they are.
 
     Raises:
         ConfigError: a method cannot have this configuration, no method takes metadata, or a seed is named twice.
@@ -172,13 +196,18 @@ def comparison_cells(
     variants += [(method, suffix, informed) for method in takers]
     return [
         Cell(
-            f"{method}{ending}-seed{seed}",
+            f"{method}{ending}-seed{seed}{'' if fold is None else f'-fold{fold}'}",
             f"{method}{ending}",
-            models.resolve(dataclasses.replace(common, method=method, seed=seed)),
+            models.resolve(_in_fold(dataclasses.replace(common, method=method, seed=seed), fold)),
         )
         for seed in seeds
         for method, ending, common in variants
+        for fold in ([None] if folds is None else range(folds))
     ]
+
+
+def _in_fold(config: Config, fold: int | None) -> Config:
+    return config if fold is None else dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
 
 
 def _with_metadata(config: Config, metadata: Sequence[str]) -> dict[str, Any]:

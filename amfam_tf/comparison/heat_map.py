@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from amfam_tf.comparison.results import AVERAGE
+from amfam_tf.card import cards
 from amfam_tf.comparison.sweep import SweepOutcome
 from amfam_tf.config import as_text
 from amfam_tf.evaluation import figure_style as style
+from amfam_tf.report.numbers import UNDEFINED, defined
 
-LABEL = "mean validation accuracy\nin percent"
 CELL_WIDTH, CELL_HEIGHT = 0.72, 0.5
 PANELS_IN_A_ROW = 3
 SMALLEST_GAP = 0.08
@@ -23,10 +23,16 @@ SMALLEST_GAP = 0.08
 
 
 def draw_sweep(outcome: SweepOutcome) -> Figure:
-    """Returns the mean validation accuracy of every point; what has no finished run is said to have none."""
+    """Returns the headline of every point on the validation split; what has no finished run is said to have none."""
     if len(outcome.axes) == 1:
         return _draw_line(outcome)
     return _draw_maps(outcome)
+
+
+def _label(outcome: SweepOutcome) -> str:
+    if cards.is_derm7pt(outcome.card):
+        return "mean validation accuracy\nin percent"
+    return f"validation {outcome.headline.short}\nin percent, {outcome.headline.about}"
 
 
 def _draw_line(outcome: SweepOutcome) -> Figure:
@@ -37,7 +43,7 @@ def _draw_line(outcome: SweepOutcome) -> Figure:
         axes = figure.subplots()
         axes.set_xticks(places, [as_text(value) for value in values])
         axes.set_xlabel(outcome.axes[0])
-        axes.set_ylabel(LABEL)
+        axes.set_ylabel(_label(outcome))
         _draw_points(axes, outcome, places)
     return figure
 
@@ -59,7 +65,9 @@ def _draw_points(axes: Axes, outcome: SweepOutcome, places: Sequence[float]) -> 
             axes.axvline(place, color=style.PALE, linestyle=":")
             axes.annotate("failed", (place, 0.02), xycoords=("data", "axes fraction"), color=style.GREY, rotation=90)
             continue
-        value = result.values[AVERAGE]
+        value = result.values[outcome.headline.name]
+        if not defined(value.mean):
+            continue
         means.append((place, 100 * value.mean))
         axes.plot([place, place], [100 * value.low, 100 * value.high], color=style.BLUE, linewidth=1)
         axes.plot(np.full(len(value.by_seed), place), 100 * np.array(value.by_seed), "_", color=style.INK)
@@ -91,7 +99,7 @@ def _draw_maps(outcome: SweepOutcome) -> Figure:
                 axes.set_axis_off()
                 continue
             image = _draw_map(axes, outcome, columns, rows, layer, norm)
-        figure.colorbar(image, ax=grid, label=LABEL, shrink=0.9)
+        figure.colorbar(image, ax=grid, label=_label(outcome), shrink=0.9)
     return figure
 
 
@@ -109,7 +117,8 @@ def _values_of(outcome: SweepOutcome, place: int) -> list[Any]:
 
 def _norm(outcome: SweepOutcome) -> matplotlib.colors.Normalize:
     """Returns the colour scale that all panels share, a little wider than the values so that none is at its end."""
-    means = [100 * result.values[AVERAGE].mean for result in outcome.results.values()]
+    found = [result.values[outcome.headline.name].mean for result in outcome.results.values()]
+    means = [100 * mean for mean in filter(defined, found)]
     margin = 0.05 * (max(means) - min(means)) or 0.5
     return matplotlib.colors.Normalize(min(means) - margin, max(means) + margin)
 
@@ -127,8 +136,8 @@ def _draw_map(
         if layer is None or point.values[2] == layer:
             place = rows.index(point.values[1]), columns.index(point.values[0])
             result = outcome.results.get(point.name)
-            means[place] = np.nan if result is None else 100 * result.values[AVERAGE].mean
-            _write(axes, place, means[place], norm, best=point == outcome.best)
+            means[place] = np.nan if result is None else 100 * result.values[outcome.headline.name].mean
+            _write(axes, place, means[place], norm, point == outcome.best, "failed" if result is None else UNDEFINED)
     image = axes.imshow(means, cmap=style.SEQUENTIAL, norm=norm, aspect="auto", origin="lower")
     axes.set_xticks(range(len(columns)), [as_text(value) for value in columns])
     axes.set_yticks(range(len(rows)), [as_text(value) for value in rows])
@@ -141,10 +150,12 @@ def _draw_map(
     return image
 
 
-def _write(axes: Axes, place: tuple[int, int], mean: float, norm: matplotlib.colors.Normalize, best: bool) -> None:
-    """Writes a value into its cell; the best one is bold and framed."""
+def _write(
+    axes: Axes, place: tuple[int, int], mean: float, norm: matplotlib.colors.Normalize, best: bool, without: str
+) -> None:
+    """Writes a value into its cell, or what to say without one; the best one is bold and framed."""
     if mean != mean:
-        axes.text(place[1], place[0], "failed", ha="center", va="center", color=style.GREY, fontsize=7.5)
+        axes.text(place[1], place[0], without, ha="center", va="center", color=style.GREY, fontsize=7.5)
         return
     colour = _readable_on(matplotlib.colormaps[style.SEQUENTIAL](norm(mean)))
     weight = "bold" if best else "normal"

@@ -1,19 +1,24 @@
 """A comparison's outcome: what the finished cells found and cost, beside what was published, in sections."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison import records
 from amfam_tf.comparison.grid import Cell, GridFolder
-from amfam_tf.comparison.results import AVERAGE, DIAGNOSIS_AUC, GroupResult, Tables, summarise
+from amfam_tf.comparison.measures import AVERAGE, DIAGNOSIS_AUC, Measures, labelled_cases, measures_of
+from amfam_tf.comparison.results import GroupResult, Tables, summarise
 from amfam_tf.config import Config
+from amfam_tf.data.cases import DataSet
+from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions, published, report
 from amfam_tf.runs.folder import PREDICTIONS_FILE
-from amfam_tf.tasks import task_names
+from amfam_tf.tasks import DERM7PT, task_names
 
 REFERENCE = "amfam"
 """The method that the others are held against."""
@@ -74,10 +79,13 @@ class Outcome:
         cases: its cases.
         sections: at least one.
         failed: name of a cell or measurement -> its error.
-        published_note: what the published values are about, and whether they are comparable.
+        published_note: what the published values are about, and whether they are comparable; "" if there are none.
         comparable: whether the published values are of the same cases.
         config: what all cells have in common.
         fingerprint: of the data.
+        card: of the data.
+        labelled: how many of the cases have a label, of the tasks whose labels may be unknown.
+        folds: whose cases are the evaluated ones, each predicted by runs that did not see it; None for a split.
     """
 
     split: str
@@ -88,35 +96,68 @@ class Outcome:
     comparable: bool
     config: Config
     fingerprint: str
+    card: DataCard = DERM7PT
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    folds: int | None = None
+
+    @property
+    def measures(self) -> Measures:
+        """Returns what is measured."""
+        return measures_of(self.card)
+
+    @property
+    def has_published(self) -> bool:
+        """Returns whether values are published for data with this card."""
+        return cards.is_derm7pt(self.card)
+
+    @property
+    def scope(self) -> str:
+        """Returns what was evaluated, for headings."""
+        return f"the split {self.split}" if self.folds is None else f"{self.folds} folds"
 
 
-def read_tables(folder: GridFolder, cells: Sequence[Cell], split: str, cases: pd.DataFrame) -> Tables:
+def read_tables(
+    folder: GridFolder,
+    cells: Sequence[Cell],
+    split: str,
+    cases: pd.DataFrame,
+    card: DataCard = DERM7PT,
+    folds: int | None = None,
+) -> Tables:
     """Returns the predictions of evaluated cells: group -> seed -> table.
 
     Args:
         folder: of the grid.
         cells: those that are evaluated.
         split: that they are evaluated on.
-        cases: of that split.
+        cases: of that split, or of all folds.
+        card: of the data.
+        folds: that the table of a seed is put together from; a seed without all of them is left out.
 
     Raises:
         DataError: a predictions.csv is damaged or about other cases.
     """
-    tables: dict[str, dict[int, pd.DataFrame]] = {}
+    parts: dict[str, dict[int, list[pd.DataFrame]]] = {}
     for cell in cells:
         path = folder.run_of(cell).evaluation(split) / PREDICTIONS_FILE
-        tables.setdefault(cell.group, {})[cell.config.seed] = predictions.read(path, cases)
-    return tables
+        of_seed = parts.setdefault(cell.group, {}).setdefault(cell.config.seed, [])
+        of_seed.append(predictions.read(path, cases, card))
+    whole = {
+        group: {seed: pd.concat(found, ignore_index=True) for seed, found in runs.items() if len(found) == (folds or 1)}
+        for group, runs in parts.items()
+    }
+    return {group: runs for group, runs in whole.items() if runs}
 
 
 def collect(
     folder: GridFolder,
     done: Sequence[Cell],
     failed: Mapping[str, str],
-    everything: pd.DataFrame,
+    everything: DataSet,
     split: str,
     config: Config,
     fingerprint: str,
+    folds: int | None = None,
 ) -> Outcome:
     """Returns the outcome of the evaluated cells.
 
@@ -128,28 +169,53 @@ def collect(
         split: that was evaluated.
         config: what all cells have in common.
         fingerprint: of the data.
+        folds: that the cells left out, one each; None for a split.
+
+    Raises:
+        DataError: a predictions.csv is damaged or about other cases.
+        RunError: not one seed has all its folds.
     """
-    cases = everything[(everything["split"] == split) & ~(everything["shared_file"] & config.data.drop_shared_files)]
+    cases, card = measured_cases(everything, config, split, folds), everything.card
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in done:
         groups.setdefault(tuple(cell.config.model.metadata), []).append(cell)
-    sections = [_section(folder, groups[key], key, everything, split, cases) for key in sorted(groups)]
-    about = report.published_part(REFERENCE, everything, split)
-    return Outcome(split, len(cases), sections, dict(failed), about["note"], about["comparable"], config, fingerprint)
+    found = [(key, groups[key], read_tables(folder, groups[key], split, cases, card, folds)) for key in sorted(groups)]
+    sections = [
+        _section(folder, cells, key, everything, split, summarise(tables, REFERENCE, card=card, cases=cases))
+        for key, cells, tables in found
+        if tables
+    ]
+    if not sections:
+        name, error = next(iter(failed.items()))
+        raise RunError(f"of no method and seed all {folds} folds are done; the first that failed, {name}: {error}")
+    note, comparable = "", False
+    if cards.is_derm7pt(card):
+        about = report.published_part(REFERENCE, everything.cases, split)
+        note, comparable = about["note"], about["comparable"]
+    labelled = labelled_cases(cases, card)
+    return Outcome(
+        split, len(cases), sections, dict(failed), note, comparable, config, fingerprint, card, labelled, folds
+    )
+
+
+def measured_cases(everything: DataSet, config: Config, split: str, folds: int | None = None) -> pd.DataFrame:
+    """Returns the cases that the cells predict: those of the split as the runs have it, or all, of folds."""
+    used = everything.used(config.data).cases
+    return used if folds is not None else used[used["split"] == split]
 
 
 def _section(
     folder: GridFolder,
     cells: Sequence[Cell],
     metadata: tuple[str, ...],
-    everything: pd.DataFrame,
+    everything: DataSet,
     split: str,
-    cases: pd.DataFrame,
+    results: Sequence[GroupResult],
 ) -> Section:
-    results = summarise(read_tables(folder, cells, split, cases), REFERENCE)
     of_group = {result.name: [cell for cell in cells if cell.group == result.name] for result in results}
     # The published values are of methods that see images alone.
-    found = {} if metadata else {name: published_metrics(name, everything, split) for name in of_group}
+    without = metadata or not cards.is_derm7pt(everything.card)
+    found = {} if without else {name: published_metrics(name, everything.cases, split) for name in of_group}
     return Section(
         metadata,
         results,

@@ -5,9 +5,10 @@ from typing import Any
 from amfam_tf import config as configuration
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.forest import draw_forest
+from amfam_tf.comparison.measures import Measure
 from amfam_tf.comparison.outcome import REFERENCE, Outcome, Section
-from amfam_tf.comparison.results import AVERAGE, GroupResult
-from amfam_tf.evaluation import figure_style
+from amfam_tf.comparison.results import GroupResult
+from amfam_tf.evaluation import figure_style, titles
 from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.report import html
 from amfam_tf.report.html import Key
@@ -38,12 +39,13 @@ def _content(outcome: Outcome, name: str) -> dict[str, Any]:
         "split": outcome.split,
         "subtitle": _subtitle(outcome),
         "contents": [*contents, ("methods", "Methods"), ("configuration", "Configuration")],
-        "other_data": None if outcome.comparable else outcome.published_note,
+        "other_data": None if outcome.comparable or not outcome.has_published else outcome.published_note,
         "failures": tables.failure_table(outcome.failed) if outcome.failed else None,
-        "keys": [key for section in outcome.sections for key in summary(section)],
+        "keys": [key for section in outcome.sections for key in summary(section, outcome.measures.headline)],
         "forest": forest_picture(outcome),
         "sections": sections,
-        "intervals": tables.INTERVALS,
+        "intervals": tables.intervals_text(outcome.card),
+        "chosen_by": _chosen_by(outcome),
         "fingerprint": outcome.fingerprint,
         "configuration": configuration.dump(outcome.config),
     }
@@ -53,7 +55,13 @@ def _subtitle(outcome: Outcome) -> str:
     results = [result for section in outcome.sections for result in section.results]
     runs = sum(len(result.seeds) for result in results)
     found = f"{_number(len(results), 'method')}, {_number(runs, 'run')}"
-    return f"{found}, on the {outcome.cases} cases of the split {outcome.split}"
+    return f"{found}, on the {outcome.cases} cases of {outcome.scope}"
+
+
+def _chosen_by(outcome: Outcome) -> str:
+    """Returns which validation accuracy the best epoch has, see `amfam_tf.training.callbacks.monitored`."""
+    of_task = outcome.card.headline.startswith("tasks.")
+    return f"accuracy of {outcome.card.main_task.name}" if of_task else "mean accuracy"
 
 
 def _number(count: int, noun: str) -> str:
@@ -67,39 +75,45 @@ def _about(section: Section) -> str:
     return f"These methods know {columns} of each case beside its images: not to be read beside the other sections."
 
 
-def summary(section: Section) -> list[Key]:
-    """Returns the numbers of a section to read first: AMFAM, and the best of the others by mean accuracy."""
+def summary(section: Section, headline: Measure) -> list[Key]:
+    """Returns the numbers of a section to read first: AMFAM, and the best of the others by the headline."""
     others = [result for result in section.results if result.name != REFERENCE]
-    keys = [_key(section, result, "the method of the paper") for result in section.results if result.name == REFERENCE]
+    keys = [
+        _key(section, result, "the method of the paper", headline)
+        for result in section.results
+        if result.name == REFERENCE
+    ]
     if others:
-        best = max(others, key=lambda result: result.values[AVERAGE].mean)
+        best = max(others, key=lambda result: result.values[headline.name].mean)
         title = "the best of the others" if keys else "the best of these"
-        found = best.differences.get(AVERAGE)
+        found = best.differences.get(headline.name)
         beside = title if found is None else f"{title}; minus {REFERENCE}: {tables.with_ends(found)}"
-        keys.append(_key(section, best, beside))
+        keys.append(_key(section, best, beside, headline))
     return keys
 
 
-def _key(section: Section, result: GroupResult, beside: str) -> Key:
-    value = result.values[AVERAGE]
+def _key(section: Section, result: GroupResult, beside: str, headline: Measure) -> Key:
+    value = result.values[headline.name]
     interval = "" if ends(value.ends) == UNDEFINED else ends(value.ends)
     beside = f"{_number(len(result.seeds), 'seed')}; {beside}"
     known = f" with {', '.join(section.metadata)}" if section.metadata else ""
-    return Key(f"Accuracy of {result.name}{known}, mean of the 8 tasks", share(value.mean), interval, beside)
+    title = f"{titles.capital(headline.short)} of {result.name}{known}, {headline.about}"
+    return Key(title, share(value.mean), interval, beside)
 
 
 def forest_picture(outcome: Outcome) -> FigureFile:
     """Returns the figure of the comparison with its words."""
+    headline = outcome.measures.headline
     best = [
-        f"{result.name} {tables.mean_and_deviation(result.values[AVERAGE])}"
+        f"{result.name} {tables.mean_and_deviation(result.values[headline.name])}"
         for section in outcome.sections
         for result in section.results
     ]
     line = "; line: AMFAM" if any(section.reference for section in outcome.sections) else ""
     return FigureFile(
-        name="accuracy",
+        name="accuracy" if outcome.has_published else "headline",
         png=figure_style.to_png(draw_forest(outcome)),
-        title="Accuracy of the methods",
-        alternative=f"Mean accuracy of each method in percent: {'; '.join(best)}.",
+        title=f"{titles.capital(headline.short)} of the methods",
+        alternative=f"Mean {headline.short} of each method in percent: {'; '.join(best)}.",
         caption=f"Dot: mean over the seeds; bar: its 95 % interval; upright marks: single runs{line}.",
     )

@@ -1,9 +1,10 @@
 """What the cells of a grid found: mean and standard deviation over the seeds, intervals, paired differences.
 
-An interval is from a bootstrap of two levels. Each resample draws the cases with replacement within each diagnosis, the
-same cases for all groups, and for each group by itself as many seeds as it has, with replacement; its value is the mean
-over those seeds on those cases. So it is about another sample of cases and another training. With one seed it is about
-cases only; of few seeds, S, such a draw shows only (S - 1) / S of their variance.
+An interval is from a bootstrap of two levels. Each resample draws the cases with replacement as
+`amfam_tf.evaluation.intervals` does, within each class of the main task or patients as a whole, the same for all
+groups, and for each group by itself as many seeds as it has, with replacement; its value is the mean over those seeds
+on those cases. So it is about another sample of cases and another training. With one seed it is about cases only; of
+few seeds, S, such a draw shows only (S - 1) / S of their variance.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,19 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card.schema import DataCard
+from amfam_tf.comparison.measures import measures_of
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
-from amfam_tf.tasks import DIAGNOSIS, TASKS, task_names
-
-AVERAGE = "average"
-AUC = "auc"
-DIAGNOSIS_AUC = "diagnosis_auc"
-METRICS: Mapping[str, str] = {
-    **{task.name: f"accuracy of {task.name}" for task in TASKS},
-    AVERAGE: "accuracy, mean of the 8 tasks",
-    AUC: "AUC, mean over the 8 tasks of the mean over their classes",
-    DIAGNOSIS_AUC: "AUC, mean over the classes of DIAG",
-}
-"""Name of each metric -> what it is; all in [0, 1]."""
+from amfam_tf.tasks import DERM7PT
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,12 @@ Tables = Mapping[str, Mapping[int, pd.DataFrame]]
 
 
 def summarise(
-    tables: Tables, reference: str | None = None, resamples: int = intervals.RESAMPLES, seed: int = intervals.SEED
+    tables: Tables,
+    reference: str | None = None,
+    resamples: int = intervals.RESAMPLES,
+    seed: int = intervals.SEED,
+    card: DataCard = DERM7PT,
+    cases: pd.DataFrame | None = None,
 ) -> list[GroupResult]:
     """Returns the result of each group.
 
@@ -105,13 +102,15 @@ def summarise(
         reference: the group to take differences to; None, or one that is not there, takes none.
         resamples: of the bootstrap.
         seed: of its draws.
+        card: of the data.
+        cases: of the data, those of the tables among them; None draws case by case whatever the card says.
 
     Raises:
         DataError: two tables are about other cases or labels.
     """
-    aligned = _align(tables)
-    plain = {group: {seed: _measure(table) for seed, table in runs.items()} for group, runs in aligned.items()}
-    drawn = _replicates(aligned, resamples, seed)
+    aligned = _align(tables, card)
+    plain = {group: {seed: _measure(table, card) for seed, table in runs.items()} for group, runs in aligned.items()}
+    drawn = _replicates(aligned, resamples, seed, card, cases)
     values = {group: _values(plain[group], drawn[group]) for group in tables}
     differences = {}
     if reference is not None and reference in tables:
@@ -119,42 +118,51 @@ def summarise(
     return [GroupResult(group, tuple(tables[group]), values[group], differences.get(group, {})) for group in tables]
 
 
-def _align(tables: Tables) -> dict[str, dict[int, pd.DataFrame]]:
-    first = next(iter(next(iter(tables.values())).values()))
+def _align(tables: Tables, card: DataCard) -> dict[str, dict[int, pd.DataFrame]]:
+    first = _first(tables)
     return {
-        group: {seed: compare_runs.align(first, table) for seed, table in runs.items()}
+        group: {seed: compare_runs.align(first, table, card) for seed, table in runs.items()}
         for group, runs in tables.items()
     }
 
 
-def _measure(table: pd.DataFrame) -> dict[str, float]:
-    return {metric: float(found[0]) for metric, found in _measure_of(table)(np.ones((1, len(table)))).items()}
+def _first(tables: Tables) -> pd.DataFrame:
+    return next(iter(next(iter(tables.values())).values()))
 
 
-def _measure_of(table: pd.DataFrame) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Returns the function from counts [R, N] to each of METRICS of a table, [R]."""
-    measure = metrics.measure_of(table)
+def _measure(table: pd.DataFrame, card: DataCard) -> dict[str, float]:
+    return {metric: float(found[0]) for metric, found in _measure_of(table, card)(np.ones((1, len(table)))).items()}
 
-    def chosen(counts: np.ndarray) -> dict[str, np.ndarray]:
+
+def _measure_of(table: pd.DataFrame, card: DataCard) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Returns the function from counts [R, N] to each measure of a table, [R], by its name."""
+    measure, chosen = metrics.measure_of(table, card), measures_of(card).by_name
+
+    def measured(counts: np.ndarray) -> dict[str, np.ndarray]:
         values = measure(counts)
-        found = {name: values["tasks", name, "accuracy"] for name in task_names()}
-        areas = [values["tasks", DIAGNOSIS.name, "classes", name, "auc"] for name in DIAGNOSIS.classes]
-        found |= {AVERAGE: values["average", "accuracy"], AUC: values["average", "macro", "auc"]}
-        return found | {DIAGNOSIS_AUC: metrics.mean_of_defined(np.stack(areas, axis=1))}
+        return {name: one.of(values) for name, one in chosen.items()}
 
-    return chosen
+    return measured
 
 
-def _replicates(aligned: Tables, resamples: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
+def _replicates(
+    aligned: Tables, resamples: int, seed: int, card: DataCard, cases: pd.DataFrame | None
+) -> dict[str, dict[str, np.ndarray]]:
     """Returns the mean over the drawn seeds of each metric in each resample: group -> metric -> [R]."""
-    strata = predictions.true_labels(next(iter(next(iter(aligned.values())).values())), DIAGNOSIS)
+    first = _first(aligned)
+    strata = predictions.true_labels(first, card.main_task)
+    ordered = None if cases is None else cases.set_index(predictions.CASE).loc[first[predictions.CASE]]
+    groups = intervals.groups_of(ordered, card)
     found = {}
     for group, runs in aligned.items():
         # Equal arguments give equal counts: every table is measured on the same resamples.
-        drawn = [intervals.replicates_of(_measure_of(table), strata, resamples, seed) for table in runs.values()]
+        drawn = [
+            intervals.replicates_of(_measure_of(table, card), strata, resamples, seed, groups)
+            for table in runs.values()
+        ]
         weights = seed_weights(group, len(runs), resamples, seed)
         found[group] = {
-            metric: np.sum(weights.T * np.stack([one[metric] for one in drawn]), axis=0) for metric in METRICS
+            metric: np.sum(weights.T * np.stack([one[metric] for one in drawn]), axis=0) for metric in drawn[0]
         }
     return found
 
@@ -170,8 +178,8 @@ def seed_weights(group: str, seeds: int, resamples: int, seed: int = intervals.S
 
 def _values(plain: Mapping[int, Mapping[str, float]], drawn: Mapping[str, np.ndarray]) -> dict[str, Value]:
     return {
-        metric: Value(tuple(found[metric] for found in plain.values()), *intervals.percentile_interval(drawn[metric]))
-        for metric in METRICS
+        metric: Value(tuple(found[metric] for found in plain.values()), *intervals.percentile_interval(replicates))
+        for metric, replicates in drawn.items()
     }
 
 
@@ -180,7 +188,7 @@ def _differences(
 ) -> dict[str, dict[str, Difference]]:
     others = [group for group in values if group != reference]
     found: dict[str, dict[str, Difference]] = {group: {} for group in others}
-    for metric in METRICS:
+    for metric in drawn[reference]:
         changes = {group: drawn[group][metric] - drawn[reference][metric] for group in others}
         p_values = [two_sided_p(change) for change in changes.values()]
         for (group, change), p, corrected in zip(changes.items(), p_values, compare_runs.holm(p_values), strict=True):

@@ -3,33 +3,44 @@
 import dataclasses
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from amfam_tf import config as configuration
 from amfam_tf import models, strict_yaml
+from amfam_tf.card.inputs import inputs_of
+from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison import fill
 from amfam_tf.comparison.grid import Cell, GridFolder, Purpose, common_part, refuse_repeated
-from amfam_tf.comparison.outcome import read_tables
-from amfam_tf.comparison.results import AVERAGE, GroupResult, summarise
+from amfam_tf.comparison.measures import Measure, Measures, labelled_cases, measures_of
+from amfam_tf.comparison.outcome import measured_cases, read_tables
+from amfam_tf.comparison.results import GroupResult, summarise
 from amfam_tf.config import Config
-from amfam_tf.data.cases import data_fingerprint, read_cases
+from amfam_tf.data import cases as stored_cases
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files import digests
+from amfam_tf.report.numbers import defined
 from amfam_tf.strict_yaml import shown
+from amfam_tf.tasks import DERM7PT
 
 KIND = "sweep"
 SPLIT = "validate"
 MOST_AXES = 3
 LONGEST_NAME = 120
 NOT_SWEPT: Mapping[str, str] = MappingProxyType(
-    {"seed": "use --seeds", "data.drop_shared_files": "it changes which cases are measured"}
+    {
+        "seed": "use --seeds",
+        "data.drop_shared_files": "it changes which cases are measured",
+        "data.fold": "it changes which cases are measured",
+    }
 )
 """Key -> why it is no axis."""
 
@@ -71,6 +82,8 @@ class SweepOutcome:
         results: of the points that have at least one evaluated run, by name of the point.
         failed: name of a cell -> its error.
         cases: of the validation split.
+        card: of the data.
+        labelled: how many of the cases have a label, of the tasks whose labels may be unknown.
     """
 
     method: str
@@ -79,12 +92,26 @@ class SweepOutcome:
     results: Mapping[str, GroupResult]
     failed: Mapping[str, str]
     cases: int
+    card: DataCard = DERM7PT
+    labelled: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def measures(self) -> Measures:
+        """Returns what is measured."""
+        return measures_of(self.card)
+
+    @property
+    def headline(self) -> Measure:
+        """Returns the measure by which the points are compared."""
+        return self.measures.headline
 
     @property
     def best(self) -> Point:
-        """Returns the point with the highest mean validation accuracy over its seeds, the first one of equals."""
+        """Returns the point with the highest mean of the headline over its seeds, the first one of equals."""
         measured = [point for point in self.points if point.name in self.results]
-        return max(measured, key=lambda point: self.results[point.name].values[AVERAGE].mean)
+        # What is undefined is no number that another one could be above.
+        means = {point.name: self.results[point.name].values[self.headline.name].mean for point in measured}
+        return max(measured, key=lambda point: means[point.name] if defined(means[point.name]) else -math.inf)
 
 
 def parse_axis(text: str) -> Axis:
@@ -185,11 +212,12 @@ def sweep(
     seeds: Sequence[int],
     console: Console,
     at_once: int = 1,
+    card: Path | None = None,
 ) -> SweepOutcome:
     """Fits what is missing and returns what the validation split says; no case of the test split is predicted.
 
     Args:
-        data: a data set in the Derm7pt layout, or a folder of records.
+        data: a data set, or a folder of records.
         out: the folder, new or begun with the same data, configuration and axes.
         preset: of all runs.
         overrides: of all runs.
@@ -198,26 +226,48 @@ def sweep(
         seeds: of each point.
         console: for the progress.
         at_once: runs at the same time.
+        card: file of the data's card, if it does not lie beside them.
 
     Raises:
-        ConfigError: a key or value cannot be; nothing has been fitted then.
+        ConfigError: a key or value cannot be, or the card cannot be used; nothing has been fitted then.
         DataError: the data cannot be used.
         RunError: the folder is for something else, or every run failed.
     """
     check_axes(axes, overrides)
     points, cells = sweep_cells(preset, overrides, axes, seeds, method)
     common = common_part(configuration.load(preset, overrides, {"method": method}))
-    everything = read_cases(data)
-    cases = everything[everything["split"] == SPLIT]
-    if cases.empty:
-        raise DataError(f"{data} has no cases in the split {SPLIT}")
-    fingerprint, folder, keys = data_fingerprint(everything), GridFolder(out), tuple(axis.key for axis in axes)
+    everything = stored_cases.read(data, card=card)
+    cases, labelled = _measured_cases(everything, common, data)
+    for cell in cells:
+        inputs_of(everything.card, cell.config.model.metadata)
+    fingerprint, folder, keys = everything.fingerprint, GridFolder(out), tuple(axis.key for axis in axes)
     with folder.lock():
-        folder.claim(Purpose(KIND, fingerprint, common, keys))
-        failed = fill.fill(folder, cells, data, SPLIT, fingerprint, console, at_once)
+        folder.claim(Purpose(KIND, fingerprint, common, keys, everything.card))
+        failed = fill.fill(folder, cells, data, SPLIT, fingerprint, console, at_once, card)
         done = [cell for cell in cells if cell.name not in failed]
         if not done:
             name, error = next(iter(failed.items()))
             raise RunError(f"every run failed; the first one, {name}: {error}")
-        results = {result.name: result for result in summarise(read_tables(folder, done, SPLIT, cases))}
-        return SweepOutcome(common.method, keys, points, results, failed, len(cases))
+        tables = read_tables(folder, done, SPLIT, cases, everything.card)
+        results = {result.name: result for result in summarise(tables, card=everything.card, cases=cases)}
+        return SweepOutcome(common.method, keys, points, results, failed, len(cases), everything.card, labelled)
+
+
+def _measured_cases(
+    everything: stored_cases.DataSet, common: Config, data: Path
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Returns the cases of the validation split, and how many have a label of the tasks that may be unknown.
+
+    Raises:
+        DataError: there are none, or none that the headline could be measured on: no point would be the best.
+    """
+    cases, card = measured_cases(everything, common, SPLIT), everything.card
+    if cases.empty:
+        raise DataError(f"{data} has no cases in the split {SPLIT}")
+    stored_cases.refuse_missing_pictures(everything.used(common.data).cases, data)
+    labelled = labelled_cases(cases, card)
+    about = [card.main_task] if card.headline.startswith("tasks.") else card.tasks
+    if not any(labelled.get(task.name, len(cases)) for task in about):
+        names = ", ".join(task.name for task in about)
+        raise DataError(f"{data}: no case of the split {SPLIT} has a label of {names}: there is nothing to choose by")
+    return cases, labelled

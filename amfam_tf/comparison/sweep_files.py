@@ -5,7 +5,7 @@ from typing import Any
 
 from amfam_tf.comparison import tables
 from amfam_tf.comparison.heat_map import draw_sweep
-from amfam_tf.comparison.results import AVERAGE, METRICS
+from amfam_tf.comparison.measures import AVERAGE
 from amfam_tf.comparison.sweep import Point, SweepOutcome
 from amfam_tf.config import as_text
 from amfam_tf.errors import RunError
@@ -15,7 +15,6 @@ from amfam_tf.report import csv_text
 from amfam_tf.report.markdown import to_markdown
 from amfam_tf.report.numbers import UNDEFINED, ends, share
 from amfam_tf.report.table import Table, TableRow
-from amfam_tf.tasks import DIAGNOSIS
 
 FIGURE = "sweep.png"
 CHOSEN = (
@@ -26,10 +25,13 @@ CHOSEN = (
 
 def sweep_table(outcome: SweepOutcome) -> Table:
     """Returns every point with its validation accuracy, the best one marked."""
-    headings = [*outcome.axes, "seeds", "accuracy ± SD", "95 %", "DIAG accuracy", ""]
+    headline, main = outcome.headline, outcome.card.main_task.name
+    headings = [*outcome.axes, "seeds", f"{headline.short} ± SD", "95 %", f"{main} accuracy", ""]
     rows = [TableRow(_cells(outcome, point), "total" if point == outcome.best else "") for point in outcome.points]
-    caption = f"{outcome.method}: accuracy, mean of the 8 tasks, in percent of {outcome.cases} validation cases"
-    note = f"SD: standard deviation over the seeds (n - 1). {tables.INTERVALS}. {CHOSEN}"
+    caption = f"{outcome.method}: {headline.title}, in percent of {outcome.cases} validation cases"
+    told = tables.labelled_note(outcome.labelled)
+    note = f"SD: standard deviation over the seeds (n - 1). {tables.intervals_text(outcome.card)}. {CHOSEN}"
+    note += f" {told}" if told else ""
     return Table(caption, headings, rows, note, headers=len(outcome.axes))
 
 
@@ -37,10 +39,11 @@ def _cells(outcome: SweepOutcome, point: Point) -> list[str]:
     begin, result = [as_text(value) for value in point.values], outcome.results.get(point.name)
     if result is None:
         return [*begin, "0", *[UNDEFINED] * 3, "failed"]
-    value = result.values[AVERAGE]
+    value = result.values[outcome.headline.name]
     shown = [tables.mean_and_deviation(value), ends(value.ends)]
-    diagnosis = share(result.values[DIAGNOSIS.name].mean)
-    return [*begin, str(len(result.seeds)), *shown, diagnosis, "best" if point == outcome.best else ""]
+    main = outcome.measures.tasks[outcome.card.tasks.index(outcome.card.main_task)]
+    accuracy = share(result.values[main.name].mean)
+    return [*begin, str(len(result.seeds)), *shown, accuracy, "best" if point == outcome.best else ""]
 
 
 def to_csv(outcome: SweepOutcome) -> str:
@@ -51,10 +54,11 @@ def to_csv(outcome: SweepOutcome) -> str:
         result = outcome.results.get(point.name)
         row |= {"seeds": 0 if result is None else len(result.seeds), "best": point == outcome.best}
         if result is not None:
-            value = result.values[AVERAGE]
-            row |= {"accuracy": value.mean, "standard_deviation": value.deviation}
+            headline = outcome.headline.name
+            value = result.values[headline]
+            row |= {"accuracy" if headline == AVERAGE else headline: value.mean, "standard_deviation": value.deviation}
             row |= {"ci95_low": value.low, "ci95_high": value.high}
-            row |= {name: result.values[name].mean for name in METRICS if name != AVERAGE}
+            row |= {name: result.values[name].mean for name in outcome.measures.by_name if name != headline}
         rows.append(row)
     return csv_text.to_csv(rows)
 
@@ -69,8 +73,9 @@ def to_markdown_page(outcome: SweepOutcome) -> str:
 
 
 def _alternative(outcome: SweepOutcome) -> str:
-    best = outcome.results[outcome.best.name].values[AVERAGE].mean
-    return f"Validation accuracy over {' and '.join(outcome.axes)}; best {share(best)} at {outcome.best.name}"
+    best = outcome.results[outcome.best.name].values[outcome.headline.name].mean
+    over = " and ".join(outcome.axes)
+    return f"Validation {outcome.headline.short} over {over}; best {share(best)} at {outcome.best.name}"
 
 
 def write(outcome: SweepOutcome, out: Path) -> list[Path]:

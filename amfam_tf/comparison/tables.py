@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from amfam_tf.card.schema import DataCard
+from amfam_tf.comparison.measures import DIAGNOSIS_AUC, Measure
 from amfam_tf.comparison.outcome import REFERENCE, Costs, Outcome, Section
-from amfam_tf.comparison.results import AUC, AVERAGE, DIAGNOSIS_AUC, Difference, GroupResult, Value
+from amfam_tf.comparison.results import Difference, GroupResult, Value
+from amfam_tf.evaluation import titles
 from amfam_tf.evaluation.intervals import RESAMPLES
 from amfam_tf.report.numbers import (
     UNDEFINED,
@@ -17,14 +20,19 @@ from amfam_tf.report.numbers import (
     value_with_interval,
 )
 from amfam_tf.report.table import Table, TableRow, text_table
-from amfam_tf.tasks import task_names
-
-INTERVALS = (
-    f"95 %: bootstrap of two levels, {RESAMPLES:,} resamples, percentiles. Each resample draws the cases within each "
-    "diagnosis, the same for every row, and for each row its seeds; with one seed an interval is about cases only"
-)
 
 DIFFERENCE = f"minus {REFERENCE} (95 %)"
+
+
+def intervals_text(card: DataCard) -> str:
+    """Returns how the intervals are made."""
+    drawn = f"the cases within each {card.main_task.title}"
+    if card.cases.group is not None:
+        drawn = f"whole groups ({card.cases.group}) with all their cases"
+    return (
+        f"95 %: bootstrap of two levels, {RESAMPLES:,} resamples, percentiles. Each resample draws {drawn}, the same "
+        "for every row, and for each row its seeds; with one seed an interval is about cases only"
+    )
 
 
 def section_title(section: Section) -> str:
@@ -34,111 +42,149 @@ def section_title(section: Section) -> str:
 
 def all_tables(outcome: Outcome, section: Section) -> list[Table]:
     """Returns every table of a section; the last but one are too wide for most terminals."""
-    tables = [accuracy_table(outcome, section), task_table(outcome, section), auc_table(outcome, section)]
-    tables += [task_interval_table(section)]
-    tables += [task_difference_table(section)] if section.reference else []
+    tables = [*_first_tables(outcome, section), auc_table(outcome, section), task_interval_table(outcome, section)]
+    tables += [task_difference_table(outcome, section)] if section.reference else []
     return [*tables, cost_table(section)]
+
+
+def _first_tables(outcome: Outcome, section: Section) -> list[Table]:
+    tables = [headline_table(outcome, section), task_table(outcome, section)]
+    return [*tables, overall_table(outcome, section)] if outcome.measures.overall else tables
 
 
 def terminal_tables(outcome: Outcome, section: Section) -> list[Table]:
     """Returns the tables of a section that fit a terminal; what all of them say once is in `terminal_notes`."""
     auc = auc_table(outcome, section).without(DIFFERENCE)
-    tables = (accuracy_table(outcome, section), task_table(outcome, section), auc)
+    tables = (*_first_tables(outcome, section), auc)
     return [*(dataclasses.replace(table, note="") for table in tables), cost_table(section)]
 
 
 def terminal_notes(outcome: Outcome) -> list[str]:
     """Returns how to read the tables of the terminal."""
-    return [f"SD: standard deviation over the seeds (n - 1). {INTERVALS}.", published_note(outcome)]
+    notes = [f"SD: standard deviation over the seeds (n - 1). {intervals_text(outcome.card)}."]
+    return [*notes, *filter(None, [labelled_note(outcome.labelled), published_note(outcome)])]
 
 
-def accuracy_table(outcome: Outcome, section: Section) -> Table:
-    """Returns the mean accuracy over the eight tasks, the published one, and the difference to AMFAM."""
-    headings = ["method", "seeds", "accuracy ± SD", "95 %", *_published_headings(outcome, section)]
+def headline_table(outcome: Outcome, section: Section) -> Table:
+    """Returns the number by which runs are compared, the published one, and the difference to AMFAM."""
+    headline = outcome.measures.headline
+    headings = ["method", "seeds", f"{headline.short} ± SD", "95 %", *_published_headings(outcome, section)]
     headings += [DIFFERENCE, "p", "p, Holm"] if section.reference else []
     rows = []
     for result in section.results:
-        value = result.values[AVERAGE]
+        value = result.values[headline.name]
         cells = [result.name, str(len(result.seeds)), mean_and_deviation(value), ends(value.ends)]
-        cells += _published_cells(section, result, AVERAGE)
+        cells += _published_cells(section, result, headline.name)
         if section.reference:
-            found = result.differences.get(AVERAGE)
+            found = result.differences.get(headline.name)
             cells += ["", "", ""] if found is None else [with_ends(found), p_value(found.p), p_value(found.p_holm)]
         rows.append(TableRow(cells, _kind(result)))
-    note = f"SD: standard deviation over the seeds (n - 1). {INTERVALS}.{_note(outcome, section)}"
+    note = f"SD: standard deviation over the seeds (n - 1). {intervals_text(outcome.card)}.{_note(outcome, section)}"
     if section.reference:
         note += " p: from the same resamples; Holm: corrected for the number of methods held against AMFAM."
-    return Table(f"Accuracy, mean of the 8 tasks, in percent of {outcome.cases} cases", headings, rows, note)
+    caption = f"{titles.capital(headline.title)}, in percent of {outcome.cases} cases"
+    return Table(caption, headings, rows, note)
 
 
 def task_table(outcome: Outcome, section: Section) -> Table:
     """Returns the accuracy of each task, ours above the published one."""
-    names = (*task_names(), AVERAGE)
+    names = [measure.name for measure in outcome.measures.accuracies]
     rows = []
     for result in section.results:
         rows.append(TableRow([result.name, *(mean_and_deviation(result.values[name], "±") for name in names)], "first"))
         if result.name in section.published:
             found = section.published[result.name]
             rows.append(TableRow([published_heading(outcome), *(share(found[name]) for name in names)], "quiet"))
-    headings = ["method", *task_names(), "mean"]
-    note = f"Mean ± standard deviation over the seeds.{_note(outcome, section)}"
-    return Table("Accuracy of each task in percent", headings, rows, note)
+    told = labelled_note(outcome.labelled)
+    note = f"Mean ± standard deviation over the seeds.{f' {told}' if told else ''}{_note(outcome, section)}"
+    return Table("Accuracy of each task in percent", _task_headings(outcome), rows, note)
+
+
+def _task_headings(outcome: Outcome) -> list[str]:
+    mean = [] if outcome.measures.average is None else ["mean"]
+    return ["method", *(task.name for task in outcome.card.tasks), *mean]
+
+
+def labelled_note(labelled: Mapping[str, int]) -> str:
+    """Returns how many cases have a label of the tasks whose labels may be unknown; "" without any such task."""
+    known = ", ".join(f"{name} {number}" for name, number in labelled.items())
+    return f"Cases with a label: {known}; the others are left out of all metrics of the task." if known else ""
+
+
+def overall_table(outcome: Outcome, section: Section) -> Table:
+    """Returns the metrics of the main task as a whole."""
+    measures, main = outcome.measures.overall, outcome.card.main_task
+    rows = []
+    for result in section.results:
+        values = [result.values[measure.name] for measure in measures]
+        cells = [f"{mean_and_deviation(value)} ({ends(value.ends)})" for value in values]
+        rows.append(TableRow([result.name, *cells], _kind(result)))
+    note = "F1 at probability > 0.5: mean over all classes, the score of the MILK10k challenge."
+    headings = ["method", *(measure.short for measure in measures)]
+    return Table(f"{titles.capital(main.title)}, mean ± SD (95 %) in percent", headings, rows, note)
 
 
 def auc_table(outcome: Outcome, section: Section) -> Table:
-    """Returns the AUC over all tasks and that of the diagnosis, with differences to AMFAM where it is."""
-    headings = ["method"]
-    for title in ("AUC", "DIAG AUC"):
-        headings += [f"{title} ± SD (95 %)"] + ([DIFFERENCE] if section.reference else [])
+    """Returns the AUC over all tasks and that of the main one, with differences to AMFAM where it is."""
+    headings, areas = ["method"], outcome.measures.areas
+    for measure in areas:
+        headings += [f"{measure.short} ± SD (95 %)"] + ([DIFFERENCE] if section.reference else [])
     rows = []
     for result in section.results:
         cells = [result.name]
-        for metric in (AUC, DIAGNOSIS_AUC):
-            value = result.values[metric]
+        for measure in areas:
+            value = result.values[measure.name]
             cells.append(f"{mean_and_deviation(value)} ({ends(value.ends)})")
             if section.reference:
-                found = result.differences.get(metric)
+                found = result.differences.get(measure.name)
                 cells.append("" if found is None else with_ends(found))
         cells += _published_cells(section, result, DIAGNOSIS_AUC)
         rows.append(TableRow(cells, _kind(result)))
-    note = (
-        "AUC: mean over the 8 tasks of the mean over their classes, one against the rest; DIAG AUC: over the five "
-        f"diagnoses.{_note(outcome, section)}"
-    )
-    headings += [f"DIAG AUC, {heading}" for heading in _published_headings(outcome, section)]
+    note = f"{_about_areas(outcome)}{_note(outcome, section)}"
+    headings += [f"{areas[-1].short}, {heading}" for heading in _published_headings(outcome, section)]
     return Table("Area under the ROC curve in percent", headings, rows, note)
 
 
-def task_interval_table(section: Section) -> Table:
+def _about_areas(outcome: Outcome) -> str:
+    main, tasks = outcome.card.main_task, titles.of_tasks(outcome.card)
+    over = "the five diagnoses" if outcome.has_published else f"the {len(main.classes)} classes of {main.name}"
+    if len(outcome.measures.areas) == 1:
+        return f"{main.name} AUC: mean over {over}, one against the rest."
+    return f"AUC: mean over {tasks} of the mean over their classes, one against the rest; {main.name} AUC: over {over}."
+
+
+def task_interval_table(outcome: Outcome, section: Section) -> Table:
     """Returns the accuracy of each task with its interval."""
     return _task_cells(
+        outcome,
         section,
         "Accuracy of each task in percent, mean over the seeds (95 %)",
-        lambda result, name: value_with_interval(result.values[name].mean, result.values[name].ends),
+        lambda result, one: value_with_interval(result.values[one.name].mean, result.values[one.name].ends),
     )
 
 
-def task_difference_table(section: Section) -> Table:
+def task_difference_table(outcome: Outcome, section: Section) -> Table:
     """Returns the difference of each method to AMFAM in each task."""
     others = [result for result in section.results if result.differences]
     return _task_cells(
+        outcome,
         section,
         f"Accuracy of each task minus that of {REFERENCE} in points, on the same cases (95 %)",
-        lambda result, name: with_ends(result.differences[name]),
+        lambda result, one: with_ends(result.differences[one.name]),
         others,
     )
 
 
 def _task_cells(
+    outcome: Outcome,
     section: Section,
     caption: str,
-    cell: Callable[[GroupResult, str], str],
+    cell: Callable[[GroupResult, Measure], str],
     results: Sequence[GroupResult] | None = None,
 ) -> Table:
-    names = (*task_names(), AVERAGE)
-    shown = section.results if results is None else results
-    rows = [TableRow([result.name, *(cell(result, name) for name in names)], _kind(result)) for result in shown]
-    return Table(caption, ["method", *task_names(), "mean"], rows)
+    measures, shown = outcome.measures.accuracies, section.results if results is None else results
+    rows = [TableRow([result.name, *(cell(result, one) for one in measures)], _kind(result)) for result in shown]
+    return Table(caption, _task_headings(outcome), rows)
 
 
 def cost_table(section: Section) -> Table:
@@ -187,7 +233,9 @@ def _note(outcome: Outcome, section: Section) -> str:
 
 
 def published_note(outcome: Outcome) -> str:
-    """Returns what the published values are."""
+    """Returns what the published values are; "" of data that nothing is published for."""
+    if not outcome.has_published:
+        return ""
     return f"* Tables 2, 4, 5 and 7 of the paper, corrected by arithmetic; {outcome.published_note}."
 
 

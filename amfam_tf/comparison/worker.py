@@ -23,14 +23,17 @@ WARM_UP, REPEATS, BATCH_SIZE = 2, 10, 16
 """Batches before measuring, batches measured, and cases in each."""
 
 
-def fit_and_evaluate(data: str, run: str, config: Mapping[str, Any], split: str, fingerprint: str) -> None:
+def fit_and_evaluate(
+    data: str, run: str, config: Mapping[str, Any], split: str, fingerprint: str, card: str | None = None
+) -> None:
     """Fits a run, or goes on with it, and evaluates it on a split."""
     from amfam_tf.evaluation.run import evaluate_run
     from amfam_tf.terminal import Terminal
     from amfam_tf.training.run import fit
 
-    fit(Path(data), Path(run), configuration.from_dict(config), Terminal(width=200))
-    evaluate_run(Path(run), Path(data), split)
+    given = None if card is None else Path(card)
+    fit(Path(data), Path(run), configuration.from_dict(config), Terminal(width=200), card=given)
+    evaluate_run(Path(run), Path(data), split, card=given)
     records.record_evaluation(Path(run), split, fingerprint)
 
 

@@ -18,8 +18,9 @@ from small import small_config
 from amfam_tf import config as configuration
 from amfam_tf.comparison import children, page, tables
 from amfam_tf.comparison.compare import compare
+from amfam_tf.comparison.measures import AVERAGE, measures_of
 from amfam_tf.comparison.outcome import Costs, Outcome, Section
-from amfam_tf.comparison.results import AVERAGE, METRICS, summarise
+from amfam_tf.comparison.results import summarise
 from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, DataError, RunError
@@ -31,6 +32,7 @@ from amfam_tf.report.terminal import to_rich
 from amfam_tf.tasks import task_names
 
 METHODS = ("concat", "amfam")
+METRICS = tuple(measures_of().by_name)
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +226,11 @@ def test_methods_with_metadata_have_tables_of_their_own(two_sections):
         for table in tables.all_tables(two_sections, section):
             named = {row.cells[0] for row in table.rows}
             assert not named & {result.name for result in others.results}
-    assert page.summary(with_metadata)[0].title == "Accuracy of concat-adv with sex, location, mean of the 8 tasks"
-    headings = tables.accuracy_table(two_sections, with_metadata).headings
+    assert (
+        page.summary(with_metadata, measures_of().headline)[0].title
+        == "Accuracy of concat-adv with sex, location, mean of the 8 tasks"
+    )
+    headings = tables.headline_table(two_sections, with_metadata).headings
     assert headings == ["method", "seeds", "accuracy ± SD", "95 %"]
 
 
@@ -254,16 +259,18 @@ def test_a_method_that_takes_metadata_is_fitted_with_them_too(drawn, runner, tmp
 def test_metadata_that_no_method_takes_are_refused(drawn, tmp_path):
     with pytest.raises(ConfigError, match="none of concat, amfam does"):
         run(drawn, tmp_path / "out", metadata=("sex",))
-    with pytest.raises(ConfigError, match=r"model.metadata\[0\] must be one of elevation"):
+    with pytest.raises(
+        ConfigError, match=r"model.metadata\[0\] must be one of level_of_diagnostic_difficulty, elevation"
+    ):
         run(drawn, tmp_path / "out", methods=("embeddingnet",), metadata=("age",))
     assert not (tmp_path / "out").exists()
 
 
 def test_published_values_are_labelled_by_what_they_are_of(two_sections):
     (section, _) = two_sections.sections
-    assert "on Derm7pt*" in tables.accuracy_table(two_sections, section).headings
+    assert "on Derm7pt*" in tables.headline_table(two_sections, section).headings
     same = Outcome(**{**vars(two_sections), "comparable": True})
-    assert "published*" in tables.accuracy_table(same, section).headings
+    assert "published*" in tables.headline_table(same, section).headings
     assert tables.task_table(two_sections, section).rows[1].cells[0] == "on Derm7pt*"
 
 

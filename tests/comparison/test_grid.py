@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 from small import small_config
+from small_pairs import HOSPITAL
 
 from amfam_tf import config as configuration
 from amfam_tf import models
+from amfam_tf.card import cards
 from amfam_tf.comparison import grid
 from amfam_tf.comparison.grid import GridFolder, Purpose
 from amfam_tf.errors import ConfigError, RunError
@@ -112,3 +114,15 @@ def test_the_common_part_does_not_depend_on_the_seed():
     first, second = (grid.common_part(small_config(f"seed={seed}"), method="amfam") for seed in (1, 2))
     assert first == second
     assert configuration.differences(small_config(), first) == []
+
+
+def test_a_folder_is_for_one_card(tmp_path):
+    hospital = cards.parse(HOSPITAL, "card")
+    folder = GridFolder(tmp_path)
+    folder.claim(purpose(card=hospital))
+    folder.claim(purpose(card=hospital))
+    with pytest.raises(RunError, match="card: hospital -> derm7pt"):
+        folder.claim(purpose())
+    other = cards.parse(HOSPITAL.replace("thresholds: {high: 2}", "thresholds: {high: 1}"), "card")
+    with pytest.raises(RunError, match="card hospital: another scores"):
+        folder.claim(purpose(card=other))

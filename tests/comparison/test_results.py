@@ -7,11 +7,13 @@ from prediction_tables import random_table
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from amfam_tf.comparison import results
-from amfam_tf.comparison.results import AUC, AVERAGE, DIAGNOSIS_AUC, METRICS, summarise, two_sided_p
+from amfam_tf.comparison.measures import AUC, AVERAGE, DIAGNOSIS_AUC, measures_of
+from amfam_tf.comparison.results import summarise, two_sided_p
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import compare_runs, intervals, predictions
 from amfam_tf.tasks import DIAGNOSIS, TASKS
 
+METRICS = tuple(measures_of().by_name)
 RESAMPLES = 40
 FEW = 4
 

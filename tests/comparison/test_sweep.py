@@ -13,12 +13,14 @@ from small import SMALL
 
 from amfam_tf.comparison import children, heat_map, sweep_files
 from amfam_tf.comparison import sweep as module
-from amfam_tf.comparison.results import AVERAGE, METRICS, GroupResult, Value, summarise
+from amfam_tf.comparison.measures import AVERAGE, measures_of
+from amfam_tf.comparison.results import GroupResult, Value, summarise
 from amfam_tf.comparison.sweep import Axis, Point, SweepOutcome, check_axes, parse_axis, sweep_cells
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation import figure_style
 
+METRICS = tuple(measures_of().by_name)
 LAMBDA, GAMMA = "loss.adversarial", "loss.reconstruction"
 
 

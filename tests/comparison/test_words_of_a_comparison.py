@@ -16,13 +16,15 @@ from rich.console import Console
 from small import small_config
 
 from amfam_tf.comparison import files, forest, heat_map, page, sweep_files, tables
+from amfam_tf.comparison.measures import measures_of
 from amfam_tf.comparison.outcome import Costs, Outcome, Section
-from amfam_tf.comparison.results import METRICS, Difference, GroupResult, Value
+from amfam_tf.comparison.results import Difference, GroupResult, Value
 from amfam_tf.comparison.sweep import Point, SweepOutcome
 from amfam_tf.files import json_file
 from amfam_tf.report.markdown import to_markdown
 from amfam_tf.report.terminal import to_rich
 
+METRICS = tuple(measures_of().by_name)
 NAMES = ("DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS")
 MEANS = (*NAMES, "average")
 DECK = different.Deck(5)
