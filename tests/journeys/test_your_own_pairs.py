@@ -79,7 +79,8 @@ def test_each_command_does_what_the_page_says(typed):
     assert "research" in told["evaluate"].lower()
     assert list((folder / "explained").glob("*.png"))
     compared = json.loads((folder / "comparison" / "comparison.json").read_text(encoding="utf-8"))
-    assert (compared["card"], compared["headline"]) == ("clinic", "tasks.DX.balanced_accuracy") and "published" not in compared
+    assert (compared["card"], compared["headline"]) == ("clinic", "tasks.DX.balanced_accuracy")
+    assert "published" not in compared
     assert "Balanced accuracy of DX" in told["compare"] and "mean of the 8" not in told["compare"]
     shown, answer = told["query"][0], json.loads(told["query"][1])
     assert "basal cell carcinoma" in shown and "malignant" in shown and "point" not in shown
