@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,6 +37,9 @@ from amfam_tf.cli.output import echo
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
 @click.option(
+    "--folds", is_flag=True, help="Fit for each fold of the card; compare the predictions of all folds together."
+)
+@click.option(
     "--jobs", type=click.IntRange(1, MOST_PROCESSES), default=1, show_default=True, help="Runs at the same time."
 )
 def compare(
@@ -48,6 +52,7 @@ def compare(
     preset: str,
     overrides: tuple[str, ...],
     split: str,
+    folds: bool,
     jobs: int,
 ) -> None:
     """Fit and evaluate several methods with several seeds, and write one table.
@@ -63,16 +68,18 @@ def compare(
     from amfam_tf.report.notice import RESEARCH_ONLY
     from amfam_tf.report.terminal import to_rich
 
+    if folds and split != "test":
+        raise click.UsageError("--folds measures each case by the run that has not seen it: leave --split out.")
     options = {"method": "--methods", "seed": "--seeds", "model.metadata": "--metadata"}
+    options |= {"data.fold": "--folds"} if folds else {}
     grid.refuse_overrides(overrides, options)
     config = configuration.load(preset, overrides)
     names = grid.method_names(methods)
     asked = configuration.overridden_keys(overrides)
     models.refuse_unread([dataclasses.replace(config, method=name) for name in names], asked)
     terminal = console(stderr=True)
-    outcome, written = run_comparison(
-        data, out, config, names, seeds, split=split, console=terminal, at_once=jobs, metadata=metadata, card=card
-    )
+    chosen: dict[str, Any] = {"at_once": jobs, "metadata": metadata, "card": card, "by_fold": folds}
+    outcome, written = run_comparison(data, out, config, names, seeds, split=split, console=terminal, **chosen)
     output = console()
     for section in outcome.sections:
         output.print()

@@ -11,7 +11,7 @@ from amfam_tf.comparison.grid import GridFolder, Purpose, common_part, compariso
 from amfam_tf.comparison.outcome import REFERENCE, Outcome, collect, measured_cases
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
-from amfam_tf.errors import DataError, RunError
+from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.files import json_file
 from amfam_tf.files.writing import write_bytes
@@ -31,6 +31,7 @@ def compare(
     at_once: int = 1,
     metadata: Sequence[str] = (),
     card: Path | None = None,
+    by_fold: bool = False,
 ) -> tuple[Outcome, list[Path]]:
     """Fits and evaluates what is missing; returns the outcome and the files written.
 
@@ -45,17 +46,24 @@ def compare(
         at_once: runs at the same time.
         metadata: columns; methods that take metadata are fitted with them too, beside without.
         card: file of the data's card, if it does not lie beside them.
+        by_fold: fit each method for each fold of the card; what is compared are the predictions of all folds together,
+            each case by the run that has not seen it. `split` must be test then.
 
     Raises:
-        ConfigError: a method cannot have this configuration, or the card cannot be used.
+        ConfigError: a method cannot have this configuration, or the card cannot be used, or deals out no folds.
         DataError: the data cannot be used.
         RunError: the folder is for something else, or every run failed.
     """
     cells = comparison_cells(config, methods, seeds, metadata)
     everything = stored_cases.read(data, card=card)
+    folds = everything.folds if by_fold else None
+    if folds == 0:
+        raise ConfigError(f"--folds: the card {everything.card.name} deals out none (split.assign.folds)")
+    if folds is not None:
+        cells = comparison_cells(config, methods, seeds, metadata, folds)
     for cell in cells:
         inputs_of(everything.card, cell.config.model.metadata)
-    if measured_cases(everything, config, split).empty:
+    if measured_cases(everything, config, split, folds).empty:
         raise DataError(f"{data} has no cases in the split {split}")
     stored_cases.refuse_missing_pictures(everything.used(config.data).cases, data)
     config, fingerprint, folder = common_part(config, method=REFERENCE), everything.fingerprint, GridFolder(out)
@@ -67,7 +75,7 @@ def compare(
             name, error = next(iter(failed.items()))
             raise RunError(f"every run failed; the first one, {name}: {error}")
         failed |= fill.measure(folder, done, console)
-        outcome = collect(folder, done, failed, everything, split, config, fingerprint)
+        outcome = collect(folder, done, failed, everything, split, config, fingerprint, folds)
         return outcome, write(outcome, out)
 
 

@@ -39,6 +39,11 @@ class DataSet:
     card: DataCard
     cases: pd.DataFrame
 
+    @property
+    def folds(self) -> int:
+        """Number of folds that the card deals out; 0 for none."""
+        return int(self.cases[FOLD].max()) + 1 if FOLD in self.cases and len(self.cases) else 0
+
     def used(self, data: DataConfig) -> "DataSet":
         """Returns the data set as a run with this configuration uses it.
 
@@ -52,9 +57,12 @@ class DataSet:
         if data.drop_shared_files:
             cases = cases[~cases["shared_file"]].reset_index(drop=True)
         if data.fold is not None:
-            folds = int(cases[FOLD].max()) + 1 if FOLD in cases and len(cases) else 0
-            if data.fold >= folds:
-                known = f"deals out the folds 0 to {folds - 1}" if folds else "deals out none (split.assign.folds)"
+            if data.fold >= self.folds:
+                known = (
+                    f"deals out the folds 0 to {self.folds - 1}"
+                    if self.folds
+                    else "deals out none (split.assign.folds)"
+                )
                 raise ConfigError(f"data.fold={data.fold}: the card {self.card.name} {known}")
             stays = cases["split"].where(cases["split"] == "validate", "train")
             cases = cases.assign(split=stays.where(cases[FOLD] != data.fold, "test"))
