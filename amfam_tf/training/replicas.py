@@ -13,10 +13,11 @@ from amfam_tf.layers.shared_moments import replica_among_others
 
 def sum_over_replicas(tensors: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
     """Returns the sums over all replicas; None stays None."""
-    context = replica_among_others()
-    if context is None:
+    context, known = replica_among_others(), [one for one in tensors if one is not None]
+    # Nothing cannot be reduced.
+    if context is None or not known:
         return list(tensors)
-    sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, [one for one in tensors if one is not None]))
+    sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, known))
     return [None if one is None else next(sums) for one in tensors]
 
 
