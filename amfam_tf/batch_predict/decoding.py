@@ -16,7 +16,7 @@ from amfam_tf.batch_predict import plan
 from amfam_tf.batch_predict.model import LoadedVersion, PictureError
 from amfam_tf.batch_predict.pair import DecodedPair, End, PairRow
 from amfam_tf.beam import urls
-from amfam_tf.data import images, records
+from amfam_tf.data import images, records, shards
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import MODALITIES
 
@@ -83,7 +83,7 @@ def read_records(paths: tuple[str, ...]) -> Iterator[PairRow]:
         DataError: a file is damaged; names it.
     """
     for path in paths:
-        known = records.feature_spec(card=records.read_card(Path(path).parent))
+        known = records.feature_spec(card=shards.read_card(Path(path).parent))
         spec = {name: known[name] for name in ("case_num", *MODALITIES)}
         dataset = tf.data.TFRecordDataset(path, compression_type=records.COMPRESSION)
         try:

@@ -91,7 +91,7 @@ def read(data: str | Path, drop_shared_files: bool = False, card: Path | None = 
             raise DataError(f"{data}: records have their own card: leave {card} out")
         from amfam_tf.data import records
 
-        known, frame = records.read_card(data), records.read_records(data)
+        known, frame = shards.read_card(data), records.read_records(data)
     else:
         known, folder = find_card(Path(data), card)
         if cards.is_derm7pt(known):

@@ -30,7 +30,7 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import images
 from amfam_tf.data.pair_labels import score_of
-from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards
+from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, read_card
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import DERM7PT
 
@@ -77,16 +77,6 @@ def has_plain_pairs(card: DataCard) -> bool:
 
 def _ragged_pictures() -> dict[str, Any]:
     return {name: tf.io.RaggedFeature(tf.string) for name in MODALITIES}
-
-
-def read_card(folder: str | Path) -> DataCard:
-    """Returns the card of a folder of records; one without is of Derm7pt.
-
-    Raises:
-        ConfigError: the card cannot be used.
-    """
-    file = Path(folder) / cards.FILE
-    return cards.read(file) if file.exists() else DERM7PT
 
 
 def read_records(folder: str | Path) -> pd.DataFrame:

@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
+from amfam_tf.tasks import DERM7PT
 
 SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
 SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
@@ -44,3 +47,13 @@ def find_shards(folder: str | Path) -> list[Path]:
         except OSError as error:
             raise DataError(f"the records in {folder} cannot be read: {path.name}: {error.strerror}") from error
     return found
+
+
+def read_card(folder: str | Path) -> DataCard:
+    """Returns the card of a folder of records; one without is of Derm7pt.
+
+    Raises:
+        ConfigError: the card cannot be used.
+    """
+    file = Path(folder) / cards.FILE
+    return cards.read(file) if file.exists() else DERM7PT

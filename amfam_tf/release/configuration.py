@@ -10,10 +10,16 @@ from typing import Any, Literal
 
 from amfam_tf import config as training_configuration
 from amfam_tf import strict_yaml
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
+from amfam_tf.data.cases import find_card
 from amfam_tf.errors import ConfigError
 from amfam_tf.ranges import bounded, check, require
 from amfam_tf.release.metric_places import metric_places, no_such_metric
+from amfam_tf.tasks import DERM7PT
+
+DERM7PT_SUBGROUPS = ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
 
 
 def _expand_homes(part: Any, *names: str) -> None:
@@ -29,6 +35,7 @@ class DataPart:
 
     Attributes:
         source: folder or URL of a data set, or a CSV of pairs.
+        card: file of the data set's card; null for the one beside it, or that of its layout.
         images: folder or URL that the pictures' paths start from; null for the source's own.
         shards: number of files of records.
         max_bad_share: share of the rows, in [0, 1], that may become no record.
@@ -36,15 +43,26 @@ class DataPart:
     """
 
     source: str = ""
+    card: str | None = None
     images: str | None = None
     shards: int = bounded(8, 1, 10_000)
     max_bad_share: float = bounded(0.0, 0, 1)
     beam_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _expand_homes(self, "source", "images")
+        _expand_homes(self, "source", "card", "images")
         require(self.source != "", "data.source is missing: name a data set or a CSV of pairs")
         check(self, "data")
+
+    def read_card(self) -> DataCard:
+        """Returns the card of the data; Derm7pt's of a URL, a CSV, or what is not on this machine.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        if self.card is not None:
+            return cards.read(Path(self.card))
+        return find_card(Path(self.source))[0] if Path(self.source).is_dir() else DERM7PT
 
 
 @dataclass(frozen=True)
@@ -100,7 +118,7 @@ class Threshold:
     """A bound on a metric of metrics.json.
 
     Attributes:
-        metric: its place, with dots, e.g. "average.accuracy"; one of `metric_places`.
+        metric: its place, with dots, e.g. "average.accuracy"; one of `metric_places` for the card of the data.
         at_least: the lower end of that interval has to reach this.
     """
 
@@ -111,9 +129,6 @@ class Threshold:
         require(self.metric != "", "blessing.thresholds: each needs a metric, e.g. average.accuracy")
         require(self.at_least is not None, f"blessing.thresholds: {self.metric} needs at_least, a number to reach")
         check(self, "blessing.thresholds")
-        # Now and not after the training.
-        if self.metric not in metric_places():
-            raise no_such_metric(self.metric)
 
 
 @dataclass(frozen=True)
@@ -124,18 +139,14 @@ class BlessingPart:
         split: that is evaluated.
         thresholds: at least one; all have to be reached.
         significance: level of each test for a loss against the served version, in (0, 0.5].
-        subgroups: variables whose values are tested one by one; none tests the whole split only.
+        subgroups: columns of metadata whose values are tested one by one; none tests the whole split only. By default
+            these of Derm7pt; of another card those of values that its report shows apart.
     """
 
     split: Literal["validate", "test"] = "test"
     thresholds: tuple[Threshold, ...] = ()
     significance: float = bounded(0.05, 0, 0.5, open_low=True)
-    subgroups: tuple[Literal["sex", "location", "elevation", "level_of_diagnostic_difficulty"], ...] = (
-        "sex",
-        "location",
-        "elevation",
-        "level_of_diagnostic_difficulty",
-    )
+    subgroups: tuple[str, ...] = DERM7PT_SUBGROUPS
 
     def __post_init__(self) -> None:
         require(
@@ -144,6 +155,27 @@ class BlessingPart:
             "[{metric: average.accuracy, at_least: 0.6}]",
         )
         check(self, "blessing")
+
+    def subgroups_of(self, card: DataCard) -> tuple[str, ...]:
+        """Returns the columns whose values are tested, of data with this card."""
+        if self.subgroups == DERM7PT_SUBGROUPS and not cards.is_derm7pt(card):
+            return tuple(name for name, column in card.metadata.items() if column.subgroup and column.values)
+        return self.subgroups
+
+    def check_card(self, card: DataCard) -> None:
+        """Checks, before anything is done, that data with this card have what the rule names.
+
+        Raises:
+            ConfigError: names the metric or the column.
+        """
+        places = metric_places(card)
+        for threshold in self.thresholds:
+            if threshold.metric not in places:
+                raise no_such_metric(threshold.metric, card)
+        known = [name for name, column in card.metadata.items() if column.subgroup and column.values]
+        for number, name in enumerate(self.subgroups_of(card)):
+            if name not in known:
+                raise ConfigError(f"blessing.subgroups[{number}] must be one of {', '.join(known)}. Received: {name!r}")
 
 
 @dataclass(frozen=True)
@@ -202,6 +234,7 @@ class ReleaseConfig:
         require(self.work != "", "work is missing: name a folder for what the steps write")
         # Now and not after the ingest.
         self.training.resolve()
+        self.blessing.check_card(self.data.read_card())
 
 
 def read(path: Path) -> ReleaseConfig:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.card import cards
 from amfam_tf.files import json_file
 from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
@@ -26,6 +27,8 @@ COUNTED = (
 )
 RESUMABLE = False
 RUN_FILES = (folder.CONFIG_FILE, folder.ENVIRONMENT_FILE, folder.MODEL_FILE, folder.HISTORY_FILE, folder.STATE_FILE)
+OPTIONAL_FILES = (cards.FILE,)
+"""Of a run whose data are not Derm7pt."""
 NOTHING_SERVED = "first release: nothing is served to compare with"
 
 
@@ -68,7 +71,7 @@ def run(work: Work) -> StepOutcome:
 
 def _copy_run(trained: Path, copy: Path) -> Path:
     """Copies what evaluation and export read of a run: Trainer's own result stays as it is."""
-    for name in RUN_FILES:
+    for name in (*RUN_FILES, *(name for name in OPTIONAL_FILES if (trained / name).is_file())):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(trained / name, copy / name)
     return copy
@@ -91,14 +94,19 @@ def _compare(
     evaluation: Any, against: served.Served, rules: BlessingPart
 ) -> tuple[RunComparison, list[dict[str, Any]]]:
     """Returns the comparison for the report, written beside it, and the tests for losses."""
-    from amfam_tf.evaluation import compare_runs
+    from amfam_tf.evaluation import compare_runs, intervals
     from amfam_tf.evaluation.run import against_file
     from amfam_tf.release.served_predictions import predict_served
 
     table = predict_served(against.folder, evaluation.cases, evaluation.card)
-    comparison = {"first": "candidate", "second": against.name} | compare_runs.compare(evaluation.table, table)
+    comparison = {"first": "candidate", "second": against.name} | compare_runs.compare(
+        evaluation.table, table, card=evaluation.card, groups=intervals.groups_of(evaluation.cases, evaluation.card)
+    )
     json_file.write(evaluation.folder / against_file(against.name), comparison)
-    found = losses.find_losses(evaluation.table, table, evaluation.cases, rules.subgroups, rules.significance)
+    variables = rules.subgroups_of(evaluation.card)
+    found = losses.find_losses(
+        evaluation.table, table, evaluation.cases, variables, rules.significance, evaluation.card
+    )
     return comparison, found
 
 

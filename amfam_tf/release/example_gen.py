@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from amfam_tf.beam import urls
+from amfam_tf.card import cards
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, json_file
@@ -24,7 +26,7 @@ from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.tasks import MODALITIES
 
-COUNTED = (f"{RECORDS}/*.tfrecord.gz",)
+COUNTED = (f"{RECORDS}/*.tfrecord.gz", f"{RECORDS}/{cards.FILE}")
 RESUMABLE = False
 
 
@@ -40,17 +42,34 @@ def outside(config: ReleaseConfig, _: Mapping[str, Path]) -> dict[str, str]:
         DataError: its table cannot be used.
     """
     urls.ask_stores((config.data.source, config.data.images), config.data.beam_arguments)
-    return {"source": source_fingerprint(config.data.source, config.data.images)}
+    return {"source": source_fingerprint(config.data.source, config.data.images, _card_file(config.data))}
 
 
-def source_fingerprint(source: str, images: str | None) -> str:
-    """Returns the fingerprint of a source's rows and pictures; where they are does not count."""
-    table = read_source(source, images)
-    paths = sorted({str(case[name]) for case in table.cases for name in MODALITIES})
+def _card_file(data: DataPart) -> Path | None:
+    return None if data.card is None else Path(data.card)
+
+
+def source_fingerprint(source: str, images: str | None, card: Path | None = None) -> str:
+    """Returns the fingerprint of a source's rows and pictures, and of its card; where they are does not count."""
+    table = read_source(source, images, card)
+    views = [name for name in (*MODALITIES, *(f"{one}_all" for one in MODALITIES)) if name in (*table.cases, {})[0]]
+    paths = sorted({path for case in table.cases for name in views for path in _paths(case[name])})
     with ThreadPoolExecutor(worker_count()) as pool:
         contents = dict(zip(paths, pool.map(_picture_fingerprint, paths), strict=True))
-    cases = [{**case, **{name: contents[str(case[name])] for name in MODALITIES}} for case in table.cases]
-    return digests.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead]})
+    cases = [{**case, **{name: _each(contents, case[name]) for name in views}} for case in table.cases]
+    known = {} if cards.is_derm7pt(table.card) else {"card": cards.to_dict(table.card)}
+    return digests.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead], **known})
+
+
+def _paths(value: Any) -> list[str]:
+    """Returns the pictures of a view: one, several, or none."""
+    return [str(path) for path in ([value] if isinstance(value, str | Path) else value) if path]
+
+
+def _each(contents: Mapping[str, str], value: Any) -> Any:
+    """Returns the fingerprints of the pictures of a view, in its form."""
+    found = [contents[path] for path in _paths(value)]
+    return (found or [""])[0] if isinstance(value, str | Path) else found
 
 
 def _picture_fingerprint(path: str) -> str:
@@ -82,5 +101,6 @@ def _ingest(data: DataPart, records: Path) -> tuple[int, int]:
         shards=data.shards,
         max_bad_share=data.max_bad_share,
         beam_arguments=data.beam_arguments,
+        card=_card_file(data),
     )
     return report.cases, report.bad

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from amfam_tf.card.schema import DataCard
+from amfam_tf.data.shards import read_card
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, json_file
 from amfam_tf.ingest.file_names import ANOMALIES_FILE, SCHEMA_FILE, STATISTICS_FILE
@@ -15,7 +17,7 @@ from amfam_tf.ingest.schema import build_schema, read_schema
 from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import StepOutcome, Work
-from amfam_tf.tasks import METADATA
+from amfam_tf.tasks import DERM7PT
 
 FINDINGS_FILE = "findings.json"
 COUNTED = ()
@@ -56,13 +58,14 @@ def _schema_file(config: ReleaseConfig, records: Path) -> Path:
 def run(work: Work) -> StepOutcome:
     """Collects all findings, writes findings.json, and accepts if none of them stops the release."""
     rules, records = work.config.validation, work.inputs["ExampleGen"] / RECORDS
-    anomalies = json_file.read(records / ANOMALIES_FILE)["anomalies"]
+    anomalies, card = json_file.read(records / ANOMALIES_FILE)["anomalies"], read_card(records)
     statistics = json_file.read(records / STATISTICS_FILE)
     schema = read_schema(_schema_file(work.config, records))
     problems = [one for one in anomalies if one["severity"] == "problem"]
     reasons = [f"{one['kind']}: {one['message']}" for one in problems if one["kind"] not in rules.allow]
     reasons += small_splits(statistics["splits"], rules.fewest_cases)
-    reasons += [f"schema: {text}" for text in (*schema_differences(schema), *unknown_values(schema, statistics))]
+    schema_faults = (*schema_differences(schema, card), *unknown_values(schema, statistics, card))
+    reasons += [f"schema: {text}" for text in schema_faults]
     json_file.write(work.out / FINDINGS_FILE, {"reasons": reasons, "anomalies": anomalies})
     details = {"reasons": reasons, "problems": len(problems), "allowed": list(rules.allow), "schema": rules.schema}
     if reasons:
@@ -77,10 +80,10 @@ def small_splits(splits: Mapping[str, int], fewest: int) -> list[str]:
     return [f"split {name} has {count} cases, fewer than {fewest}" for name, count in splits.items() if count < fewest]
 
 
-def schema_differences(schema: Any) -> Iterator[str]:
+def schema_differences(schema: Any, card: DataCard = DERM7PT) -> Iterator[str]:
     """Yields in which features the records of this program differ from a schema."""
     wanted = {feature.name: feature.type for feature in schema.feature}
-    found = {feature.name: feature.type for feature in build_schema().feature}
+    found = {feature.name: feature.type for feature in build_schema(card).feature}
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             yield f"the records have no feature {name}"
@@ -90,11 +93,12 @@ def schema_differences(schema: Any) -> Iterator[str]:
             yield f"feature {name} is of another type"
 
 
-def unknown_values(schema: Any, statistics: Mapping[str, Any]) -> Iterator[str]:
+def unknown_values(schema: Any, statistics: Mapping[str, Any], card: DataCard = DERM7PT) -> Iterator[str]:
     """Yields the values of metadata that occur and are not in the schema's domain."""
     domains = {domain.name: set(domain.value) for domain in schema.string_domain}
     of_feature = {feature.name: domains.get(feature.domain) for feature in schema.feature}
-    for column in METADATA:
+    # A number has a range, which ingest has looked at.
+    for column in (name for name, one in card.metadata.items() if one.range is None):
         domain = of_feature.get(column)
         for value, by_split in statistics["metadata"][column].items():
             cases = sum(by_split.values())

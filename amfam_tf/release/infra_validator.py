@@ -153,11 +153,12 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
     """Returns a row per canary and task; the canaries are spread evenly over the split's cases of one pair."""
     from amfam_tf.client.client import Client, Pair
     from amfam_tf.data import records, several
+    from amfam_tf.data.shards import read_card
     from amfam_tf.evaluation import predictions
     from amfam_tf.runs.folder import PREDICTIONS_FILE, RunFolder
 
     split = work.config.blessing.split
-    card = records.read_card(work.inputs["ExampleGen"] / RECORDS)
+    card = read_card(work.inputs["ExampleGen"] / RECORDS)
     cases = records.read_records(work.inputs["ExampleGen"] / RECORDS)
     # Evaluator has measured means of several pairs.
     cases = cases[(cases["split"] == split) & several.has_one_pair(cases)].reset_index(drop=True)

@@ -2,16 +2,20 @@
 
 | quantity | per case | one-sided test of "no loss" |
 | --- | --- | --- |
-| accuracy (mean over the 8 tasks) | share of the tasks that are right | exact sign-flip test of the differences |
+| accuracy (mean over the tasks) | share of the tasks that are right | exact sign-flip test of the differences |
 | diagnosis_accuracy | DIAG right or not | the same, which is McNemar's exact test here |
 | melanoma_auc | probability of melanoma | DeLong |
+
+That is for Derm7pt. For other cards the second is `<TASK>_accuracy` of the main task, if there are others, and the
+third `<target>_auc` of each target. A label that nobody knows counts nowhere.
 
 A small p-value says that a loss as large as this one is unlikely if there is none. In the subgroups the p-values of a
 quantity are corrected by Holm over all of them; the whole split is one test per quantity and needs no correction there.
 A subgroup that is too small to be read (`subgroups.FEWEST_CASES`) is not tested, and listed.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,17 +23,26 @@ import pandas as pd
 from scipy.signal import convolve
 from scipy.stats import binom
 
+from amfam_tf.card import cards
+from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import clinical, compare_runs, metrics, predictions
 from amfam_tf.evaluation.subgroups import FEWEST_CASES
-from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
+from amfam_tf.tasks import DERM7PT
 
-QUANTITIES = ("accuracy", "diagnosis_accuracy", "melanoma_auc")
+Measure = Callable[[tuple[str, str], pd.DataFrame, pd.DataFrame], tuple[float, float, float]]
+"""From a group of cases and both tables to the value of each, and the p-value."""
 WHOLE = ("all", "all")
 ROUNDING = 1e-12
 
 
 def find_losses(
-    candidate: pd.DataFrame, served: pd.DataFrame, cases: pd.DataFrame, variables: Sequence[str], significance: float
+    candidate: pd.DataFrame,
+    served: pd.DataFrame,
+    cases: pd.DataFrame,
+    variables: Sequence[str],
+    significance: float,
+    card: DataCard = DERM7PT,
 ) -> list[dict[str, Any]]:
     """Returns a row per quantity and group of cases.
 
@@ -39,6 +52,7 @@ def find_losses(
         cases: metadata of the cases in the order of `candidate`.
         variables: whose values are the subgroups.
         significance: from which p-value on, corrected, a loss is not significant.
+        card: of the data.
 
     Returns:
         quantity, variable, value ("all" for the whole split), cases, candidate, served, difference (candidate minus
@@ -47,13 +61,13 @@ def find_losses(
     Raises:
         DataError: the tables are not about the same cases with the same labels.
     """
-    served = compare_runs.align(candidate, served)
+    served = compare_runs.align(candidate, served, card)
     rows = []
-    for quantity in QUANTITIES:
-        whole = _row(quantity, WHOLE, candidate, served)
+    for quantity, measure in _quantities(card).items():
+        whole = _row(quantity, measure, WHOLE, candidate, served)
         parts = [
-            _row(quantity, key, candidate[inside].reset_index(drop=True), served[inside].reset_index(drop=True))
-            for key, inside in _groups(cases, variables)
+            _row(quantity, measure, key, *(table[inside].reset_index(drop=True) for table in (candidate, served)))
+            for key, inside in _groups(cases, variables, card)
         ]
         for row, corrected in zip([whole, *parts], [whole["p"], *_holm(parts)], strict=True):
             loss = bool(corrected < significance)  # NaN is not
@@ -61,22 +75,34 @@ def find_losses(
     return rows
 
 
+def _quantities(card: DataCard) -> dict[str, Measure]:
+    """Returns what is measured, by the name of the quantity."""
+    main = "diagnosis_accuracy" if cards.is_derm7pt(card) else f"{card.main_task.name}_accuracy"
+    found: dict[str, Measure] = {"accuracy": functools.partial(_right, card.tasks)}
+    if len(card.tasks) > 1:
+        found[main] = functools.partial(_right, (card.main_task,))
+    return found | {f"{target}_auc": functools.partial(_area, card, target) for target in card.targets}
+
+
 def _holm(rows: Sequence[dict[str, Any]]) -> list[float]:
     return compare_runs.holm([row["p"] for row in rows])
 
 
-def _groups(cases: pd.DataFrame, variables: Sequence[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+def _groups(
+    cases: pd.DataFrame, variables: Sequence[str], card: DataCard
+) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     for variable in variables:
-        for value in METADATA[variable]:
+        for value in card.metadata[variable].raw_values:
             inside = (cases[variable] == value).to_numpy()
             if inside.any():
                 yield (variable, value), inside
 
 
-def _row(quantity: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame) -> dict[str, Any]:
-    measure = _area if quantity == "melanoma_auc" else _right
+def _row(
+    quantity: str, measure: Measure, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame
+) -> dict[str, Any]:
     readable = key == WHOLE or len(candidate) >= FEWEST_CASES
-    one, other, p_value = measure(quantity, key, candidate, served) if readable else (np.nan, np.nan, np.nan)
+    one, other, p_value = measure(key, candidate, served) if readable else (np.nan, np.nan, np.nan)
     return {
         "quantity": quantity,
         "variable": key[0],
@@ -90,17 +116,20 @@ def _row(quantity: str, key: tuple[str, str], candidate: pd.DataFrame, served: p
 
 
 def _right(
-    quantity: str, _: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame
+    tasks: Sequence[Task], _: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame
 ) -> tuple[float, float, float]:
-    tasks = (DIAGNOSIS,) if quantity == "diagnosis_accuracy" else TASKS
+    known = sum(int(predictions.labelled(candidate, task).sum()) for task in tasks)
+    if not known:
+        return np.nan, np.nan, np.nan
     counts = [_right_answers(table, tasks) for table in (candidate, served)]
-    one, other = (float(count.mean() / len(tasks)) for count in counts)
+    one, other = (float(count.sum() / known) for count in counts)
     return one, other, sign_flip_p_value(counts[0] - counts[1])
 
 
-def _right_answers(table: pd.DataFrame, tasks: Sequence[Any]) -> np.ndarray:
-    """Returns in how many of the tasks each case is right, int [N]."""
-    return sum(predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in tasks)
+def _right_answers(table: pd.DataFrame, tasks: Sequence[Task]) -> np.ndarray:
+    """Returns in how many of the tasks each case is right, int [N]; an unknown label is no class."""
+    right = [predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in tasks]
+    return np.sum(right, axis=0)
 
 
 def sign_flip_p_value(differences: np.ndarray) -> float:
@@ -124,12 +153,16 @@ def sign_flip_p_value(differences: np.ndarray) -> float:
     return float(np.clip(distribution[: place + 1].sum(), 0, 1))
 
 
-def _area(_: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame) -> tuple[float, float, float]:
-    truth = clinical.has_target(candidate)
+def _area(
+    card: DataCard, target: str, key: tuple[str, str], candidate: pd.DataFrame, served: pd.DataFrame
+) -> tuple[float, float, float]:
+    known = predictions.labelled(candidate, clinical.task_of(card, target))
+    candidate, served = candidate[known], served[known]
+    truth = clinical.has_target(candidate, card, target)
     fewest = min(int(truth.sum()), int((~truth).sum()))
     if fewest < (2 if key == WHOLE else FEWEST_CASES):
         return np.nan, np.nan, np.nan
-    scores = np.stack([clinical.target_probability(table) for table in (candidate, served)])
+    scores = np.stack([clinical.target_probability(table, card, target) for table in (candidate, served)])
     ones = np.ones((1, len(truth)))
     one, other = (float(metrics.weighted_auc(truth, row, ones)[0]) for row in scores)
     difference, _width, two_sided = compare_runs.delong(truth, scores)

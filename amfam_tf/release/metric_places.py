@@ -4,10 +4,14 @@ Written down and not taken from amfam_tf.evaluation: with it, a change of a metr
 which read the configuration, anew. A test compares them with a report.
 """
 
+from amfam_tf.card import cards
+from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import ConfigError
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT
 
 OVERALL = ("accuracy", "balanced_accuracy", "kappa")
+MORE_OVERALL = ("macro_f1", "macro_auc", "f1_at_half")
+"""Of other cards than Derm7pt's."""
 PAPER_METRICS = ("sensitivity", "specificity", "precision", "auc")
 CLASS_METRICS = (*PAPER_METRICS, "f1", "average_precision")
 MELANOMA_SCORES = (
@@ -18,20 +22,33 @@ MELANOMA_SCORES = (
 )
 
 
-def metric_places() -> list[str]:
-    """Returns the places, with dots, e.g. "tasks.DIAG.classes.MEL.auc"."""
-    averages = {"paper_criteria": PAPER_METRICS, "paper_diagnosis": PAPER_METRICS, "macro": CLASS_METRICS}
-    places = [f"average.{name}" for name in OVERALL]
+def metric_places(card: DataCard = DERM7PT) -> list[str]:
+    """Returns the places, with dots, e.g. "tasks.DIAG.classes.MEL.auc".
+
+    Args:
+        card: of the data.
+    """
+    derm7pt = cards.is_derm7pt(card)
+    overall = OVERALL if derm7pt else (*OVERALL, *MORE_OVERALL)
+    averages: dict[str, tuple[str, ...]] = (
+        {"paper_criteria": PAPER_METRICS, "paper_diagnosis": PAPER_METRICS} if derm7pt else {}
+    )
+    averages["macro"] = CLASS_METRICS
+    places = [f"average.{name}" for name in overall]
     places += [f"average.{group}.{name}" for group, names in averages.items() for name in names]
-    for task in TASKS:
-        places += [f"tasks.{task.name}.{name}" for name in OVERALL]
+    for task in card.tasks:
+        places += [f"tasks.{task.name}.{name}" for name in overall]
         places += [f"tasks.{task.name}.classes.{label}.{name}" for label in task.classes for name in CLASS_METRICS]
-    return places + [f"melanoma.scores.{score}.auc" for score in MELANOMA_SCORES]
+    if derm7pt:
+        return places + [f"melanoma.scores.{score}.auc" for score in MELANOMA_SCORES]
+    return places + [f"targets.{target}.scores.{target}_probability.auc" for target in card.targets]
 
 
-def no_such_metric(metric: str) -> ConfigError:
+def no_such_metric(metric: str, card: DataCard = DERM7PT) -> ConfigError:
     """Returns the error for a threshold on something else."""
+    task = card.main_task
+    label = "MEL" if "MEL" in task.classes else task.classes[0]
     return ConfigError(
         f"blessing.thresholds: metrics.json has no {metric} with a 95 % interval; "
-        "for example average.accuracy or tasks.DIAG.classes.MEL.auc"
+        f"for example average.accuracy or tasks.{task.name}.classes.{label}.auc"
     )

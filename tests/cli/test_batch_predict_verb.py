@@ -61,7 +61,7 @@ def test_workers_and_the_words_after_two_dashes_go_to_beam(asked, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere.csv"], "error: nowhere.csv does not exist: a CSV of pairs, a data set (images/ and meta/) or a "),
+        (["nowhere.csv"], "error: nowhere.csv does not exist: a CSV of pairs, a data set (images/ and meta/, or "),
         (["x.csv", "--", "--no_such=1"], "error: Beam's options: there is none named 'no_such'"),
         (["x.csv", "--workers=2", "--", "--runner=FlinkRunner"], "error: --workers counts processes of this machine: "),
     ],

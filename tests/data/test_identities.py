@@ -45,7 +45,7 @@ def test_check_and_ingest_name_it(tmp_path, column, severity):
         f"{name}_{key}": 100 for name in ("clinical", "dermoscopic") for key in ("width", "height", "brightness")
     }
     contrast = {"clinical_contrast": 50.0, "dermoscopic_contrast": 50.0, "shared_file": False}
-    plain = {"mode": "RGB", "profile": "", "treatment": "none", "remark": ""}
+    plain = {"digest": "f" * 64, "mode": "RGB", "profile": "", "treatment": "none", "remark": ""}
     stored = {f"{name}_{key}": value for name in ("clinical", "dermoscopic") for key, value in plain.items()}
     anomalies = find_anomalies(table.assign(**pictures, **contrast, **stored), [], [])
     (found,) = [one for one in anomalies if one.kind == "leakage"]

@@ -12,6 +12,7 @@ from amfam_tf.card import cards
 from amfam_tf.cli import main
 from amfam_tf.data import pipeline, records, several
 from amfam_tf.data.cases import encoded_pair, read
+from amfam_tf.data.shards import read_card
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.ingest.pipeline import run
 from amfam_tf.ingest.schema import read_schema
@@ -90,7 +91,7 @@ def test_the_schema_is_of_the_card(stored):
     assert features["clinical"].presence.min_count == 0 and features["clinical"].HasField("shape")
     assert features["dermoscopic"].presence.min_count == 1 and not features["dermoscopic"].HasField("shape")
     assert {"age", "sex", "group", "fold"} <= set(features) and "PN" not in features
-    spec = records.feature_spec(card=records.read_card(stored[1]))
+    spec = records.feature_spec(card=read_card(stored[1]))
     assert set(spec) == set(features)
 
 

@@ -110,7 +110,7 @@ def test_training_is_resolved_as_fit_does():
             {"blessing": SMALLEST["blessing"] | {"significance": 0.6}},
             "blessing.significance must be greater than 0, at most 0.5. Received: 0.6",
         ),
-        ({"blessing": SMALLEST["blessing"] | {"subgroups": ["hair"]}}, "must be one of sex, location"),
+        ({"blessing": SMALLEST["blessing"] | {"subgroups": ["hair"]}}, "must be one of level_of_diagnostic_difficulty"),
         ({"blessing": SMALLEST["blessing"] | {"split": "train"}}, "must be one of validate, test"),
         ({"infra": {"canaries": 0}}, "infra.canaries must be from 1 to 10000. Received: 0"),
         (

@@ -7,19 +7,19 @@ from amfam_tf.config import ModelConfig
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
 from amfam_tf.models.registry import Method
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import MODALITIES, TASKS
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf_tests")
 class ToyModel(LesionModel):
     """G: a convolution with batch normalisation, shared by both pictures; C: the classifiers."""
 
-    def __init__(self, config: ModelConfig, image_size: int, name: str = "toy", **kwargs):
+    def __init__(self, config: ModelConfig, image_size: int, name: str = "toy", tasks=TASKS, **kwargs):
         image = keras.Input((image_size, image_size, 3), name="image")
         convolved = layers.Conv2D(8, 8, strides=8, name="convolution")(image)
         backbone = keras.Model(image, layers.BatchNormalization(momentum=0.9, name="norm")(convolved), name="backbone")
         pool = layers.GlobalAveragePooling2D(name="pool")
-        classifiers = ClassifierHeads(config, name="classifiers")
+        classifiers = ClassifierHeads(config, tasks, name="classifiers")
         inputs = image_inputs(image_size)
         features = {name: backbone(inputs[name]) for name in MODALITIES}
         joined = layers.Concatenate(name="join")([pool(features[name]) for name in MODALITIES])
@@ -30,6 +30,7 @@ class ToyModel(LesionModel):
             config=config,
             image_size=image_size,
             name=name,
+            tasks=tasks,
             **kwargs,
         )
 
