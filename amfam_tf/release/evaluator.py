@@ -103,10 +103,8 @@ def _compare(
         evaluation.table, table, card=evaluation.card, groups=intervals.groups_of(evaluation.cases, evaluation.card)
     )
     json_file.write(evaluation.folder / against_file(against.name), comparison)
-    variables = rules.subgroups_of(evaluation.card)
-    found = losses.find_losses(
-        evaluation.table, table, evaluation.cases, variables, rules.significance, evaluation.card
-    )
+    card, variables = evaluation.card, rules.subgroups_of(evaluation.card)
+    found = losses.find_losses(evaluation.table, table, evaluation.cases, variables, rules.significance, card)
     return comparison, found
 
 
