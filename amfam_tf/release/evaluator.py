@@ -99,11 +99,11 @@ def _compare(
     from amfam_tf.release.served_predictions import predict_served
 
     table = predict_served(against.folder, evaluation.cases, evaluation.card)
-    comparison = {"first": "candidate", "second": against.name} | compare_runs.compare(
-        evaluation.table, table, card=evaluation.card, groups=intervals.groups_of(evaluation.cases, evaluation.card)
-    )
+    card, groups = evaluation.card, intervals.groups_of(evaluation.cases, evaluation.card)
+    changes = compare_runs.compare(evaluation.table, table, card=card, groups=groups)
+    comparison = {"first": "candidate", "second": against.name} | changes
     json_file.write(evaluation.folder / against_file(against.name), comparison)
-    card, variables = evaluation.card, rules.subgroups_of(evaluation.card)
+    variables = rules.subgroups_of(card)
     found = losses.find_losses(evaluation.table, table, evaluation.cases, variables, rules.significance, card)
     return comparison, found
 
