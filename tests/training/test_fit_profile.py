@@ -28,7 +28,9 @@ def test_profile_of_a_fit(drawn, tmp_path, monkeypatch):
     plain, profiled = tmp_path / "plain", tmp_path / "profiled"
     hashed = []
     fingerprint = cases.data_fingerprint
-    monkeypatch.setattr(cases, "data_fingerprint", lambda frame: hashed.append(len(frame)) or fingerprint(frame))
+    monkeypatch.setattr(
+        cases, "data_fingerprint", lambda frame, *card: hashed.append(len(frame)) or fingerprint(frame, *card)
+    )
     run_fit(drawn, plain)
     assert hashed == [40], "the pictures are hashed once, also for the temperatures"
     assert (plain / "calibration.json").is_file()
