@@ -32,6 +32,8 @@ metadata:
   age: {column: Alter, range: [0, 110], missing: [""]}
   sex: {column: Geschlecht, values: {female: [w], male: [m]}, follows_from: DX}
 """
+COMPLETE_HOSPITAL = HOSPITAL.replace(", missing: allowed", "").replace(", several: allowed", "")
+"""The card for cases of two pictures each."""
 HOSPITAL_HEADER = ("lesion", "patient", "overview", "Diagnose", "Ulkus", "Alter", "Geschlecht")
 
 
@@ -74,6 +76,19 @@ def write_hospital(root: Path, rows: list[tuple] | None = None, card: str = HOSP
             draw_picture(root / "pictures" / row[2])
         for number in range(3 if row[0] == "L0" else 1):
             draw_picture(root / "pictures" / row[0] / f"derm{number}.png")
+    return root
+
+
+def write_complete_hospital(root: Path) -> Path:
+    """Writes the hospital's twelve lesions with two pictures each and the card for them; returns `root`.
+
+    L1 has the clinical picture of L0, a lesion of the same patient.
+    """
+    write_hospital(root, card=COMPLETE_HOSPITAL)
+    for number in (1, 2):
+        (root / "pictures" / "L0" / f"derm{number}.png").unlink()
+    table = root / "hospital.csv"
+    table.write_text(table.read_text(encoding="utf-8-sig").replace("L1;P0;;", "L1;P0;uebersicht_0.png;"))
     return root
 
 

@@ -98,10 +98,9 @@ def find(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
         CardError: what stands in the card cannot be; has all problems.
         ConfigError: there is no card, or it cannot be read.
     """
-    folders = [data, data / INNER]
     if given is not None:
         card = read(given)
-        return card, next((folder for folder in folders if (folder / card.cases.table).exists()), data)
+        return card, folder_of(data, card.cases.table)
     own = beside(data)
     if own is not None:
         return read(own), own.parent
@@ -113,6 +112,11 @@ def find(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
         f"{data} has no card: there is no {FILE} in it, and none of the tables that are known without: {tables}; "
         "docs/cards.md says how to write one"
     )
+
+
+def folder_of(data: Path, table: str) -> Path:
+    """Returns the folder that a table is in, `data` or the release_v0/ in it; `data` if it is in neither."""
+    return next((folder for folder in (data, data / INNER) if (folder / table).exists()), data)
 
 
 def beside(data: Path) -> Path | None:

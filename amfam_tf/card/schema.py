@@ -247,10 +247,15 @@ class DataCard(CardSection):
         return tuple(self._task(entry) for entry in self.questions)
 
     @cached_property
+    def headline_task(self) -> Task | None:
+        """Returns the question that the headline is of; None for a mean over all."""
+        section, name, *_ = self.headline.split(".")
+        return self.task(name) if section == "tasks" else None
+
+    @property
     def main_task(self) -> Task:
         """Returns the question that strata and short answers are of: the headline's, or else the first."""
-        section, name, *_ = self.headline.split(".")
-        return self.task(name) if section == "tasks" else self.tasks[0]
+        return self.headline_task or self.tasks[0]
 
     def task(self, name: str) -> Task:
         """Returns the question of a name, which there is."""

@@ -60,8 +60,8 @@ def _subtitle(outcome: Outcome) -> str:
 
 def _chosen_by(outcome: Outcome) -> str:
     """Returns which validation accuracy the best epoch has, see `amfam_tf.training.callbacks.monitored`."""
-    of_task = outcome.card.headline.startswith("tasks.")
-    return f"accuracy of {outcome.card.main_task.name}" if of_task else "mean accuracy"
+    task = outcome.card.headline_task
+    return "mean accuracy" if task is None else f"accuracy of {task.name}"
 
 
 def _number(count: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import DataConfig
 from amfam_tf.data import derm7pt, shards
+from amfam_tf.data.pair_pictures import pictures_of
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.problems import refuse
 from amfam_tf.errors import ConfigError, DataError
@@ -194,8 +195,7 @@ def _digests(frame: pd.DataFrame) -> Iterator[list[Any]]:
 
 
 def _file_digests(frame: pd.DataFrame) -> Iterator[list[list[str]]]:
-    several = [f"{name}_all" for name in MODALITIES if f"{name}_all" in frame]
-    views = [[(path,) for path in frame[name]] for name in MODALITIES] if not several else [*map(frame.get, several)]
+    views = [pictures_of(frame, name) for name in MODALITIES]
     paths = sorted({path for view in views for case in view for path in case})
     with ThreadPoolExecutor(max_workers=derm7pt.worker_count()) as pool:
         of_path = dict(zip(paths, pool.map(_file_digest, paths), strict=True))

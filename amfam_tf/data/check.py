@@ -21,6 +21,7 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, find_data_set, scan_data_set, worker_count
 from amfam_tf.data.pair_labels import UNKNOWN
+from amfam_tf.data.pair_pictures import pictures_of
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.stored import RGB
@@ -232,9 +233,7 @@ def _has_black_corners(pixels: np.ndarray) -> bool:
 def _uses(frame: pd.DataFrame) -> dict[str, list[int]]:
     """Returns, for each picture, the rows that use it, in order and each once."""
     uses: dict[str, list[int]] = defaultdict(list)
-    # A case with a card may have several pictures of a view.
-    columns = [frame.get(f"{modality}_all", frame[modality].map(lambda path: (path,))) for modality in MODALITIES]
-    for row, views in enumerate(zip(*columns, strict=True)):
+    for row, views in enumerate(zip(*(pictures_of(frame, modality) for modality in MODALITIES), strict=True)):
         for path in sorted({path for paths in views for path in paths} - {""}):
             uses[path].append(row)
     return dict(uses)

@@ -4,6 +4,8 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from amfam_tf.card.consistency import filled, placeholders
 from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data import names
@@ -13,6 +15,13 @@ from amfam_tf.data.tables import RawTable
 
 Found = dict[Modality, list[tuple[str, ...]]]
 """By modality, for each case the absolute paths of its pictures; () for none."""
+ALL_PICTURES: dict[str, str] = {name: f"{name}_all" for name in MODALITIES}
+"""By modality, the column with all pictures of a case; tables of Derm7pt, where each case has one, do without."""
+
+
+def pictures_of(cases: pd.DataFrame, modality: str) -> pd.Series:
+    """Returns the pictures of a view, for each case a tuple of paths."""
+    return cases.get(ALL_PICTURES[modality], cases[modality].map(lambda path: (path,)))
 
 
 class PictureFinder:

@@ -11,7 +11,7 @@ import pandas as pd
 from amfam_tf.card.consistency import path_columns
 from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data import pair_labels, pair_splits
-from amfam_tf.data.pair_pictures import PictureFinder
+from amfam_tf.data.pair_pictures import ALL_PICTURES, PictureFinder
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable, read_raw_table
 from amfam_tf.errors import ConfigError
@@ -103,7 +103,7 @@ def _with_pictures(
     frame = pd.DataFrame({"case_num": _case_numbers(ids), "case_id": pd.Series(ids, dtype=object)})
     for modality in MODALITIES:
         frame[modality] = pd.Series([paths[0] if paths else "" for paths in found[modality]], dtype=object)
-        frame[f"{modality}_all"] = pd.Series(found[modality], dtype=object)
+        frame[ALL_PICTURES[modality]] = pd.Series(found[modality], dtype=object)
     return frame
 
 

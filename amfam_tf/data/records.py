@@ -30,6 +30,7 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import images
 from amfam_tf.data.pair_labels import score_of
+from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, read_card
 from amfam_tf.errors import DataError
 from amfam_tf.tasks import DERM7PT
@@ -228,7 +229,7 @@ def _row(example: Mapping[str, tf.Tensor], shard: Path, record: int, card: DataC
     return {
         **numbers,
         **{name: found[0] if found else "" for name, found in places.items()},
-        **({} if cards.is_derm7pt(card) else {f"{name}_all": found for name, found in places.items()}),
+        **({} if cards.is_derm7pt(card) else {ALL_PICTURES[name]: found for name, found in places.items()}),
         **{name: example[name].numpy().decode() for name in (*text_features(card), CASE_ID)},
         **{name: score_of(score, card, numbers) for name, score in card.scores.items()},
         "shared_file": bool(files["clinical"]) and files["clinical"][:1] == files["dermoscopic"][:1],

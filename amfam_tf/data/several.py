@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from amfam_tf.config import Config
 from amfam_tf.data.augment import KEY_RANGE
+from amfam_tf.data.pair_pictures import ALL_PICTURES, pictures_of
 from amfam_tf.data.records import NUMBERS
 from amfam_tf.tasks import MODALITIES
 
@@ -21,18 +22,14 @@ PAIR = "pair"
 
 
 def has_several(cases: pd.DataFrame) -> bool:
-    """Returns whether a case has several pictures of a view."""
-    views = [f"{name}_all" for name in MODALITIES]
-    return all(view in cases for view in views) and any((cases[view].map(len) > 1).any() for view in views)
+    """Returns whether a case has several pictures of a view, and is not yet a row for each pair."""
+    return PAIR not in cases and any((pictures_of(cases, name).map(len) > 1).any() for name in MODALITIES)
 
 
 def has_one_pair(cases: pd.DataFrame) -> pd.Series:
     """Returns for each case whether there is one picture of each view, bool [cases]."""
-    views = [f"{name}_all" for name in MODALITIES]
-    one = pd.Series(True, index=cases.index)
-    for view in views if set(views) <= set(cases) else ():
-        one &= cases[view].map(len) == 1
-    return one
+    counts = [pictures_of(cases, name).map(len) for name in MODALITIES]
+    return (counts[0] == 1) & (counts[1] == 1)
 
 
 def rows_of_pairs(cases: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -53,7 +50,7 @@ def all_pairs(cases: pd.DataFrame) -> pd.DataFrame:
         return cases
     rows = []
     for case in cases.to_dict("records"):
-        views = [list(enumerate(case[f"{name}_all"])) or [(0, "")] for name in MODALITIES]
+        views = [list(enumerate(case[ALL_PICTURES[name]])) or [(0, "")] for name in MODALITIES]
         pairs = list(itertools.product(*views))
         for number, pair in enumerate(pairs):
             chosen = dict(zip(MODALITIES, (path for _, path in pair), strict=True))

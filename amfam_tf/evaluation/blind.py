@@ -67,9 +67,7 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
             f"{run} takes {known_after[0]}, which follows from the answer: nobody has it for the blind part, and a "
             "challenge does not allow it"
         )
-    table = found.submission.table or ""
-    folder = next((one for one in (data, data / cards.INNER) if (one / table).exists()), data)
-    cases, findings = scan_blind(found, folder)
+    cases, findings = scan_blind(found, cards.folder_of(data, found.submission.table or ""))
     refuse(data, findings)
     refuse_missing_pictures(cases, data)
     raw = predict_cases(finished.inference_model(), cases, finished.config, track, found)

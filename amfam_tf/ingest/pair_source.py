@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.card.schema import DataCard
+from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.records import integer_features, text_features
 from amfam_tf.errors import ConfigError, DataError
@@ -39,8 +40,7 @@ def read_pairs(source: str, card: DataCard, folder: Path, images: str | None = N
             raise DataError(f"{source}: {problem}")
         number = int(frame["case_num"][problem.row])
         dead.setdefault(problem.row, DeadLetter(problem.row, number, problem.kind, problem.message))
-    lists = [f"{name}_all" for name in MODALITIES]
-    columns = [*integer_features(card), *MODALITIES, *lists, *text_features(card), "case_id"]
+    columns = [*integer_features(card), *MODALITIES, *ALL_PICTURES.values(), *text_features(card), "case_id"]
     rows = frame[columns].to_dict("records")
     cases: list[Case] = [_case(row, raw, integer_features(card)) for row, raw in enumerate(rows) if row not in dead]
     notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]

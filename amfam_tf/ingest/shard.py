@@ -14,6 +14,7 @@ import numpy as np
 
 from amfam_tf.beam import urls
 from amfam_tf.card.schema import DataCard
+from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import storage
@@ -117,7 +118,7 @@ def _write_pair(case: Case, writer: Any, card: DataCard) -> dict[str, Any]:
     facts: dict[str, Any] = {name: ABSENT.to_dict() for name in MODALITIES}
     more = []
     for name in MODALITIES:
-        for number, path in enumerate(case.get(f"{name}_all", [case[name]])):
+        for number, path in enumerate(case.get(ALL_PICTURES[name], [case[name]])):
             try:
                 contents[name].append(urls.read_bytes(path))
                 found = inspect_picture(contents[name][-1]).to_dict()

@@ -159,7 +159,7 @@ class BlessingPart:
     def subgroups_of(self, card: DataCard) -> tuple[str, ...]:
         """Returns the columns whose values are tested, of data with this card."""
         if self.subgroups == DERM7PT_SUBGROUPS and not cards.is_derm7pt(card):
-            return tuple(name for name, column in card.metadata.items() if column.subgroup and column.values)
+            return _columns_of_values(card)
         return self.subgroups
 
     def check_card(self, card: DataCard) -> None:
@@ -172,10 +172,15 @@ class BlessingPart:
         for threshold in self.thresholds:
             if threshold.metric not in places:
                 raise no_such_metric(threshold.metric, card)
-        known = [name for name, column in card.metadata.items() if column.subgroup and column.values]
+        known = _columns_of_values(card)
         for number, name in enumerate(self.subgroups_of(card)):
             if name not in known:
                 raise ConfigError(f"blessing.subgroups[{number}] must be one of {', '.join(known)}. Received: {name!r}")
+
+
+def _columns_of_values(card: DataCard) -> tuple[str, ...]:
+    """Returns the columns of metadata that a report shows apart and that have values, not numbers."""
+    return tuple(name for name, column in card.metadata.items() if column.subgroup and column.values)
 
 
 @dataclass(frozen=True)

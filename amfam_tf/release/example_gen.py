@@ -17,6 +17,7 @@ from typing import Any
 from amfam_tf.beam import urls
 from amfam_tf.card import cards
 from amfam_tf.data.derm7pt import worker_count
+from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, json_file
 from amfam_tf.ingest.file_names import STATISTICS_FILE
@@ -52,13 +53,14 @@ def _card_file(data: DataPart) -> Path | None:
 def source_fingerprint(source: str, images: str | None, card: Path | None = None) -> str:
     """Returns the fingerprint of a source's rows and pictures, and of its card; where they are does not count."""
     table = read_source(source, images, card)
-    views = [name for name in (*MODALITIES, *(f"{one}_all" for one in MODALITIES)) if name in (*table.cases, {})[0]]
+    known = table.cases[0] if table.cases else {}
+    views = [name for name in (*MODALITIES, *ALL_PICTURES.values()) if name in known]
     paths = sorted({path for case in table.cases for name in views for path in _paths(case[name])})
     with ThreadPoolExecutor(worker_count()) as pool:
         contents = dict(zip(paths, pool.map(_picture_fingerprint, paths), strict=True))
     cases = [{**case, **{name: _each(contents, case[name]) for name in views}} for case in table.cases]
-    known = {} if cards.is_derm7pt(table.card) else {"card": cards.to_dict(table.card)}
-    return digests.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead], **known})
+    of_card = {} if cards.is_derm7pt(table.card) else {"card": cards.to_dict(table.card)}
+    return digests.of_value({"cases": cases, "dead": [asdict(letter) for letter in table.dead], **of_card})
 
 
 def _paths(value: Any) -> list[str]:

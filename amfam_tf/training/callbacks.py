@@ -31,7 +31,8 @@ def monitored(card: DataCard) -> str:
 
     A mean over tasks may be high while the one that matters has not been learned.
     """
-    return f"{MONITORED}_{card.main_task.name}" if card.headline.startswith("tasks.") else MONITORED
+    task = card.headline_task
+    return MONITORED if task is None else f"{MONITORED}_{task.name}"
 
 
 class EpochSeeds(keras.callbacks.Callback):

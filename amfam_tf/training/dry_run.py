@@ -12,7 +12,6 @@ import tensorflow as tf
 from rich.console import Console
 
 from amfam_tf import models
-from amfam_tf.card.inputs import inputs_of
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import pipeline
@@ -20,13 +19,12 @@ from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.report.table import Table, TableRow, text_table
 from amfam_tf.report.terminal import to_rich
 from amfam_tf.training.run import (
-    adapt_metadata,
     check_sources,
     count_parameters,
-    create_trainer,
     read_data,
     split_cases,
     tell_of_labels,
+    trainer_for,
     warn_of_metadata,
 )
 from amfam_tf.training.stages import plan_stages
@@ -48,8 +46,7 @@ def dry_run(data: Path, config: Config, console: Console, card: Path | None = No
     splits, tasks = split_cases(found.cases, ("train", "validate")), found.card.tasks
     pipeline.check_training_cases(splits["train"], config, tasks)
     steps = pipeline.steps_per_epoch(len(splits["train"]), config, tasks)
-    trainer = create_trainer(config, steps, tasks, inputs_of(found.card, config.model.metadata))
-    adapt_metadata(trainer.network, splits["train"], found.card)
+    trainer = trainer_for(config, steps, splits["train"], found.card)
     plan = plan_stages(trainer.network.stages, config.training)
     warn_of_metadata(config, found.card, console)
     tell_of_labels(splits, found.card, console)

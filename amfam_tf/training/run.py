@@ -100,6 +100,22 @@ def create_trainer(
     return trainer
 
 
+def trainer_for(config: Config, steps_per_epoch: int, training: pd.DataFrame, card: DataCard) -> Trainer:
+    """Returns the trainer of a configuration for data with this card.
+
+    Numbers among the metadata get mean and deviation of the training cases.
+
+    Raises:
+        ConfigError: the card does not have a column of model.metadata, or does not let it in.
+    """
+    columns = config.model.metadata
+    trainer = create_trainer(config, steps_per_epoch, card.tasks, inputs_of(card, columns))
+    for layer in trainer.network.layers:
+        if isinstance(layer, Standardise):
+            layer.adapt(pipeline.encode_metadata(training, columns, card))
+    return trainer
+
+
 def use_xla(config: Config) -> bool:
     """Returns whether the train step is compiled with XLA; "auto" means on a GPU, if it is the only replica's."""
     if config.training.jit_compile == "auto":
@@ -162,8 +178,7 @@ def fit(
         check_replicas(distribution, session.config, len(splits["train"]), len(splits["validate"]), tasks)
         steps = pipeline.steps_per_epoch(len(splits["train"]), session.config, tasks)
         with recorder.phase("building the network"), distribution.scope():
-            trainer = create_trainer(session.config, steps, tasks, inputs_of(found.card, config.model.metadata))
-            adapt_metadata(trainer.network, splits["train"], found.card)
+            trainer = trainer_for(session.config, steps, splits["train"], found.card)
         training = _Training(found.card, splits, steps, trainer, plan_stages(trainer.network.stages, config.training))
         # Only now: what cannot be built must not claim the folder.
         _begin(session, training, description, state)
@@ -389,13 +404,6 @@ def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.Dat
         if frame.empty:
             raise DataError(f"the data has no case in split {name}")
     return splits
-
-
-def adapt_metadata(network: LesionModel, training: pd.DataFrame, card: DataCard) -> None:
-    """Gives a network with numbers among its metadata their mean and deviation over the training cases."""
-    for layer in network.layers:
-        if isinstance(layer, Standardise):
-            layer.adapt(pipeline.encode_metadata(training, network.model_config.metadata, card))
 
 
 def warn_of_metadata(config: Config, card: DataCard, console: "Console") -> None:

@@ -1,20 +1,19 @@
 """Batch prediction with versions of other cards: columns of the card, from a data set, a CSV of pairs and records."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
 from small_pairs import HOSPITAL, hospital_rows, write_hospital, write_milk10k, write_rows
+from written_records import write_records
 
 from amfam_tf.batch_predict.model import describe_version, load_shared
 from amfam_tf.batch_predict.pipeline import run
 from amfam_tf.batch_predict.source import open_source
 from amfam_tf.card import cards
 from amfam_tf.card.cards import CardError
-from amfam_tf.data import cases, records
+from amfam_tf.data import cases
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
 
@@ -96,18 +95,8 @@ def test_a_list_of_pairs_gives_the_same_answers(of_data_set, hospital, version, 
     same_answers(found, of_data_set[1].drop(index=1).reset_index(drop=True))
 
 
-def write_hospital_records(data: Path, out: Path) -> None:
-    """Writes the hospital's cases as records with its card, in one shard."""
-    out.mkdir()
-    (out / cards.FILE).write_text(cards.to_yaml(CARD), encoding="utf-8")
-    with records.shard_writer(out / shard_names(1)[0]) as writer:
-        for case in cases.read(data).cases.to_dict("records"):
-            contents = {name: [Path(one).read_bytes() for one in case[f"{name}_all"]] for name in cases.MODALITIES}
-            writer.write(records.serialise(case, contents, CARD))
-
-
 def test_records_with_a_card_give_the_same_answers(of_data_set, hospital, version, tmp_path):
-    write_hospital_records(hospital, tmp_path / "records")
+    write_records(cases.read(hospital).cases, tmp_path / "records", 1, CARD)
     run(str(tmp_path / "records"), str(version), str(tmp_path / "out"), batch_size=5)
     found = pd.read_parquet(tmp_path / "out")
     assert found["case_num"].tolist() == of_data_set[1]["case_num"].tolist()

@@ -8,7 +8,7 @@ import pytest
 from grids import FakeRunner, drawn_table
 from rich.console import Console
 from small import small_config
-from small_pairs import HOSPITAL, write_hospital, write_milk10k
+from small_pairs import write_complete_hospital, write_milk10k
 
 from amfam_tf.cli import main
 from amfam_tf.comparison import children
@@ -19,7 +19,6 @@ from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.metrics import all_metrics
 
 METHODS = ("concat", "amfam")
-COMPLETE = HOSPITAL.replace(", missing: allowed", "").replace(", several: allowed", "")
 
 
 @pytest.fixture
@@ -82,11 +81,7 @@ def test_folds_are_pooled_each_case_by_the_run_that_has_not_seen_it(tmp_path, ra
 
 
 def test_labels_that_nobody_knows_are_counted(tmp_path, ran):
-    data = write_hospital(tmp_path / "hospital", card=COMPLETE)
-    for number in (1, 2):
-        (data / "pictures" / "L0" / f"derm{number}.png").unlink()
-    table = data / "hospital.csv"
-    table.write_text(table.read_text(encoding="utf-8-sig").replace("L1;P0;;", "L1;P0;uebersicht_0.png;"))
+    data = write_complete_hospital(tmp_path / "hospital")
     ran(data, tmp_path / "out", by_fold=True)
     assert read_json(tmp_path / "out")["labelled"] == {"DX": 9}
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from small_pairs import (
+    COMPLETE_HOSPITAL,
     HOSPITAL,
     HOSPITAL_HEADER,
     draw_picture,
@@ -100,8 +101,7 @@ def test_a_field_that_cannot_be_is_named(rows, expected, tmp_path):
 
 def test_pictures_that_the_card_refuses_are_named(tmp_path):
     root = write_hospital(tmp_path / "data")
-    strict = HOSPITAL.replace(", missing: allowed", "").replace(", several: allowed", "")
-    assert scanned(root, strict)[1] == [
+    assert scanned(root, COMPLETE_HOSPITAL)[1] == [
         "hospital.csv row 1: no clinical picture, and the card does not say that it may be missing",
         "hospital.csv row 0: 3 dermoscopic pictures, and the card does not say that there may be several",
     ]

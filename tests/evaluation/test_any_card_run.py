@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from releases import TinyRelease
-from small_pairs import HOSPITAL, draw_picture, write_hospital, write_milk10k
+from small_pairs import COMPLETE_HOSPITAL, draw_picture, write_hospital, write_milk10k
 from small_runs import write_run
 
 from amfam_tf.card import cards
@@ -16,9 +16,6 @@ from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, predictions, run
 from amfam_tf.files.digests import file_digest
 from amfam_tf.runs.calibration import read as read_calibration
-
-COMPLETE = HOSPITAL.replace(", several: allowed", "").replace(", missing: allowed", "")
-"""The hospital's card for cases of two pictures."""
 
 
 def rows(count=120):
@@ -33,7 +30,7 @@ def rows(count=120):
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory):
-    card = COMPLETE.replace("train: 0.6, validate: 0.2, test: 0.2", "train: 0.2, validate: 0.4, test: 0.4")
+    card = COMPLETE_HOSPITAL.replace("train: 0.6, validate: 0.2, test: 0.2", "train: 0.2, validate: 0.4, test: 0.4")
     return write_hospital(tmp_path_factory.mktemp("data") / "hospital", rows(), card)
 
 

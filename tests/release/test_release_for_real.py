@@ -18,21 +18,6 @@ from amfam_tf.release import configuration, pipeline, served
 from amfam_tf.release.served_predictions import predict_served
 from amfam_tf.tasks import TASKS
 
-CONFIG = """
-model: {folder}/models/lesions
-work: {folder}/work
-data: {{source: {source}, shards: 2}}
-training:
-  preset: tiny
-  method: toy
-  overrides: [data.image_size=32, model.classifier_units=4, training.batch_size=16, training.picture_every=0,
-              training.epochs=1]
-blessing:
-  thresholds: [{{metric: average.accuracy, at_least: 0.1}}]
-infra: {{canaries: 3}}
-"""
-
-
 pytestmark = pytest.mark.slow
 
 
@@ -44,7 +29,7 @@ def released(tmp_path_factory, drawn):
         patch.setitem(registry.METHODS, "toy", toy_method.TOY)
         patch.setattr(html_report, "write_report", lambda *_: [])
         patch.setattr(export, "verify", lambda _: None)
-        config = configuration.parse(CONFIG.format(folder=folder, source=drawn), "release.yaml")
+        config = configuration.parse(toy_method.config_text(folder, drawn), "release.yaml")
         results = pipeline.run(config, print)
     return results, folder / "models" / "lesions" / "1"
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import toy_method
-from small_pairs import HOSPITAL, write_hospital, write_milk10k
+from small_pairs import COMPLETE_HOSPITAL, write_complete_hospital, write_milk10k
 
 from amfam_tf.card import cards
 from amfam_tf.errors import ConfigError
@@ -16,22 +16,7 @@ from amfam_tf.models import registry
 from amfam_tf.release import configuration, losses, pipeline
 from amfam_tf.release.metric_places import metric_places
 
-COMPLETE = HOSPITAL.replace(", missing: allowed", "").replace(", several: allowed", "")
-CARDS = {"milk10k": cards.packaged("milk10k"), "hospital": cards.parse(COMPLETE, "card")}
-CONFIG = """
-model: {folder}/models/lesions
-work: {folder}/work
-data: {{source: {source}, shards: 2}}
-training:
-  preset: tiny
-  method: toy
-  overrides: [data.image_size=32, model.classifier_units=4, training.batch_size=16, training.picture_every=0,
-              training.epochs=1, seed={seed}]
-blessing:
-  significance: 0.0001
-  thresholds: [{{metric: {metric}, at_least: 0}}]
-infra: {{canaries: 2}}
-"""
+CARDS = {"milk10k": cards.packaged("milk10k"), "hospital": cards.parse(COMPLETE_HOSPITAL, "card")}
 
 
 def table_of(card, cases=40, seed=0):
@@ -84,10 +69,9 @@ def test_losses_are_of_the_tasks_and_targets_and_leave_unknown_labels_out(name):
 
 def test_what_a_card_does_not_have_is_refused_before_anything_is_done(tmp_path):
     milk = write_milk10k(tmp_path / "milk")
-    words = {"folder": tmp_path, "source": milk, "seed": 0}
     with pytest.raises(ConfigError, match=r"no tasks.PN.accuracy with .* or tasks.DIAG.classes.MEL.auc"):
-        configuration.parse(CONFIG.format(metric="tasks.PN.accuracy", **words), "release.yaml")
-    text = CONFIG.format(metric="tasks.DIAG.f1_at_half", **words)
+        configuration.parse(toy_method.config_text(tmp_path, milk, "tasks.PN.accuracy"), "release.yaml")
+    text = toy_method.config_text(tmp_path, milk, "tasks.DIAG.f1_at_half")
     with pytest.raises(ConfigError, match=r"blessing.subgroups\[0\] must be one of sex, site, skin_tone_class"):
         configuration.parse(text.replace("blessing:\n", "blessing:\n  subgroups: [location]\n"), "release.yaml")
     assert configuration.parse(text, "release.yaml").blessing.subgroups_of(CARDS["milk10k"]) == (
@@ -110,13 +94,9 @@ def test_a_second_release_is_held_against_the_first(name, metric, tmp_path):
     if name == "milk10k":
         write_milk10k(data, 44)
     else:
-        write_hospital(data, card=COMPLETE)
-        for number in (1, 2):
-            (data / "pictures" / "L0" / f"derm{number}.png").unlink()
-        table = data / "hospital.csv"
-        table.write_text(table.read_text(encoding="utf-8-sig").replace("L1;P0;;", "L1;P0;uebersicht_0.png;"))
+        write_complete_hospital(data)
     for seed in (0, 1):
-        text = CONFIG.format(folder=tmp_path, source=data, metric=metric, seed=seed)
+        text = toy_method.config_text(tmp_path, data, metric, 0, seed, significance=0.0001, canaries=2)
         results = pipeline.run(configuration.parse(text, "release.yaml"), print)
     assert version_files.read_card(tmp_path / "models" / "lesions" / "2") == CARDS[name]
     decision = json.loads((results["Evaluator"].folder / "blessing.json").read_text())

@@ -1,17 +1,16 @@
 """What a served version says of the cases of another card: its own tasks, means over all pairs of a case."""
 
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_pairs import HOSPITAL, hospital_rows, write_hospital
+from written_records import write_records
 
 from amfam_tf.card import cards
 from amfam_tf.data import cases as reading
 from amfam_tf.data import records, several
-from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import ExportError
 from amfam_tf.evaluation import predictions
 from amfam_tf.release import infra_validator
@@ -28,12 +27,7 @@ def stored(tmp_path_factory):
     root = tmp_path_factory.mktemp("stored")
     data = write_hospital(root / "data", [row for row in hospital_rows() if row[0] != "L1"])
     folder = root / RECORDS
-    folder.mkdir()
-    (folder / cards.FILE).write_text(cards.to_yaml(CARD), encoding="utf-8")
-    with records.shard_writer(folder / shard_names(1)[0]) as writer:
-        for case in reading.read(data).cases.to_dict("records"):
-            contents = {name: [Path(one).read_bytes() for one in case[f"{name}_all"]] for name in reading.MODALITIES}
-            writer.write(records.serialise(case, contents, CARD))
+    write_records(reading.read(data).cases, folder, 1, CARD)
     return folder
 
 

@@ -41,3 +41,21 @@ TOY = Method(
     ToyModel,
     {"model": {"adversarial": False, "reconstruction": False, "attention": "none"}},
 )
+
+
+def config_text(folder, source, metric="average.accuracy", at_least=0.1, seed=0, significance=0.05, canaries=3):
+    """Returns the release.yaml of a release of this method into a folder."""
+    return f"""
+model: {folder}/models/lesions
+work: {folder}/work
+data: {{source: {source}, shards: 2}}
+training:
+  preset: tiny
+  method: toy
+  overrides: [data.image_size=32, model.classifier_units=4, training.batch_size=16, training.picture_every=0,
+              training.epochs=1, seed={seed}]
+blessing:
+  significance: {significance}
+  thresholds: [{{metric: {metric}, at_least: {at_least}}}]
+infra: {{canaries: {canaries}}}
+"""

@@ -10,7 +10,7 @@ from dying import Killed, die_at_write
 from recycled_trainers import recycled_trainers
 from rich.console import Console
 from small import small_config
-from small_pairs import HOSPITAL, write_hospital, write_milk10k
+from small_pairs import HOSPITAL, write_complete_hospital, write_hospital, write_milk10k
 
 from amfam_tf.card import cards
 from amfam_tf.cli import main
@@ -25,9 +25,6 @@ from amfam_tf.training.losses import classification_loss
 from amfam_tf.training.run import create_trainer, fit
 
 FAST = ("training.epochs=2", "training.batch_size=4", "model.classifier_dropout=0.3")
-COMPLETE = HOSPITAL.replace(", several: allowed", "").replace(", missing: allowed", "")
-"""The hospital's card for cases of two pictures."""
-
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
 
@@ -38,14 +35,7 @@ def recorder():
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory):
     """Twelve cases with two pictures each; three have no known diagnosis."""
-    root = write_hospital(tmp_path_factory.mktemp("data") / "hospital", card=COMPLETE)
-    # The writer leaves these two as traps for readers.
-    for number in (1, 2):
-        (root / "pictures" / "L0" / f"derm{number}.png").unlink()
-    (root / "hospital.csv").write_text(
-        (root / "hospital.csv").read_text(encoding="utf-8-sig").replace("L1;P0;;", "L1;P0;uebersicht_0.png;")
-    )
-    return root
+    return write_complete_hospital(tmp_path_factory.mktemp("data") / "hospital")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from recycled_trainers import recycled_trainers
 from rich.console import Console
 from small import SMALL_FOR_ANY, small_config
-from small_pairs import HOSPITAL, hospital_rows, write_hospital
+from small_pairs import COMPLETE_HOSPITAL, HOSPITAL, hospital_rows, write_hospital
 
 from amfam_tf import models
 from amfam_tf.card import cards, inputs
@@ -20,7 +20,6 @@ from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.training.run import fit
 
 CARD = cards.parse(HOSPITAL, "card")
-ONE_EACH = HOSPITAL.replace(", several: allowed", "").replace("missing: allowed}\n  derm", "missing: refused}\n  derm")
 
 
 def recorder():
@@ -32,7 +31,7 @@ def hospital(tmp_path_factory):
     """Ages of 40.5 to 51.5 years, but for one that nobody knows."""
     rows = [row for row in hospital_rows() if row[0] not in ("L0", "L1")]
     rows[4] = (*rows[4][:5], "", rows[4][6])
-    return write_hospital(tmp_path_factory.mktemp("data") / "hospital", rows, ONE_EACH)
+    return write_hospital(tmp_path_factory.mktemp("data") / "hospital", rows, COMPLETE_HOSPITAL)
 
 
 def test_columns_become_numbers_in_the_order_in_which_they_are_named():

@@ -14,6 +14,7 @@ from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, DataCard, Modality
 from amfam_tf.data.pair_labels import UNKNOWN
+from amfam_tf.data.pair_pictures import pictures_of
 from amfam_tf.data.pair_splits import INDEX_COLUMN
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.synthetic.card_cases import DrawnCases, draw_cases
@@ -170,7 +171,7 @@ def _refuse_what_is_read_otherwise(card: DataCard, root: Path, placed: Sequence[
         raise ConfigError(f"card {card.name}: nothing can be drawn for it that is read without a problem: {problem}")
     images = (root / card.pictures.folder).resolve()
     for modality in MODALITIES:
-        for row, (found, one) in enumerate(zip(frame[f"{modality}_all"], placed, strict=True)):
+        for row, (found, one) in enumerate(zip(pictures_of(frame, modality), placed, strict=True)):
             _refuse_other_pictures(
                 card, modality, row, set(found), {str(images / path) for path in one.paths[modality]}
             )

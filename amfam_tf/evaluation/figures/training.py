@@ -29,7 +29,7 @@ def draw_training(history: pd.DataFrame, card: DataCard = DERM7PT) -> Figure:
         history: content of history.csv.
         card: of the data, whose headline says which accuracy decides.
     """
-    task = card.main_task if card.headline.startswith("tasks.") else None
+    task = card.headline_task
     accuracy = ACCURACY if task is None else f"{ACCURACY}_{task.name}"
     title = f"accuracy, mean of {titles.of_tasks(card)}" if task is None else f"accuracy of {task.name}"
     names = [name for name in (accuracy, "loss", *loss_parts(history)) if name in history]
