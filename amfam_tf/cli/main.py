@@ -193,8 +193,7 @@ def _run(words: list[str] | None, interruption: Interruption) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        goes_on = ": the same command goes on from there" if state["verb"] in RESUMABLE else ""
-        return _fail(interruption.describe() + goes_on, interruption.status)
+        return _end_interrupted(interruption, state["verb"])
     except UserError as error:
         if state["debug"]:
             raise
@@ -202,11 +201,19 @@ def _run(words: list[str] | None, interruption: Interruption) -> int:
     except Exception as error:
         if state["debug"]:
             raise
+        if interruption.number is not None:
+            # Foreign code that is interrupted ends in errors of its own (a SystemError of an extension in C).
+            return _end_interrupted(interruption, state["verb"])
         disk = storage.describe(error)
         if disk is not None:
             return _fail(f"error: {disk}", 1)
         return _fail(f"error: {_describe(error)} (unexpected: run the same command with --debug for the traceback)", 1)
     return status if isinstance(status, int) else 0
+
+
+def _end_interrupted(interruption: Interruption, verb: str | None) -> int:
+    goes_on = ": the same command goes on from there" if verb in RESUMABLE else ""
+    return _fail(interruption.describe() + goes_on, interruption.status)
 
 
 def _describe(error: Exception) -> str:

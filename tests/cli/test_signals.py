@@ -67,6 +67,20 @@ def test_a_verb_that_can_be_gone_on_with_says_so(verb, capsys):
     assert capsys.readouterr().err == "interrupted by SIGTERM: the same command goes on from there\n"
 
 
+def test_what_foreign_code_makes_of_a_signal_is_the_signal(verb, capsys):
+    """An extension in C that is interrupted between two calls of its own loses the exception and ends in another."""
+
+    def interrupted():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise SystemError("Objects/listobject.c:338: bad argument to internal function") from None
+
+    verb(interrupted, "fit")
+    assert command_line.main(["fit"]) == 143
+    assert capsys.readouterr().err == "interrupted by SIGTERM: the same command goes on from there\n"
+
+
 @pytest.mark.usefixtures("restored")
 def test_a_signal_where_no_exception_gets_out_is_not_lost(verb, capsys):
     """Python only prints what is raised in a finaliser, wherever in a long fit one happens to run."""
