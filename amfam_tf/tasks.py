@@ -26,7 +26,7 @@ METADATA: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Values of the metadata columns in one-hot order."""
 
 MODALITIES: tuple[str, str] = schema.MODALITIES
-SPLITS: tuple[str, str, str] = ("train", "validate", "test")
+SPLITS: tuple[str, str, str] = schema.SPLITS
 
 
 def seven_point_score(labels: Mapping[str, int]) -> int:

@@ -16,9 +16,9 @@ from amfam_tf.batch_predict import plan
 from amfam_tf.batch_predict.model import LoadedVersion, PictureError
 from amfam_tf.batch_predict.pair import DecodedPair, End, PairRow
 from amfam_tf.beam import urls
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import images, records, shards
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import MODALITIES
 
 READ_AHEAD = 2
 """Batches in memory: the one that the model works on and the next one."""

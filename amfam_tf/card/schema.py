@@ -10,9 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from amfam_tf.card.questions import Task
 
-Split = Literal["train", "validate", "test"]
-Modality = Literal["clinical", "dermoscopic"]
-MODALITIES: tuple[Modality, Modality] = ("clinical", "dermoscopic")
+MODALITIES: tuple[str, str] = ("clinical", "dermoscopic")
+SPLITS: tuple[str, str, str] = ("train", "validate", "test")
 
 
 def _printable(text: str) -> str:
@@ -91,7 +90,7 @@ class PictureRule(CardSection):
     column: Text | None = Field(default=None, description="Of `table`, with the path of the picture.")
     path: Within | None = Field(default=None, description="With {COLUMN} of `table`.")
 
-    def view(self, modality: Modality) -> View:
+    def view(self, modality: str) -> View:
         """Returns the section of a modality."""
         return self.clinical if modality == "clinical" else self.dermoscopic
 

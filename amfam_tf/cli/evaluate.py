@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.cli.options import card_option, data_option, show_progress
 from amfam_tf.cli.output import echo, echo_json
 from amfam_tf.cli.paths import UserPath
-from amfam_tf.tasks import MODALITIES
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amfam_tf.card.schema import SPLITS
 from amfam_tf.cli.options import card_option, data_option, out_option
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
-from amfam_tf.tasks import SPLITS
 
 if TYPE_CHECKING:
     from amfam_tf.card.questions import Task

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import names
 from amfam_tf.data.pair_table import PairTable
 from amfam_tf.errors import DataError
 from amfam_tf.files.listing import is_litter
-from amfam_tf.tasks import MODALITIES
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 

@@ -15,9 +15,9 @@ import math
 
 import tensorflow as tf
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import AugmentationConfig
 from amfam_tf.data import images
-from amfam_tf.tasks import MODALITIES
 
 # Each half of a 64-bit key word holds one number below this.
 KEY_RANGE = 2**31

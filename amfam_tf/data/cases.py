@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf.card import cards
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import DataConfig
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.data.pair_pictures import pictures_of
@@ -21,7 +21,7 @@ from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.problems import refuse
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files import digests, regular_files
-from amfam_tf.tasks import DERM7PT, MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 FOLD = "fold"
 """Column with the number of the fold, from 0."""

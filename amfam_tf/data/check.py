@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from amfam_tf.card.questions import Task
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.data import identities
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, find_data_set, scan_data_set, worker_count
 from amfam_tf.data.pair_labels import UNKNOWN
@@ -27,7 +27,7 @@ from amfam_tf.data.problems import Problem
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
-from amfam_tf.tasks import MODALITIES, SPLITS, TASKS
+from amfam_tf.tasks import TASKS
 
 DEFAULT_MIN_SIDE = 64
 BLACK = 30

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from amfam_tf.card.consistency import filled, placeholders
-from amfam_tf.card.schema import MODALITIES, DataCard, Modality
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import names
 from amfam_tf.data.derm7pt import PathError, PathResolver
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable
 
-Found = dict[Modality, list[tuple[str, ...]]]
+Found = dict[str, list[tuple[str, ...]]]
 """By modality, for each case the absolute paths of its pictures; () for none."""
 ALL_PICTURES: dict[str, str] = {name: f"{name}_all" for name in MODALITIES}
 """By modality, the column with all pictures of a case; tables of Derm7pt, where each case has one, do without."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from amfam_tf.card.consistency import path_columns
-from amfam_tf.card.schema import MODALITIES, DataCard, Modality
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import pair_labels, pair_splits
 from amfam_tf.data.pair_pictures import ALL_PICTURES, PictureFinder
 from amfam_tf.data.problems import Problem
@@ -130,7 +130,7 @@ def _needed(card: DataCard) -> list[str]:
     return [*wanted, *(score.column for score in card.scores.values() if score.column)]
 
 
-def _view_columns(card: DataCard, modality: Modality) -> list[str]:
+def _view_columns(card: DataCard, modality: str) -> list[str]:
     view = card.pictures.view(modality)
     return path_columns(view.column, view.path)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import Config
 from amfam_tf.data import images, records
 from amfam_tf.data.several import rows_of_pairs
@@ -21,7 +22,6 @@ from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
 from amfam_tf.files.locks import waiting_for_file
 from amfam_tf.files.writing import appearing_folder
-from amfam_tf.tasks import MODALITIES
 
 Tensors = dict[str, tf.Tensor]
 

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from amfam_tf.card import inputs
 from amfam_tf.card.questions import Task
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import augment, balanced, images, several
 from amfam_tf.data.pictures import (
@@ -39,7 +39,7 @@ from amfam_tf.data.pictures import (
 )
 from amfam_tf.data.share import WHOLE, Share
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 __all__ = [
     "METADATA_INPUTS",

@@ -9,11 +9,11 @@ import itertools
 import pandas as pd
 import tensorflow as tf
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import Config
 from amfam_tf.data.augment import KEY_RANGE
 from amfam_tf.data.pair_pictures import ALL_PICTURES, pictures_of
 from amfam_tf.data.records import NUMBERS
-from amfam_tf.tasks import MODALITIES
 
 PAIRS = "pairs"
 """Column of how many pairs a case has, of rows of pairs."""

@@ -13,13 +13,12 @@ import pandas as pd
 
 from amfam_tf.card import mapping
 from amfam_tf.card.mapping import QuestionMap, TaskPair
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, predictions, provenance, report
 from amfam_tf.evaluation.run import Evaluation, Track, predict_cases, write_evaluation
 from amfam_tf.runs.finished import FinishedRun
-from amfam_tf.tasks import MODALITIES
 
 if TYPE_CHECKING:
     from amfam_tf.data.cases import DataSet

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from amfam_tf import config as configuration
 from amfam_tf.card import cards as data_cards
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import SPLITS, DataCard
 from amfam_tf.data.check import class_counts
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import clinical, intervals, metrics, tables, titles
@@ -27,7 +27,7 @@ from amfam_tf.report.results import Report, RunComparison, measured, targets_of
 from amfam_tf.report.table import Table
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import REPORT_FILE, RunFolder
-from amfam_tf.tasks import DERM7PT, SPLITS
+from amfam_tf.tasks import DERM7PT
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions
 from amfam_tf.finite import ADVICE
-from amfam_tf.tasks import DERM7PT, MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 
 def predict(

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.card.questions import Task
-from amfam_tf.tasks import CRITERIA, DIAGNOSIS, SPLITS, TASK_BY_NAME, TASKS
+from amfam_tf.card.schema import SPLITS
+from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASK_BY_NAME, TASKS
 
 TEST_CASES = 395
 AMFAM = "AMFAM"

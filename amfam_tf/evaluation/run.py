@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from amfam_tf.card import cards, inputs
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation import calibration, compare_runs, intervals, metrics, predictions, provenance, report
@@ -20,7 +20,7 @@ from amfam_tf.runs import calibration as stored_calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import ENVIRONMENT_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE, RunFolder
-from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS
+from amfam_tf.tasks import DERM7PT
 
 if TYPE_CHECKING:
     from amfam_tf.data.cases import DataSet

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from amfam_tf.card.schema import MODALITIES, DataCard, Modality
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.synthetic import draw_case
 from amfam_tf.export import signature_names
 from amfam_tf.tasks import DERM7PT
@@ -48,7 +48,7 @@ def sample_inputs(card: DataCard = DERM7PT) -> dict[str, dict[str, tf.Tensor]]:
     }
 
 
-def _examples(files: Mapping[Modality, list[bytes]]) -> list[bytes]:
+def _examples(files: Mapping[str, list[bytes]]) -> list[bytes]:
     examples = []
     for pair in zip(*(files[name] for name in MODALITIES), strict=True):
         lists = [tf.train.BytesList(value=[content]) for content in pair]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import models
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import SPLITS, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import provenance
@@ -19,7 +19,7 @@ from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun, UnfinishedError
 from amfam_tf.runs.folder import METRICS_FILE, RunFolder, RunState
 from amfam_tf.runs.network import check_weights
-from amfam_tf.tasks import SPLITS, task_names
+from amfam_tf.tasks import task_names
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.data import identities
 from amfam_tf.data.check import DEFAULT_MIN_SIDE
 from amfam_tf.data.stored import CONVERTED, RGB, UNUSABLE
@@ -13,7 +13,7 @@ from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly, Severity
 from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
 from amfam_tf.ingest.statistics import by_split
-from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS
+from amfam_tf.tasks import DERM7PT
 
 DARK, BRIGHT = 20.0, 245.0
 """A picture whose mean grey value, of 255, is below or above these is hardly one of a lesion."""

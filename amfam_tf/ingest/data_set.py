@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf.beam import urls
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import identities, names
 from amfam_tf.data.derm7pt import (
     IMAGES,
@@ -24,7 +25,7 @@ from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
-from amfam_tf.tasks import METADATA, MODALITIES, task_names
+from amfam_tf.tasks import METADATA, task_names
 
 CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA, "case_id")
 

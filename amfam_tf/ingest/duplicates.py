@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.sparse
 import scipy.sparse.csgraph
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.ingest.perceptual_hash import BITS, NEAR
-from amfam_tf.tasks import MODALITIES
 
 LEAST_CONTRAST = 2.0
 """A picture with less, of 127.5, shows nothing: its hash is noise, and only the same bytes make a duplicate."""

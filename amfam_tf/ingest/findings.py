@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.ingest.case_table import Case, DeadLetter
-from amfam_tf.tasks import MODALITIES
 
 
 def split_findings(

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.records import integer_features, text_features
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
-from amfam_tf.tasks import MODALITIES
 
 
 def read_pairs(source: str, card: DataCard, folder: Path, images: str | None = None) -> CaseTable:

@@ -17,6 +17,7 @@ import io
 from collections.abc import Iterable, Mapping
 
 from amfam_tf.beam import urls
+from amfam_tf.card.schema import MODALITIES, SPLITS
 from amfam_tf.data import identities
 from amfam_tf.data.pair_table import PairTable
 from amfam_tf.data.tables import to_integer
@@ -24,7 +25,7 @@ from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
-from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS
+from amfam_tf.tasks import METADATA, TASKS
 
 OPTIONAL = (*METADATA, *identities.COLUMNS)
 WHAT = "a CSV of pairs"

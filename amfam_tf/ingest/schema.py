@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.card.schema import MODALITIES, DataCard, View
+from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard, View
 from amfam_tf.data.records import FOLD, GROUP, integer_features, text_features
 from amfam_tf.data.shards import CASE_ID
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.ingest.metadata_protos import schema_protos
-from amfam_tf.tasks import DERM7PT, SPLITS
+from amfam_tf.tasks import DERM7PT
 
 
 def build_schema(card: DataCard = DERM7PT) -> Any:

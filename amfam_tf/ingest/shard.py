@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from amfam_tf.beam import urls
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import storage
 from amfam_tf.files.writing import writing
 from amfam_tf.ingest.case_table import Case
-from amfam_tf.tasks import DERM7PT, MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 WORK_FOLDER = "_work"
 """Of the rows and findings of the shards, in the unfinished folder of records; gone when that is complete."""

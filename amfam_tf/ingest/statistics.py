@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from amfam_tf.card.schema import DataCard, MetadataColumn
+from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard, MetadataColumn
 from amfam_tf.data.check import class_counts
 from amfam_tf.ingest.case_table import DeadLetter
-from amfam_tf.tasks import DERM7PT, MODALITIES, SPLITS
+from amfam_tf.tasks import DERM7PT
 
 MEASURES = ("size", "width", "height", "brightness", "contrast")
 

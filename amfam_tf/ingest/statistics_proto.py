@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.records import text_features
 from amfam_tf.ingest.metadata_protos import statistics_protos
 from amfam_tf.ingest.statistics import MEASURES, by_split
-from amfam_tf.tasks import DERM7PT, MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 
 def statistics_proto(table: pd.DataFrame, card: DataCard = DERM7PT) -> Any:

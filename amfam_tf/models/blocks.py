@@ -7,11 +7,11 @@ import keras
 from keras import layers, ops
 
 from amfam_tf.card.inputs import MetadataInput, number_places
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import Standardise
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.lesion_model import METADATA_INPUT, output_name
-from amfam_tf.tasks import MODALITIES
 
 Tensors = dict[str, keras.KerasTensor]
 

@@ -8,11 +8,12 @@ from keras import layers
 
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch, standardised
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, metadata_of, network_inputs
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import TASKS
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")

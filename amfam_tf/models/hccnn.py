@@ -15,13 +15,14 @@ from keras import KerasTensor as Tensor
 from keras import layers
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import STAGES, stage_features
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import FINAL, LesionModel, image_inputs
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import TASKS
 
 HYPER = "hyper"
 REDUCTION = 16

@@ -8,6 +8,7 @@ from keras import layers
 
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import (
     create_image_networks,
@@ -19,7 +20,7 @@ from amfam_tf.models.blocks import (
 )
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, metadata_of, network_inputs, output_name
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import TASKS
 
 BOTH = "both"
 COMBINATIONS: dict[str, tuple[str, ...]] = {**{key: (key,) for key in MODALITIES}, BOTH: MODALITIES}

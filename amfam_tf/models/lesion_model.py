@@ -11,8 +11,9 @@ from amfam_tf import config as configuration
 from amfam_tf.card import inputs
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
-from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 METADATA_INPUT = "metadata"
 FINAL = ""

@@ -9,6 +9,7 @@ import keras
 
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
@@ -19,7 +20,7 @@ from amfam_tf.models.inception import Inception
 from amfam_tf.models.inception_combined import InceptionCombined
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.triplenet import TripleNet
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import TASKS
 
 
 @dataclass(frozen=True)

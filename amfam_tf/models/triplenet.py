@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import last_stage, stage_features
@@ -19,7 +20,7 @@ from amfam_tf.models.blocks import (
 )
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import TASKS
 
 JOINT = "joint"
 

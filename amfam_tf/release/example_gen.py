@@ -16,6 +16,7 @@ from typing import Any
 
 from amfam_tf.beam import urls
 from amfam_tf.card import cards
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.errors import DataError
@@ -25,7 +26,6 @@ from amfam_tf.ingest.source import read_source
 from amfam_tf.release.configuration import DataPart, ReleaseConfig
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import StepOutcome, Work
-from amfam_tf.tasks import MODALITIES
 
 COUNTED = (f"{RECORDS}/*.tfrecord.gz", f"{RECORDS}/{cards.FILE}")
 RESUMABLE = False

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import SPLITS
 from amfam_tf.report.table import Table, TableRow
-from amfam_tf.tasks import SPLITS, TASKS
+from amfam_tf.tasks import TASKS
 
 
 def count_table(

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
 from amfam_tf.files.digests import file_digest
 from amfam_tf.runs import calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.tasks import MODALITIES
 
 
 class UnfinishedError(RunError):

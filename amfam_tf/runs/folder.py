@@ -11,13 +11,13 @@ import pandas as pd
 
 from amfam_tf import config as configuration
 from amfam_tf.card import cards
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import remove_leftovers, write_text
-from amfam_tf.tasks import DERM7PT, MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE = "config.yaml", "environment.json", "history.csv"
 MODEL_FILE, CALIBRATION_FILE = "model.keras", "calibration.json"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import TASKS
 from amfam_tf.training.class_weights import batch_class_weights
 from amfam_tf.training.replicas import mean_of_known
 

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.card.schema import MODALITIES
 
 COLORMAP = "viridis"
 GAP = 4

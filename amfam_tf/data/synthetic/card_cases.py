@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.card.consistency import path_columns
-from amfam_tf.card.schema import MODALITIES, DataCard, Shares
+from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard, Shares
 from amfam_tf.data import pair_labels, pair_splits
 from amfam_tf.data.synthetic.card_parts import Meaning, Part, parts, refuse_twice
 from amfam_tf.data.synthetic.card_tables import layout
 from amfam_tf.data.synthetic.streams import stream
 from amfam_tf.data.tables import RawTable
 from amfam_tf.errors import UserError
-from amfam_tf.tasks import SPLITS
 
 PREFIX = "drawn-"
 """Of every name that is made up, so that no report mistakes drawn cases for patients."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from amfam_tf.card.consistency import filled, path_columns
-from amfam_tf.card.schema import MODALITIES, DataCard, Modality, PictureRule, View
+from amfam_tf.card.schema import MODALITIES, DataCard, PictureRule, View
 from amfam_tf.data.synthetic.card_cases import PREFIX
 from amfam_tf.data.synthetic.streams import stream
 from amfam_tf.errors import ConfigError
 
-Paths = dict[Modality, tuple[str, ...]]
+Paths = dict[str, tuple[str, ...]]
 """By view, paths below the folder of the pictures; () for none."""
 
 
@@ -43,7 +43,7 @@ def place_pictures(
     Raises:
         ConfigError: pictures of two cases have one path.
     """
-    counts: list[dict[Modality, int]] = [dict.fromkeys(MODALITIES, 1) for _ in fields]
+    counts: list[dict[str, int]] = [dict.fromkeys(MODALITIES, 1) for _ in fields]
     order = stream(seed, 0, "card missing").permutation(len(fields)).tolist()
     for modality in MODALITIES:
         view = card.pictures.view(modality)
@@ -65,7 +65,7 @@ def _number(share: float, cases: int) -> int:
     return max(1, round(share * cases)) if share else 0
 
 
-def _by_case(card: DataCard, case: Mapping[str, str], row: int, counts: Mapping[Modality, int]) -> PlacedPictures:
+def _by_case(card: DataCard, case: Mapping[str, str], row: int, counts: Mapping[str, int]) -> PlacedPictures:
     """Returns pictures that columns or templates of the table of cases name."""
     views = {modality: card.pictures.view(modality) for modality in MODALITIES}
     columns = {modality: path_columns(view.column, view.path) for modality, view in views.items()}
@@ -86,7 +86,7 @@ def _by_case(card: DataCard, case: Mapping[str, str], row: int, counts: Mapping[
     return PlacedPictures(paths, made)
 
 
-def _by_picture(card: DataCard, case: Mapping[str, str], row: int, counts: Mapping[Modality, int]) -> PlacedPictures:
+def _by_picture(card: DataCard, case: Mapping[str, str], row: int, counts: Mapping[str, int]) -> PlacedPictures:
     """Returns pictures that have a row each in a table of their own."""
     rule = card.pictures
     paths: Paths = dict.fromkeys(MODALITIES, ())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
-from amfam_tf.card.schema import MODALITIES, DataCard, Modality
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.data.pair_pictures import pictures_of
 from amfam_tf.data.pair_splits import INDEX_COLUMN
@@ -177,7 +177,7 @@ def _refuse_what_is_read_otherwise(card: DataCard, root: Path, placed: Sequence[
             )
 
 
-def _refuse_other_pictures(card: DataCard, modality: Modality, row: int, found: set[str], own: set[str]) -> None:
+def _refuse_other_pictures(card: DataCard, modality: str, row: int, found: set[str], own: set[str]) -> None:
     if found != own:
         other = sorted(found ^ own)[0]
         raise ConfigError(

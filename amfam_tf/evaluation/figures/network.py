@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.tasks import DERM7PT, MODALITIES
+from amfam_tf.tasks import DERM7PT
 
 CASES = 4
 
