@@ -142,7 +142,16 @@ class ModelConfig:
     """
 
     backbone: Literal[
-        "resnet14_narrow", "resnet18", "resnet34", "resnet50", "resnet101", "inception_v3", "inception_narrow"
+        "resnet14_narrow",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "inception_v3",
+        "inception_narrow",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+        "efficientnet_lite2",
     ] = "resnet50"
     weights: str = "imagenet"
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")

@@ -3,6 +3,8 @@
 With the moving mean m and variance v, gamma g and beta b, batch norm of a convolution k * x + c is the convolution
 
     k' = k g / sqrt(v + epsilon),  c' = (c - m) g / sqrt(v + epsilon) + b.
+
+A depthwise convolution's kernel has a factor for each channel that it makes of each of its inputs.
 """
 
 from collections import Counter
@@ -13,6 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
+CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
 LayerTypes = Callable[[keras.layers.Layer], str]
 
 
@@ -58,21 +61,27 @@ def _foldable_pairs(model: keras.Model) -> dict[int, layers.BatchNormalization]:
     return {
         id(layer): norms[id(layer.output)]
         for layer in model.layers
-        if isinstance(layer, layers.Conv2D)
+        if isinstance(layer, CONVOLUTIONS)
         and layer.activation is keras.activations.linear
         and id(layer.output) in norms
         and uses[id(layer.output)] == 1
     }
 
 
-def _folded_weights(convolution: layers.Conv2D, norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Returns kernel [h, w, in, out] and bias [out] of the convolution with its batch norm, float32."""
+def _folded_weights(
+    convolution: layers.Conv2D | layers.DepthwiseConv2D, norm: layers.BatchNormalization
+) -> list[np.ndarray]:
+    """Returns kernel [h, w, in, out] and bias [out] of the convolution with its batch norm, float32.
+
+    A depthwise kernel is [h, w, in, out / in].
+    """
     # In float64: the square root and the products would add roundings of their own.
-    channels = convolution.filters
     mean, variance = (np.asarray(value, np.float64) for value in (norm.moving_mean, norm.moving_variance))
-    gamma = np.asarray(norm.gamma, np.float64) if norm.scale else np.ones(channels)
-    beta = np.asarray(norm.beta, np.float64) if norm.center else np.zeros(channels)
-    bias = np.asarray(convolution.bias, np.float64) if convolution.use_bias else np.zeros(channels)
+    gamma = np.asarray(norm.gamma, np.float64) if norm.scale else np.ones_like(mean)
+    beta = np.asarray(norm.beta, np.float64) if norm.center else np.zeros_like(mean)
+    bias = np.asarray(convolution.bias, np.float64) if convolution.use_bias else np.zeros_like(mean)
     factor = gamma / np.sqrt(variance + norm.epsilon)
-    kernel = np.asarray(convolution.kernel, np.float64) * factor
+    kernel = np.asarray(convolution.kernel, np.float64)
+    depthwise = isinstance(convolution, layers.DepthwiseConv2D)
+    kernel = kernel * (factor.reshape(kernel.shape[2:]) if depthwise else factor)
     return [kernel.astype(np.float32), ((bias - mean) * factor + beta).astype(np.float32)]

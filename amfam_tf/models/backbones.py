@@ -1,7 +1,8 @@
 """Backbones G from keras-cv, keras.applications and here, their sizes, their stages, and their first weights.
 
-This is the only module that knows keras-cv's and keras.applications' models. Inputs are RGB in [0, 1]: keras-cv trained
-its ImageNet weights behind a division by 255 and no other normalisation; Inception-V3's [-1, 1] is made inside.
+This module and `efficientnet_lite` alone know keras-cv's and keras.applications' models. Inputs are RGB in [0, 1]:
+keras-cv trained its ImageNet weights behind a division by 255 and no other normalisation; the ranges of Inception-V3
+and EfficientNet-Lite are made inside.
 """
 
 import functools
@@ -12,32 +13,83 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers
 
 from amfam_tf.errors import ConfigError, WeightsError
 from amfam_tf.layers import fuse_batch_norms
 from amfam_tf.models.backbone_weights import check_weight_file, load_weight_file
+from amfam_tf.models.efficientnet_lite import SCALES, efficientnet_lite, find_file, imagenet_weights
 from amfam_tf.models.narrow_inception import narrow_inception
 
-RESNET, INCEPTION = "resnet", "inception"
+RESNET, INCEPTION, EFFICIENTNET_LITE = "resnet", "inception", "efficientnet_lite"
+STAGED = (RESNET, EFFICIENTNET_LITE)
+"""Families that are made of stages."""
 
 STAGES = 5
-"""Of a ResNet: the stem with its pooling (0), and four stacks (1 to 4)."""
+"""Of a ResNet: the stem with its pooling (0), and four stacks (1 to 4). Of EfficientNet-Lite: what is computed at
+strides 2, 4, 8, 16 and 32."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Where a backbone's ImageNet weights come from.
+    """ImageNet weights of a backbone that a library downloads on first use.
 
     Attributes:
         name: of the weights, for messages.
-        load: returns a model with the backbone's weights in order; downloads them on first use.
+        fetch: returns a model with the backbone's weights in order.
         save: Python that does the same and writes them to a file `{path}`.
     """
 
     name: str
-    load: Callable[[], keras.Model]
+    fetch: Callable[[], keras.Model]
     save: str
+
+    def check(self) -> None:
+        """Checks what can be checked without a network: nothing."""
+
+    def load(self, backbone: str, _: keras.Model) -> list[np.ndarray]:
+        """Returns the weights of a backbone in order.
+
+        Raises:
+            WeightsError: they cannot be downloaded.
+        """
+        path = f"{backbone}.weights.h5"
+        try:
+            return self.fetch().get_weights()
+        except Exception as error:  # the loaders raise whatever their HTTP library raised
+            raise WeightsError(
+                f"cannot download the ImageNet weights {self.name} ({type(error).__name__}): where the network is "
+                f'open, run python -c "{self.save.format(path=path)}", copy the file here and set '
+                f"model.weights={path}; or train from random weights with model.weights=none"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Installed:
+    """ImageNet weights of EfficientNet-Lite, which are installed as a package.
+
+    Attributes:
+        number: of the network.
+    """
+
+    number: int
+
+    def check(self) -> None:
+        """Checks that the package is there.
+
+        Raises:
+            WeightsError: it is not.
+        """
+        find_file(self.number)
+
+    def load(self, _: str, model: keras.Model) -> list[np.ndarray]:
+        """Returns the weights of a backbone in order.
+
+        Raises:
+            WeightsError: see `efficientnet_lite.imagenet_weights`.
+        """
+        return imagenet_weights(self.number, model)
 
 
 @dataclass(frozen=True)
@@ -45,7 +97,7 @@ class BackboneSpec:
     """One backbone.
 
     Attributes:
-        family: RESNET or INCEPTION; methods ask for one.
+        family: RESNET, INCEPTION or EFFICIENTNET_LITE; methods ask for some.
         build: from image size and name to the model, random weights.
         pretrained: ImageNet weights, or None where there are none.
         smallest_image: pixels.
@@ -53,7 +105,7 @@ class BackboneSpec:
 
     family: str
     build: Callable[[int, str], keras.Model]
-    pretrained: Pretrained | None = None
+    pretrained: Pretrained | Installed | None = None
     smallest_image: int = 32
 
 
@@ -141,6 +193,12 @@ BACKBONES: dict[str, BackboneSpec] = {
         smallest_image=75,
     ),
     "inception_narrow": BackboneSpec(INCEPTION, narrow_inception),
+    **{
+        f"efficientnet_lite{number}": BackboneSpec(
+            EFFICIENTNET_LITE, functools.partial(efficientnet_lite, number), Installed(number)
+        )
+        for number in SCALES
+    },
 }
 
 SIZES: tuple[dict[str, str], ...] = (
@@ -150,19 +208,21 @@ SIZES: tuple[dict[str, str], ...] = (
 """Backbones of the two families that stand for each other, about as large."""
 
 
-def of_family(name: str, family: str) -> str:
-    """Returns the backbone of a family that is about as large as the given one; itself if it is of that family.
+def of_families(name: str, families: Sequence[str]) -> str:
+    """Returns the backbone of these families that is about as large as the given one; itself if it is of one of them.
 
     Raises:
-        ConfigError: the family has none of that size.
+        ConfigError: the families have none of that size.
     """
-    if BACKBONES[name].family == family:
+    if BACKBONES[name].family in families:
         return name
     for size in SIZES:
         if name in size.values():
-            return size[family]
-    have = ", ".join(key for key, spec in BACKBONES.items() if spec.family == family)
-    raise ConfigError(f"model.backbone={name} has no counterpart among the {family} backbones: set one of {have}")
+            return next(size[family] for family in families if family in size)
+    have = ", ".join(key for key, spec in BACKBONES.items() if spec.family in families)
+    raise ConfigError(
+        f"model.backbone={name} has no counterpart among the {' and '.join(families)} backbones: set one of {have}"
+    )
 
 
 def check_image_size(name: str, image_size: int) -> None:
@@ -180,10 +240,10 @@ def check_weights(name: str, weights: str) -> None:
     """Checks, as far as that needs no network, that a backbone's first weights can be had; see `create_backbone`.
 
     Raises:
-        WeightsError: there are no such ImageNet weights, or no such file.
+        WeightsError: there are no such ImageNet weights, they are not installed, or there is no such file.
     """
     if weights == "imagenet":
-        _pretrained(name)
+        _pretrained(name).check()
     elif weights != "none":
         check_weight_file(Path(weights))
 
@@ -193,7 +253,8 @@ def create_backbone(
 ) -> keras.Model:
     """Returns the backbone: RGB in [0, 1] [B, image_size, image_size, 3] -> last feature maps [B, h, w, c].
 
-    At 299 pixels ResNet-50 gives [B, 10, 10, 2048], Inception-V3 [B, 8, 8, 2048].
+    At 299 pixels ResNet-50 gives [B, 10, 10, 2048], Inception-V3 [B, 8, 8, 2048]; at 224 EfficientNet-Lite
+    [B, 7, 7, 1280].
 
     Args:
         name: a key of BACKBONES.
@@ -215,13 +276,13 @@ def create_backbone(
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = batch_norm_momentum  # not all of them take it as an argument
     if weights == "imagenet":
-        _load_imagenet(backbone, name)
+        backbone.set_weights(_pretrained(name).load(name, backbone))
     elif weights != "none":
         load_weight_file(backbone, Path(weights))
     return backbone
 
 
-def _pretrained(name: str) -> Pretrained:
+def _pretrained(name: str) -> Pretrained | Installed:
     pretrained = BACKBONES[name].pretrained
     if pretrained is None:
         have = ", ".join(key for key, value in BACKBONES.items() if value.pretrained)
@@ -232,47 +293,33 @@ def _pretrained(name: str) -> Pretrained:
     return pretrained
 
 
-def _load_imagenet(backbone: keras.Model, name: str) -> None:
-    pretrained = _pretrained(name)
-    path = f"{name}.weights.h5"
-    try:
-        model = pretrained.load()
-    except Exception as error:  # the loaders raise whatever their HTTP library raised
-        raise WeightsError(
-            f"cannot download the ImageNet weights {pretrained.name} ({type(error).__name__}): where the network is "
-            f'open, run python -c "{pretrained.save.format(path=path)}", copy the file here and set '
-            f"model.weights={path}; or train from random weights with model.weights=none"
-        ) from error
-    backbone.set_weights(model.get_weights())
-
-
-def stage_features(resnet: keras.Model, stages: Sequence[int]) -> keras.Model:
+def stage_features(staged: keras.Model, stages: Sequence[int]) -> keras.Model:
     """Returns images -> list of the feature maps after these stages, with the same layers and weights.
 
     At 299 pixels the stages of ResNet-50 give [75, 75, 64], [75, 75, 256], [38, 38, 512], [19, 19, 1024],
     [10, 10, 2048].
 
     Args:
-        resnet: from `create_backbone`, of the family RESNET.
+        staged: from `create_backbone`, of a family of STAGED.
         stages: numbers from 0 to STAGES - 1.
     """
-    outputs = _stage_outputs(resnet)
-    return keras.Model(resnet.input, [outputs[stage] for stage in stages], name=resnet.name)
+    outputs = _stage_outputs(staged)
+    return keras.Model(staged.input, [outputs[stage] for stage in stages], name=staged.name)
 
 
-def stage_segments(resnet: keras.Model, ends: Sequence[int]) -> list[keras.Model]:
+def stage_segments(staged: keras.Model, ends: Sequence[int]) -> list[keras.Model]:
     """Returns the network cut after each of these stages, in order; with the same layers and weights."""
-    outputs = _stage_outputs(resnet)
-    cuts = [resnet.input, *(outputs[stage] for stage in ends), resnet.output]
+    outputs = _stage_outputs(staged)
+    cuts = [staged.input, *(outputs[stage] for stage in ends), staged.output]
     return [
-        keras.Model(before, after, name=f"{resnet.name}_segment_{number}")
+        keras.Model(before, after, name=f"{staged.name}_segment_{number}")
         for number, (before, after) in enumerate(zip(cuts, cuts[1:], strict=False))
     ]
 
 
-def last_stage(resnet: keras.Model, title: str) -> keras.Model:
+def last_stage(staged: keras.Model, title: str) -> keras.Model:
     """Returns a copy of the last stage, weights included: maps after the stage before it -> last feature maps."""
-    *_, before, last = _stage_outputs(resnet)
+    *_, before, last = _stage_outputs(staged)
     stage = keras.Model(before, last)
     inputs = keras.Input(before.shape[1:], name="maps")
     copy = keras.models.clone_model(stage, input_tensors=inputs)
@@ -280,6 +327,7 @@ def last_stage(resnet: keras.Model, title: str) -> keras.Model:
     return keras.Model(copy.inputs, copy.outputs[0], name=title)
 
 
-def _stage_outputs(resnet: keras.Model) -> list[keras.KerasTensor]:
-    names = ["pool1_pool", *(resnet.pyramid_level_inputs[f"P{level}"] for level in range(2, 6))]
-    return [resnet.get_layer(name).output for name in names]
+def _stage_outputs(staged: keras.Model) -> list[keras.KerasTensor]:
+    levels = {"P1": "pool1_pool", **staged.pyramid_level_inputs}  # keras-cv's ResNets do not name theirs
+    names = [levels[f"P{level}"] for level in range(1, STAGES + 1)]
+    return [staged.get_layer(name).output for name in names]

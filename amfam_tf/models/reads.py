@@ -33,7 +33,7 @@ PARTICULAR = frozenset(
 )
 """The keys that not every method reads; all others are read by each."""
 REPLACED = "model.backbone"
-"""A method may take the counterpart of another family instead, see `backbones.of_family`."""
+"""A method may take the counterpart of another family instead, see `backbones.of_families`."""
 
 
 def read_keys(config: Config) -> frozenset[str]:

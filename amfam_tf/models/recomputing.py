@@ -28,7 +28,7 @@ class _RecomputedDecoder:
 
 
 class _RecomputedStages:
-    """Goes before the class of a ResNet."""
+    """Goes before the class of a backbone of stages."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if not training:

@@ -13,7 +13,7 @@ from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
-from amfam_tf.models.backbones import BACKBONES, INCEPTION, RESNET, check_image_size, of_family
+from amfam_tf.models.backbones import BACKBONES, INCEPTION, STAGED, check_image_size, of_families
 from amfam_tf.models.embeddingnet import EmbeddingNet
 from amfam_tf.models.hccnn import HcCNN
 from amfam_tf.models.inception import Inception
@@ -32,7 +32,7 @@ class Method:
         source: where it was published.
         network: the class of its network.
         changes: {section of the configuration: {key: value}} that make it this method; they win over the configuration.
-        family: of its backbones; the configured one is replaced by its counterpart, see `backbones.of_family`. None
+        families: of its backbones; another one is replaced by its counterpart, see `backbones.of_families`. None
             takes any.
         takes_metadata: whether `model.metadata` may name columns.
         stages: of its training; each needs an epoch.
@@ -42,7 +42,7 @@ class Method:
     source: str
     network: type[Any]
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    family: str | None = None
+    families: Sequence[str] | None = None
     takes_metadata: bool = False
     stages: int = 1
 
@@ -102,21 +102,21 @@ METHODS: dict[str, Method] = {
         _KAWAHARA,
         Inception,
         {"model": _TWO_IMAGES, **_SHUFFLED},
-        INCEPTION,
+        (INCEPTION,),
     ),
     "inception-balanced": Method(
         "The same with batches that hold every label, and class weights.",
         _KAWAHARA,
         Inception,
         {"model": _TWO_IMAGES, **_BALANCED},
-        INCEPTION,
+        (INCEPTION,),
     ),
     "inception-combined": Method(
         "The same with classifiers for each combination of pictures: one may be missing.",
         _KAWAHARA,
         InceptionCombined,
         {"model": _TWO_IMAGES, **_BALANCED},
-        INCEPTION,
+        (INCEPTION,),
         takes_metadata=True,
     ),
     "triplenet": Method(
@@ -124,14 +124,14 @@ METHODS: dict[str, Method] = {
         "Ge et al. 2017",
         TripleNet,
         {"model": _TWO_IMAGES},
-        RESNET,
+        STAGED,
     ),
     "embeddingnet": Method(
         "A network per picture, trained alone first, then an embedding of their features.",
         "Yap et al. 2018",
         EmbeddingNet,
         {"model": _TWO_IMAGES},
-        RESNET,
+        STAGED,
         takes_metadata=True,
         stages=2,
     ),
@@ -140,7 +140,7 @@ METHODS: dict[str, Method] = {
         "Bi et al. 2020",
         HcCNN,
         {"model": _TWO_IMAGES},
-        RESNET,
+        STAGED,
     ),
 }
 
@@ -154,8 +154,8 @@ def resolve(config: Config) -> Config:
     method = _method(config.method)
     sections = {name: dataclasses.replace(getattr(config, name), **values) for name, values in method.changes.items()}
     resolved = dataclasses.replace(config, **sections)
-    if method.family:
-        backbone: Any = of_family(config.model.backbone, method.family)
+    if method.families:
+        backbone: Any = of_families(config.model.backbone, method.families)
         resolved = dataclasses.replace(resolved, model=dataclasses.replace(resolved.model, backbone=backbone))
     if resolved.model.metadata and not method.takes_metadata:
         takers = ", ".join(name for name, one in METHODS.items() if one.takes_metadata)

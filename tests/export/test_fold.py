@@ -8,12 +8,13 @@ from keras import layers
 from small import make_weights_all_different, random_batch
 
 from amfam_tf.export.export import folded_network
-from amfam_tf.export.fold import fold_batch_norm
+from amfam_tf.export.fold import CONVOLUTIONS, fold_batch_norm
 from amfam_tf.tasks import MODALITIES, TASKS
 
 VARIANTS = {
     "bottlenecks": ((), "amfam"),
     "basic blocks": (("model.backbone=resnet18",), "amfam"),
+    "depthwise": (("model.backbone=efficientnet_lite0",), "concat"),
     "each modality alone": (("model.batch_statistics=per_modality",), "amfam"),
     "one modality": ((), "clinical-only"),
     "mixed precision": (("training.precision=mixed_bfloat16",), "amfam"),
@@ -46,7 +47,7 @@ def test_folded_network_gives_the_same_outputs_in_float32(variant):
     folded = folded_network(network)
     assert batch_norms(network.explanation_model())
     assert not batch_norms(folded)
-    assert all(layer.use_bias for layer in folded._flatten_layers() if isinstance(layer, layers.Conv2D))
+    assert all(layer.use_bias for layer in folded._flatten_layers() if isinstance(layer, CONVOLUTIONS))
     assert {variable.dtype for variable in folded.variables} == {"float32"}
     found = folded(pictures(), training=False)
     if variant == "mixed precision":

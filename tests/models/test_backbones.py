@@ -111,7 +111,7 @@ def test_inception_v3_scales_to_the_range_of_its_weights(monkeypatch):
     original = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(75, 75, 3))
     make_weights_all_different(original)
     spec = backbones.BACKBONES["inception_v3"]
-    stored = dataclasses.replace(spec.pretrained, load=lambda: original)
+    stored = dataclasses.replace(spec.pretrained, fetch=lambda: original)
     monkeypatch.setitem(backbones.BACKBONES, "inception_v3", dataclasses.replace(spec, pretrained=stored))
     images = np.random.default_rng(0).random((2, 75, 75, 3), np.float32)
     expected = original(keras.applications.inception_v3.preprocess_input(images * 255.0))
@@ -155,7 +155,7 @@ def test_stages_of_resnet50_have_the_published_channels():
     assert [tensor.shape[1:] for tensor in features.outputs] == shapes
 
 
-@pytest.mark.parametrize("name", ["resnet14_narrow", "resnet18"])
+@pytest.mark.parametrize("name", ["resnet14_narrow", "resnet18", "efficientnet_lite0"])
 def test_stages_share_the_weights_and_the_last_stage_is_a_copy(name):
     backbone = create_backbone(name, 64)
     make_weights_all_different(backbone)
