@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from amfam_tf.card.questions import Task
-from amfam_tf.tasks import TASKS
 
 ADVICE = "the training has diverged: fit again with a lower optimizer.learning_rate or with optimizer.clip_norm"
 
@@ -29,7 +28,7 @@ def count_broken(values: np.ndarray) -> int:
     return int(values.size - np.isfinite(values.astype(np.float32, copy=False)).sum())
 
 
-def broken_tasks(answers: Mapping[str, np.ndarray], tasks: Iterable[Task] = TASKS) -> dict[str, int]:
+def broken_tasks(answers: Mapping[str, np.ndarray], tasks: Iterable[Task]) -> dict[str, int]:
     """Returns, by task, for how many cases its answer is no finite number; only tasks with such cases.
 
     Args:

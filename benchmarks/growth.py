@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from amfam_tf.tasks import DERM7PT
 from benchmarks import turns, wire
 
 DRAWN_CASES, PICTURE_SIZE = 100, (128, 96)
@@ -111,7 +112,7 @@ def _input(data: Path, scratch: Path, cache: str) -> Callable[[], object]:
         cases = stored_cases.read_cases(data)
         stored_cases.data_fingerprint(cases)
         training = cases[cases["split"] == "train"].reset_index(drop=True)
-        seen = sum(len(batch["case_num"]) for batch in pipeline.training_dataset(training, config))
+        seen = sum(len(batch["case_num"]) for batch in pipeline.training_dataset(training, config, DERM7PT))
         if seen != len(training):
             raise ValueError(f"{seen} cases came, {len(training)} are in the split")
 

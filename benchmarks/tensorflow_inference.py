@@ -16,7 +16,7 @@ from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.export.export import export_run
 from amfam_tf.export.source import read_source
 from amfam_tf.models.lesion_model import LesionModel
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from benchmarks import wire
 
 WARM_UP = 3
@@ -35,7 +35,7 @@ class Inference:
         # Momentum 0: one batch sets the statistics that inference uses.
         first = dataclasses.replace(config, model=dataclasses.replace(config.model, batch_norm_momentum=0.0))
         network = models.create(config.method, first)
-        batch = next(iter(pipeline.evaluation_dataset(frame, first)))
+        batch = next(iter(pipeline.evaluation_dataset(frame, first, DERM7PT)))
         network({name: batch[name] for name in MODALITIES}, training=True)
         run.mkdir(parents=True)
         (run / "config.yaml").write_text(configuration.dump(config), encoding="utf-8")
@@ -67,7 +67,7 @@ class Inference:
         """Writes the first pictures of a data set as a run's network sees them; returns their number."""
         config = read_source(Path(run), False).config
         frame = derm7pt.read_release(Path(data)).head(cases)
-        batches = list(pipeline.evaluation_dataset(frame, config))
+        batches = list(pipeline.evaluation_dataset(frame, config, DERM7PT))
         pictures = {name: np.concatenate([batch[name] for batch in batches]) for name in MODALITIES}
         np.savez(to, **{name: np.round(255 * values).astype(np.uint8) for name, values in pictures.items()})
         return len(frame)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from amfam_tf import config as configuration
 from amfam_tf.data import derm7pt, pipeline
-from amfam_tf.tasks import MODALITIES
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 from benchmarks import wire
 
@@ -24,8 +24,8 @@ class Input:
         self.cases = derm7pt.read_release(Path(data))
         overrides = [*overrides, f"data.cache={'memory' if cached else 'none'}", "model.weights=none"]
         self.config = configuration.load("paper", [*overrides, f"training.epochs={EPOCHS_WITHOUT_END}"])
-        self.batches = iter(pipeline.training_dataset(self.cases, self.config))
-        for _ in range(pipeline.steps_per_epoch(len(self.cases), self.config)):
+        self.batches = iter(pipeline.training_dataset(self.cases, self.config, DERM7PT))
+        for _ in range(pipeline.steps_per_epoch(len(self.cases), self.config, TASKS)):
             next(self.batches)
 
     def settings(self) -> dict[str, Any]:
@@ -52,12 +52,12 @@ class Input:
 
     def sample(self, to: str) -> None:
         """Writes the first pair, not augmented, as [2, S, S, 3]."""
-        batch = next(iter(pipeline.evaluation_dataset(self.cases.head(1), self.config)))
+        batch = next(iter(pipeline.evaluation_dataset(self.cases.head(1), self.config, DERM7PT)))
         np.save(to, np.stack([batch[name][0] for name in MODALITIES]))
 
     def waiting(self, steps: int) -> list[float]:
         """Returns the seconds that `steps` training steps took, and those of them spent waiting for a batch."""
-        trainer = create_trainer(self.config, steps_per_epoch=steps)
+        trainer = create_trainer(self.config, steps_per_epoch=steps, card=DERM7PT)
         step = tf.function(trainer.train_step)
         float(step(next(self.batches))["loss"])
         waited, started = 0.0, time.perf_counter()

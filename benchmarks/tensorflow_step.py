@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 from benchmarks import wire
 from benchmarks.work import step_gflop
@@ -27,7 +27,7 @@ class TrainStep:
     def start(self, preset: str, overrides: Sequence[str], arrays: str, make: bool = False) -> None:
         """Makes the trainer; loads weights and batch from an .npz file, or makes both and writes it."""
         self.config = configuration.load(preset, overrides)
-        self.trainer = create_trainer(self.config, STEPS_PER_EPOCH)
+        self.trainer = create_trainer(self.config, STEPS_PER_EPOCH, DERM7PT)
         network = self.trainer.network
         if make:
             _vary(network)

@@ -45,6 +45,11 @@ def packaged_names() -> tuple[str, ...]:
     return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
+def legacy() -> DataCard:
+    """Returns the card of what has none: all from before there were cards is about Derm7pt."""
+    return packaged(DERM7PT)
+
+
 def is_derm7pt(card: DataCard) -> bool:
     """Returns whether a card is the package's of Derm7pt: what says nothing of a card has this one."""
     return card == packaged(DERM7PT)

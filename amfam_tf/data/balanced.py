@@ -14,15 +14,14 @@ import pandas as pd
 
 from amfam_tf.card.questions import Task
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import TASKS
 
 
-def label_count(tasks: Sequence[Task] = TASKS) -> int:
+def label_count(tasks: Sequence[Task]) -> int:
     """Returns the number of labels: each class of each task is one."""
     return sum(len(task.classes) for task in tasks)
 
 
-def cases_by_label(cases: pd.DataFrame, tasks: Sequence[Task] = TASKS) -> list[np.ndarray]:
+def cases_by_label(cases: pd.DataFrame, tasks: Sequence[Task]) -> list[np.ndarray]:
     """Returns, for each label, the rows (numbers from 0) of the cases that have it, int64, increasing.
 
     Args:

@@ -160,7 +160,7 @@ def _name(picture: Path, images: Path, data_set: Path) -> str:
     return str(picture)
 
 
-def class_counts(frame: pd.DataFrame, tasks: Sequence[Task] = TASKS) -> pd.DataFrame:
+def class_counts(frame: pd.DataFrame, tasks: Sequence[Task]) -> pd.DataFrame:
     """Returns the cases of each class and split: columns task, class, train, validate, test, total (Table 1).
 
     A task with labels that nobody knows has one more row, of the class "".

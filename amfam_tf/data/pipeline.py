@@ -39,10 +39,8 @@ from amfam_tf.data.pictures import (
 )
 from amfam_tf.data.share import WHOLE, Share
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import DERM7PT, TASKS
 
 __all__ = [
-    "METADATA_INPUTS",
     "check_training_cases",
     "encode_metadata",
     "evaluation_dataset",
@@ -53,21 +51,18 @@ __all__ = [
     "training_dataset",
 ]
 
-METADATA_INPUTS: tuple[str, ...] = ("elevation", "location", "sex")
-"""The columns of the published systems' metadata (14 values): known before anybody has decided on a diagnosis."""
-
 
 def training_dataset(
-    cases: pd.DataFrame, config: Config, first_epoch: int = 0, share: Share = WHOLE, card: DataCard = DERM7PT
+    cases: pd.DataFrame, config: Config, card: DataCard, first_epoch: int = 0, share: Share = WHOLE
 ) -> tf.data.Dataset:
     """Returns the augmented batches of the epochs `first_epoch` to `config.training.epochs` - 1, in turn.
 
     Args:
         cases: one row per case; all of them are used.
         config: data, augmentation, seed, batch size and number of epochs.
+        card: of the data set.
         first_epoch: epoch to start with, to resume a run.
         share: of each batch, for training with several replicas; the batches are then those of its replicas in turn.
-        card: of the data set.
 
     Returns:
         Batches as in the module's table, `steps_per_epoch(len(cases), config)` in each epoch; the last one of a
@@ -128,7 +123,7 @@ def _shuffled(
         )
         # Decoding (uncached) and augmenting are pure functions of one case, so they may run in parallel; results are
         # put back in order.
-        return share.select(dataset, training_batch_size(config)).map(
+        return share.select(dataset, training_batch_size(config, card.tasks)).map(
             lambda labels, pair: finish(labels, pair, epoch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
@@ -183,16 +178,16 @@ def _drawn_pictures(cases: pd.DataFrame, config: Config) -> Callable[..., Tensor
 
 
 def evaluation_dataset(
-    cases: pd.DataFrame, config: Config, use_cache: bool = False, share: Share = WHOLE, card: DataCard = DERM7PT
+    cases: pd.DataFrame, config: Config, card: DataCard, use_cache: bool = False, share: Share = WHOLE
 ) -> tf.data.Dataset:
     """Returns the batches of all cases in the given order, each exactly once, not augmented.
 
     Args:
         cases: one row per case, with its first pictures, or per pair, see `several.rows_of_pairs`; all are used.
         config: data and batch size.
+        card: of the data set.
         use_cache: keep the pictures as config.data.cache says; for a dataset that is read more than once.
         share: of each batch, as for `training_dataset`; there must be at least one case for each worker.
-        card: of the data set.
 
     Raises:
         DataError: the frame cannot be used; with the file cache also if a file cannot be.
@@ -214,7 +209,7 @@ def evaluation_dataset(
     return _finish(share.batch(dataset, len(cases), batch_size))
 
 
-def check_training_cases(cases: pd.DataFrame, config: Config, tasks: Sequence[Task] = TASKS) -> None:
+def check_training_cases(cases: pd.DataFrame, config: Config, tasks: Sequence[Task]) -> None:
     """Checks, without reading a picture, that these cases can be sampled as the configuration says.
 
     Raises:
@@ -224,14 +219,14 @@ def check_training_cases(cases: pd.DataFrame, config: Config, tasks: Sequence[Ta
         balanced.cases_by_label(cases, tasks)
 
 
-def training_batch_size(config: Config, tasks: Sequence[Task] = TASKS) -> int:
+def training_batch_size(config: Config, tasks: Sequence[Task]) -> int:
     """Returns the number of cases in a training batch (in the last one of a shuffled epoch there may be fewer)."""
     if config.data.sampling == "balanced":
         return balanced.label_count(tasks) * config.data.cases_per_label
     return config.training.batch_size
 
 
-def steps_per_epoch(cases: int, config: Config, tasks: Sequence[Task] = TASKS) -> int:
+def steps_per_epoch(cases: int, config: Config, tasks: Sequence[Task]) -> int:
     """Returns the number of training batches in one epoch over `cases` cases, a smaller last one included."""
     return math.ceil(cases / training_batch_size(config, tasks))
 
@@ -241,9 +236,7 @@ def evaluation_steps(cases: int, config: Config) -> int:
     return math.ceil(cases / config.training.batch_size)
 
 
-def encode_metadata(
-    cases: pd.DataFrame, columns: Sequence[str] = METADATA_INPUTS, card: DataCard = DERM7PT
-) -> np.ndarray:
+def encode_metadata(cases: pd.DataFrame, columns: Sequence[str], card: DataCard) -> np.ndarray:
     """Returns the metadata of each case, float32 [cases, n]: one-hots, and two numbers for a number, see `inputs`.
 
     Args:

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
-from amfam_tf.tasks import TASKS
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -28,7 +27,7 @@ def grad_cam(
     task_number: tf.Tensor,
     class_number: tf.Tensor,
     size: int,
-    tasks: Sequence[Task] = TASKS,
+    tasks: Sequence[Task],
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns the maps of a batch, each case for a class of its own, and the model's logits.
 

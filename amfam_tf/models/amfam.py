@@ -18,7 +18,6 @@ from amfam_tf.layers import AttentionMap, BatchNormalization, GradientReversal, 
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
-from amfam_tf.tasks import TASKS
 
 DECODER_SYMBOLS = {"clinical": "RC", "dermoscopic": "RD"}
 ATTENTION_SYMBOLS = {"clinical": "AC", "dermoscopic": "AD"}
@@ -46,8 +45,8 @@ class AMFAM(LesionModel):
         self,
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task],
         name: str = "amfam",
-        tasks: Sequence[Task] = TASKS,
         **kwargs: Any,
     ):
         # Layers.

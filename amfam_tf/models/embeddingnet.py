@@ -12,8 +12,7 @@ from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch, standardised
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, metadata_of, network_inputs
-from amfam_tf.tasks import TASKS
+from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, network_inputs
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -39,9 +38,9 @@ class EmbeddingNet(LesionModel):
         self,
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task],
         name: str = "embeddingnet",
-        tasks: Sequence[Task] = TASKS,
-        metadata: Sequence[MetadataInput] | None = None,
+        metadata: Sequence[MetadataInput] = (),
         **kwargs: Any,
     ):
         # Layers.
@@ -51,8 +50,8 @@ class EmbeddingNet(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(metadata_of(config, metadata), image_size)
-        known = standardised(inputs, metadata_of(config, metadata))
+        inputs = network_inputs(metadata, image_size)
+        known = standardised(inputs, metadata)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
         fused = fuse(list(vectors.values()), known, "fusion")

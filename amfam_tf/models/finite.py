@@ -6,10 +6,9 @@ import keras
 
 from amfam_tf.card.questions import Task
 from amfam_tf.finite import ADVICE, count_broken, describe_broken
-from amfam_tf.tasks import TASKS
 
 
-def describe_broken_weights(model: keras.Model, tasks: Iterable[Task] = TASKS) -> str | None:
+def describe_broken_weights(model: keras.Model, tasks: Iterable[Task]) -> str | None:
     """Returns which weights of a model are no finite numbers, and which tasks they decide; None if all are finite.
 
     Args:

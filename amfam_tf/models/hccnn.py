@@ -22,7 +22,6 @@ from amfam_tf.models.backbones import STAGES, stage_features
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import FINAL, LesionModel, image_inputs
-from amfam_tf.tasks import TASKS
 
 HYPER = "hyper"
 REDUCTION = 16
@@ -54,8 +53,8 @@ class HcCNN(LesionModel):
         self,
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task],
         name: str = "hccnn",
-        tasks: Sequence[Task] = TASKS,
         **kwargs: Any,
     ):
         # Layers.

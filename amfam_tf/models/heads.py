@@ -6,7 +6,6 @@ from keras import KerasTensor, layers
 
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.tasks import TASKS
 
 
 class ClassifierHeads:
@@ -16,7 +15,7 @@ class ClassifierHeads:
     and by whoever needs probabilities.
     """
 
-    def __init__(self, config: ModelConfig, tasks: Sequence[Task] = TASKS, name: str = "classifier"):
+    def __init__(self, config: ModelConfig, tasks: Sequence[Task], name: str = "classifier"):
         self._tasks = tasks
         self._hidden = {
             task.name: layers.Dense(

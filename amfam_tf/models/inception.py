@@ -11,7 +11,6 @@ from amfam_tf.config import ModelConfig
 from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
-from amfam_tf.tasks import TASKS
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -36,8 +35,8 @@ class Inception(LesionModel):
         self,
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task],
         name: str = "inception",
-        tasks: Sequence[Task] = TASKS,
         **kwargs: Any,
     ):
         # Layers.

@@ -19,8 +19,7 @@ from amfam_tf.models.blocks import (
     standardised,
 )
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, metadata_of, network_inputs, output_name
-from amfam_tf.tasks import TASKS
+from amfam_tf.models.lesion_model import LesionModel, network_inputs, output_name
 
 BOTH = "both"
 COMBINATIONS: dict[str, tuple[str, ...]] = {**{key: (key,) for key in MODALITIES}, BOTH: MODALITIES}
@@ -50,9 +49,9 @@ class InceptionCombined(LesionModel):
         self,
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task],
         name: str = "inception_combined",
-        tasks: Sequence[Task] = TASKS,
-        metadata: Sequence[MetadataInput] | None = None,
+        metadata: Sequence[MetadataInput] = (),
         **kwargs: Any,
     ):
         # Layers.
@@ -61,8 +60,8 @@ class InceptionCombined(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = network_inputs(metadata_of(config, metadata), image_size)
-        known = standardised(inputs, metadata_of(config, metadata))
+        inputs = network_inputs(metadata, image_size)
+        known = standardised(inputs, metadata)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
         answers = {

@@ -8,12 +8,11 @@ from typing import Any
 import keras
 
 from amfam_tf import config as configuration
-from amfam_tf.card import inputs
+from amfam_tf.card import cards, inputs
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
-from amfam_tf.tasks import DERM7PT, TASKS
 
 METADATA_INPUT = "metadata"
 FINAL = ""
@@ -52,11 +51,6 @@ def network_inputs(metadata: Sequence[MetadataInput], image_size: int) -> dict[s
     return image_inputs(image_size) | vector
 
 
-def metadata_of(config: ModelConfig, metadata: Sequence[MetadataInput] | None) -> tuple[MetadataInput, ...]:
-    """Returns the columns that a network is given: these, or without them those of Derm7pt's card."""
-    return inputs.inputs_of(DERM7PT, config.metadata) if metadata is None else tuple(metadata)
-
-
 class LesionModel(keras.Model):
     """Functional model from a pair of images to every quantity that a loss or a figure needs, by name.
 
@@ -72,8 +66,8 @@ class LesionModel(keras.Model):
         config: of the network.
         image_size: side of the images, pixels.
         tasks: the questions, in order.
-        metadata: the columns of the input "metadata"; by default those of Derm7pt that the configuration names.
-        branches: sets of eight classifiers that each get a classification loss, see `output_name`. Without FINAL, the
+        metadata: the columns of the input "metadata", if it has one.
+        branches: sets of classifiers that each get a classification loss, see `output_name`. Without FINAL, the
             prediction is made of the others' and has no loss of its own.
         stages: of the training, in order.
     """
@@ -89,8 +83,8 @@ class LesionModel(keras.Model):
         parts: Mapping[str, Sequence[keras.layers.Layer]],
         config: ModelConfig,
         image_size: int,
-        tasks: Sequence[Task] = TASKS,
-        metadata: Sequence[MetadataInput] | None = None,
+        tasks: Sequence[Task],
+        metadata: Sequence[MetadataInput] = (),
         branches: Sequence[str] = (FINAL,),
         stages: Sequence[Stage] = (Stage("all"),),
         **kwargs: Any,
@@ -99,7 +93,7 @@ class LesionModel(keras.Model):
         self.model_config = config
         self.image_size = image_size
         self._tasks = tuple(tasks)
-        self._metadata = metadata_of(config, metadata)
+        self._metadata = tuple(metadata)
         self._parts = {name: tuple(part) for name, part in parts.items()}
         self._branches = tuple(branches)
         self._stages = tuple(stages)
@@ -116,7 +110,7 @@ class LesionModel(keras.Model):
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """The sets of eight classifiers that each get a classification loss."""
+        """The sets of classifiers that each get a classification loss."""
         return tuple(self._branches)
 
     @property
@@ -165,10 +159,11 @@ class LesionModel(keras.Model):
         # The weights come from the saved file: building the model again must not look for the initial ones.
         tree = dataclasses.asdict(dataclasses.replace(self.model_config, weights="none"))
         found = {"config": tree, "image_size": self.image_size, "name": self.name, "dtype": self._policy_config()}
-        # A saved network without questions has those of Derm7pt, as all had before there were others.
-        own = {} if self.tasks == TASKS else {"tasks": [dataclasses.asdict(task) for task in self.tasks]}
+        legacy, own = cards.legacy(), {}
+        if self.tasks != legacy.tasks:
+            own["tasks"] = [dataclasses.asdict(task) for task in self.tasks]
         named = [column.name for column in self.metadata]
-        if own or not set(named) <= set(DERM7PT.metadata) or self.metadata != inputs.inputs_of(DERM7PT, named):
+        if own or not set(named) <= set(legacy.metadata) or self.metadata != inputs.inputs_of(legacy, named):
             own["metadata"] = [dataclasses.asdict(column) for column in self.metadata]
         return found | own
 
@@ -182,12 +177,15 @@ class LesionModel(keras.Model):
         keras.config.set_dtype_policy(policy)
         try:
             model_config = configuration.structure(config["config"], ModelConfig, "model")
+            legacy = cards.legacy()
             kinds = {"tasks": tuple[Task, ...], "metadata": tuple[MetadataInput, ...]}
-            asked = {
+            asked = {"tasks": legacy.tasks} | {
                 name: configuration.structure(config[name], kind, name)
                 for name, kind in kinds.items()
                 if name in config
             }
+            if "metadata" not in asked and model_config.metadata:
+                asked["metadata"] = inputs.inputs_of(legacy, model_config.metadata)
             return cls(config=model_config, image_size=config["image_size"], name=config["name"], **asked)
         finally:
             keras.config.set_dtype_policy(before)

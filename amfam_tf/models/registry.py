@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from amfam_tf.card.inputs import MetadataInput
+from amfam_tf.card import cards
+from amfam_tf.card.inputs import MetadataInput, inputs_of
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import Config
@@ -20,7 +21,6 @@ from amfam_tf.models.inception import Inception
 from amfam_tf.models.inception_combined import InceptionCombined
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.triplenet import TripleNet
-from amfam_tf.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -181,15 +181,18 @@ def _check_together(method: Method, config: Config) -> None:
 
 
 def create(
-    name: str, config: Config, tasks: Sequence[Task] = TASKS, metadata: Sequence[MetadataInput] | None = None
+    name: str,
+    config: Config,
+    tasks: Sequence[Task] | None = None,
+    metadata: Sequence[MetadataInput] | None = None,
 ) -> LesionModel:
     """Returns the network of a method, its weights drawn from `config.seed` (and model.weights).
 
     Args:
         name: a key of METHODS.
         config: the run's configuration; the method's own values win over it.
-        tasks: the questions, in order; by default those of Derm7pt.
-        metadata: the columns that the configuration names; by default those of Derm7pt.
+        tasks: the questions, in order; by default those of data without a card, see `cards.legacy`.
+        metadata: the columns that the configuration names; by default those of the same.
 
     Raises:
         ConfigError: see `resolve`.
@@ -201,8 +204,11 @@ def create(
     keras.config.set_dtype_policy(config.training.precision)
     try:
         size, title = config.data.image_size, name.replace("-", "_")
-        known = {} if metadata is None else {"metadata": metadata}
-        return method.network(config=model_config, image_size=size, name=title, tasks=tasks, **known)
+        asked: dict[str, Any] = {"tasks": cards.legacy().tasks if tasks is None else tasks}
+        columns = inputs_of(cards.legacy(), model_config.metadata) if metadata is None else metadata
+        if columns:
+            asked["metadata"] = columns
+        return method.network(config=model_config, image_size=size, name=title, **asked)
     finally:
         keras.config.set_dtype_policy("float32")
 

@@ -20,7 +20,6 @@ from amfam_tf.models.blocks import (
 )
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, image_inputs
-from amfam_tf.tasks import TASKS
 
 JOINT = "joint"
 
@@ -47,8 +46,8 @@ class TripleNet(LesionModel):
         self,
         config: ModelConfig,
         image_size: int,
+        tasks: Sequence[Task],
         name: str = "triplenet",
-        tasks: Sequence[Task] = TASKS,
         **kwargs: Any,
     ):
         # Layers.

@@ -6,7 +6,6 @@ from typing import Any
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import SPLITS
 from amfam_tf.report.table import Table, TableRow
-from amfam_tf.tasks import TASKS
 
 
 def count_table(
@@ -14,7 +13,7 @@ def count_table(
     cases: int,
     splits: Mapping[str, int],
     classes: Iterable[Mapping[str, Any]],
-    tasks: Iterable[Task] = TASKS,
+    tasks: Iterable[Task],
 ) -> Table:
     """Returns the table.
 

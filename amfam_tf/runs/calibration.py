@@ -9,7 +9,6 @@ from typing import Any
 from amfam_tf.card.questions import Task
 from amfam_tf.errors import RunError
 from amfam_tf.files import json_file
-from amfam_tf.tasks import TASKS
 
 METHOD = "temperature scaling per task, fitted on the validation split by the mean negative log likelihood"
 
@@ -53,7 +52,7 @@ def write(path: Path, calibration: Calibration) -> None:
     json_file.write(path, calibration.to_dict())
 
 
-def read(path: Path, tasks: Iterable[Task] = TASKS) -> Calibration | None:
+def read(path: Path, tasks: Iterable[Task]) -> Calibration | None:
     """Returns the content of a calibration.json, which has a temperature for each task; None if there is none.
 
     Raises:

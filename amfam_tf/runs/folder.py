@@ -130,7 +130,7 @@ class RunFolder:
             raise RunError(f"{self.path} is no run folder and not empty (it holds {first}): name another folder")
         return RunState()
 
-    def begin(self, config: Config, environment: dict[str, Any], card: DataCard = DERM7PT) -> None:
+    def begin(self, config: Config, environment: dict[str, Any], card: DataCard) -> None:
         """Claims a new folder for a configuration and data; one that is begun stays as it is.
 
         Args:

@@ -11,7 +11,6 @@ import amfam_tf.models  # noqa: F401  (registers the classes that the file names
 from amfam_tf.card.questions import Task
 from amfam_tf.errors import RunError, one_line
 from amfam_tf.models.finite import describe_broken_weights
-from amfam_tf.tasks import TASKS
 
 LONGEST_REASON = 300
 
@@ -44,7 +43,7 @@ def shortened(error: Exception) -> str:
     return one_line(error)[:LONGEST_REASON]
 
 
-def check_weights(model: keras.Model, path: Path, tasks: Iterable[Task] = TASKS) -> None:
+def check_weights(model: keras.Model, path: Path, tasks: Iterable[Task]) -> None:
     """Checks that the weights of a model that answers are finite numbers.
 
     Args:

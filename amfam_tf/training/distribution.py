@@ -26,7 +26,6 @@ from amfam_tf.config import Config
 from amfam_tf.data import pipeline
 from amfam_tf.data.share import Share
 from amfam_tf.errors import ConfigError, RunError, UserError
-from amfam_tf.tasks import TASKS
 from amfam_tf.training.cluster import VARIABLE, Cluster, read_cluster
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "auto")
@@ -263,7 +262,7 @@ def check_replicas(
     config: Config,
     training_cases: int,
     validation_cases: int,
-    tasks: Sequence[Task] = TASKS,
+    tasks: Sequence[Task],
 ) -> None:
     """Checks that a configuration and data can be trained on with these replicas.
 

@@ -9,7 +9,6 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
-from amfam_tf.tasks import TASKS
 from amfam_tf.training.class_weights import batch_class_weights
 from amfam_tf.training.replicas import mean_of_known
 
@@ -139,8 +138,8 @@ def build_losses(
     output_names: Sequence[str],
     weights: LossConfig,
     attention: str,
+    tasks: Sequence[Task],
     branches: Sequence[str] = (FINAL,),
-    tasks: Sequence[Task] = TASKS,
 ) -> tuple[Loss, ...]:
     """Returns the terms of Eq. 4 for which the network has outputs: L_P of each branch, then L_D, L_RC, L_RD.
 
@@ -148,8 +147,8 @@ def build_losses(
         output_names: names of the network's outputs.
         weights: lambda, gamma and class weights.
         attention: weighting of the reconstruction, see `reconstruction_loss`.
-        branches: `LesionModel.branches`.
         tasks: `LesionModel.tasks`.
+        branches: `LesionModel.branches`.
     """
     losses = [
         Loss(classification_name(branch), 1.0, _classification_term(branch, weights.class_weights, tasks))

@@ -14,8 +14,7 @@ import tensorflow as tf
 from amfam_tf import config as configuration
 from amfam_tf import environment, models
 from amfam_tf.card import inputs
-from amfam_tf.card.inputs import MetadataInput, inputs_of
-from amfam_tf.card.questions import Task
+from amfam_tf.card.inputs import inputs_of
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
@@ -30,7 +29,6 @@ from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.tasks import TASKS
 from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
@@ -64,12 +62,7 @@ class FitResult:
     data: DataSet | None = field(default=None, repr=False, compare=False)
 
 
-def create_trainer(
-    config: Config,
-    steps_per_epoch: int,
-    tasks: Sequence[Task] = TASKS,
-    metadata: Sequence[MetadataInput] | None = None,
-) -> Trainer:
+def create_trainer(config: Config, steps_per_epoch: int, card: DataCard) -> Trainer:
     """Returns the compiled trainer of a configuration, weights drawn from its seed, in its first stage.
 
     Within the scope of a tf.distribute strategy, it trains on all of the strategy's replicas.
@@ -77,16 +70,18 @@ def create_trainer(
     Args:
         config: of the run.
         steps_per_epoch: for the learning-rate schedule.
-        tasks: the questions, in order; by default those of Derm7pt.
-        metadata: the columns that the configuration names; by default those of Derm7pt.
+        card: of the data.
+
+    Raises:
+        ConfigError: the card does not have a column of model.metadata, or does not let it in.
     """
-    network = models.create(config.method, config, tasks, metadata)
+    network = models.create(config.method, config, card.tasks, inputs_of(card, config.model.metadata))
     if config.model.batch_norm == "synchronised":
         synchronise_batch_norm(network)
     if config.training.recompute:
         recompute_parts(network)
     losses = build_losses(
-        list(network.output), config.loss, network.model_config.attention, network.branches, network.tasks
+        list(network.output), config.loss, network.model_config.attention, network.tasks, network.branches
     )
     trainer = Trainer(network, losses, dtype=config.training.precision)
     trainer.compile(
@@ -108,11 +103,10 @@ def trainer_for(config: Config, steps_per_epoch: int, training: pd.DataFrame, ca
     Raises:
         ConfigError: the card does not have a column of model.metadata, or does not let it in.
     """
-    columns = config.model.metadata
-    trainer = create_trainer(config, steps_per_epoch, card.tasks, inputs_of(card, columns))
+    trainer = create_trainer(config, steps_per_epoch, card)
     for layer in trainer.network.layers:
         if isinstance(layer, Standardise):
-            layer.adapt(pipeline.encode_metadata(training, columns, card))
+            layer.adapt(pipeline.encode_metadata(training, config.model.metadata, card))
     return trainer
 
 
@@ -338,7 +332,7 @@ def _make_input(session: _Session, training: _Training, state: RunState) -> tupl
     config, card = session.config, training.card
     return (
         session.distribution.distribute(
-            lambda share: pipeline.training_dataset(train, config, state.epochs, share, card), steps_told=True
+            lambda share: pipeline.training_dataset(train, config, card, state.epochs, share), steps_told=True
         ),
         session.distribution.distribute(
             lambda share: pipeline.evaluation_dataset(validate, config, use_cache=True, share=share, card=card)

@@ -23,7 +23,7 @@ from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.predict import predict
 from amfam_tf.files.writing import PARTIAL
 from amfam_tf.pipelines.batch_predict import run
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 # Bytes are compared with those of other processes, which optimise their graphs.
 pytestmark = [pytest.mark.usefixtures("loaded_once"), pytest.mark.optimized_graphs]
@@ -49,7 +49,7 @@ main(sys.argv[1:])
 @pytest.fixture(scope="module")
 def evaluated(cases, version) -> pd.DataFrame:
     """What evaluate says about the same cases, with the temperatures that the version applies."""
-    dataset = pipeline.evaluation_dataset(cases, small_config(*OVERRIDES))
+    dataset = pipeline.evaluation_dataset(cases, small_config(*OVERRIDES), DERM7PT)
     return predict(version.network.inference_model(), dataset, CALIBRATED)
 
 

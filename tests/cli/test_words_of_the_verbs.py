@@ -53,7 +53,7 @@ def test_counts_of_each_class_and_split_are_under_their_split():
         for task in TASKS
         for name in task.classes
     ]
-    (grid,) = reading.terminal_grids(printed(count_table("1,234 cases", 1234, splits, rows))).values()
+    (grid,) = reading.terminal_grids(printed(count_table("1,234 cases", 1234, splits, rows, TASKS))).values()
     assert grid.caption == "1,234 cases"
     assert grid.headings == ["class", "train", "validate", "test", "all"]
     assert grid.rows[0] == ["cases", *map(str, splits.values()), "1234"]

@@ -53,7 +53,7 @@ def assert_same_batches(first: list[dict[str, np.ndarray]], second: list[dict[st
 
 @pytest.fixture(scope="module")
 def batches(cases: pd.DataFrame) -> list[dict[str, np.ndarray]]:
-    return read(pipeline.training_dataset(cases, make_config()))
+    return read(pipeline.training_dataset(cases, make_config(), DERM7PT))
 
 
 def random_rows(seed: int = 0) -> list[np.ndarray]:
@@ -63,7 +63,7 @@ def random_rows(seed: int = 0) -> list[np.ndarray]:
 
 
 def test_there_are_24_labels():
-    assert balanced.label_count() == LABELS == 24
+    assert balanced.label_count(TASKS) == LABELS == 24
     assert balanced.label_count(cards.packaged("milk10k").tasks) == 11
 
 
@@ -105,8 +105,8 @@ def test_occurrences_count_the_draws_before():
 
 
 def test_every_batch_holds_every_label_and_an_epoch_about_as_many_places_as_cases(cases, batches):
-    assert pipeline.training_batch_size(make_config()) == LABELS
-    assert pipeline.steps_per_epoch(CASES, make_config()) == 2
+    assert pipeline.training_batch_size(make_config(), TASKS) == LABELS
+    assert pipeline.steps_per_epoch(CASES, make_config(), TASKS) == 2
     assert pipeline.evaluation_steps(CASES, make_config()) == 6
     assert [len(batch["case_num"]) for batch in batches] == [LABELS] * 2 * EPOCHS
     for batch in batches:
@@ -114,8 +114,8 @@ def test_every_batch_holds_every_label_and_an_epoch_about_as_many_places_as_case
         for place, (task, number) in enumerate(labels):
             assert batch[task][place] == number
     both = make_config(cases_per_label=2)
-    assert pipeline.steps_per_epoch(CASES, both) == 1
-    first = next(iter(pipeline.training_dataset(cases, both).as_numpy_iterator()))
+    assert pipeline.steps_per_epoch(CASES, both, TASKS) == 1
+    first = next(iter(pipeline.training_dataset(cases, both, DERM7PT).as_numpy_iterator()))
     for task in TASKS:
         assert np.bincount(first[task.name], minlength=len(task.classes)).min() >= 2
 
@@ -123,7 +123,7 @@ def test_every_batch_holds_every_label_and_an_epoch_about_as_many_places_as_case
 def test_labels_and_pictures_stay_with_their_case(cases):
     config = make_config()
     still = dataclasses.replace(config, augmentation=dataclasses.replace(config.augmentation, enabled=False))
-    batch = read(pipeline.training_dataset(cases, still))[0]
+    batch = read(pipeline.training_dataset(cases, still, DERM7PT))[0]
     rows = cases.set_index("case_num").loc[batch["case_num"]]
     for name in task_names():
         np.testing.assert_array_equal(batch[name], rows[name])
@@ -144,17 +144,17 @@ def test_a_case_that_is_drawn_again_in_an_epoch_is_augmented_anew(batches):
 @pytest.mark.parametrize("cache", ["memory", "file"])
 def test_cached_batches_equal_uncached_ones(cases, batches, cache, tmp_path):
     config = make_config(cache=cache, cache_directory=str(tmp_path / "cache"))
-    assert_same_batches(read(pipeline.training_dataset(cases, config)), batches)
+    assert_same_batches(read(pipeline.training_dataset(cases, config, DERM7PT)), batches)
     if cache == "file":
         files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"]
         assert len(files) == CASES
         before = [path.stat().st_mtime_ns for path in files]
-        assert_same_batches(read(pipeline.training_dataset(cases, config, EPOCHS - 1)), batches[-2:])
+        assert_same_batches(read(pipeline.training_dataset(cases, config, DERM7PT, EPOCHS - 1)), batches[-2:])
         assert [path.stat().st_mtime_ns for path in files] == before
 
 
 def test_pictures_in_memory_are_decoded_and_kept_once(cases, decodes):
-    dataset = pipeline.training_dataset(cases, make_config(cache="memory"))
+    dataset = pipeline.training_dataset(cases, make_config(cache="memory"), DERM7PT)
     assert len(decodes) == 2 * CASES
     read(dataset)
     assert len(decodes) == 2 * CASES
@@ -165,19 +165,19 @@ def test_records_give_the_same_batches(cases, batches, cache, tmp_path):
     write_records(cases, tmp_path / "records", shards=3)
     read_back = records.read_records(tmp_path / "records")
     config = make_config(cache=cache, cache_directory=str(tmp_path / "cache"))
-    assert_same_batches(read(pipeline.training_dataset(read_back, config)), batches)
+    assert_same_batches(read(pipeline.training_dataset(read_back, config, DERM7PT)), batches)
 
 
 def test_starting_at_an_epoch_gives_that_epoch_of_a_whole_run(cases, batches):
     tf.random.set_seed(77)
-    resumed = read(pipeline.training_dataset(cases, make_config(cache="memory"), first_epoch=1))
+    resumed = read(pipeline.training_dataset(cases, make_config(cache="memory"), first_epoch=1, card=DERM7PT))
     assert_same_batches(resumed, batches[2:])
 
 
 def test_a_label_without_a_case_is_named(cases):
     without = cases.assign(DIAG=cases["DIAG"].replace(0, 1), VS=cases["VS"].replace(2, 0))
     with pytest.raises(DataError, match="none with DIAG BCC, VS IR: set data.sampling=shuffled") as caught:
-        pipeline.training_dataset(without, make_config())
+        pipeline.training_dataset(without, make_config(), DERM7PT)
     assert "\n" not in str(caught.value)
 
 
@@ -188,7 +188,7 @@ def test_a_bad_file_is_named(cache, tmp_path):
     Path(file).write_bytes(b"no picture")
     config = make_config(cache=cache, cache_directory=str(tmp_path / "cache"))
     with pytest.raises(DataError) as caught, pipeline.naming_bad_files(cases, config):
-        read(pipeline.training_dataset(cases, config))
+        read(pipeline.training_dataset(cases, config, DERM7PT))
     assert str(caught.value).startswith(f"case 4: cannot use dermoscopic picture {file}: ")
 
 
@@ -198,7 +198,10 @@ def test_metadata_is_what_the_configuration_names_in_that_order(cases, sampling)
     some = cases.assign(sex=["", *cases["sex"][1:]])
     config = make_config(columns, sampling=sampling)
     by_case = some.set_index("case_num")
-    for dataset in (pipeline.training_dataset(some, config), pipeline.evaluation_dataset(some, config)):
+    for dataset in (
+        pipeline.training_dataset(some, config, DERM7PT),
+        pipeline.evaluation_dataset(some, config, DERM7PT),
+    ):
         assert dataset.element_spec["metadata"] == tf.TensorSpec((None, 2 + 3 + 3), tf.float32)
         batch = next(iter(dataset.as_numpy_iterator()))
         rows = by_case.loc[batch["case_num"]]
@@ -212,4 +215,4 @@ def test_metadata_is_what_the_configuration_names_in_that_order(cases, sampling)
 
 def test_a_column_that_is_asked_for_and_absent_is_named(cases):
     with pytest.raises(DataError, match=r"^the table of cases has no column management$"):
-        pipeline.evaluation_dataset(cases.drop(columns="management"), make_config(("management",)))
+        pipeline.evaluation_dataset(cases.drop(columns="management"), make_config(("management",)), DERM7PT)

@@ -13,7 +13,7 @@ from amfam_tf import config as configuration
 from amfam_tf.data import pipeline, records
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import METADATA, MODALITIES, task_names
+from amfam_tf.tasks import DERM7PT, METADATA, MODALITIES, task_names
 
 CASES = 10
 CONFIG = {"data": {"image_size": 40}, "augmentation": {"pad": 4}, "training": {"batch_size": 4, "epochs": 2}}
@@ -72,7 +72,9 @@ def test_batches_equal_those_from_files(cases, folder, cache, tmp_path):
     changes = CONFIG | {"data": CONFIG["data"] | {"cache": cache, "cache_directory": str(tmp_path)}}
     config = configuration.from_dict(changes)
     table = records.read_records(folder)
-    assert_same_batches(pipeline.training_dataset(table, config), pipeline.training_dataset(cases, config))
+    assert_same_batches(
+        pipeline.training_dataset(table, config, DERM7PT), pipeline.training_dataset(cases, config, DERM7PT)
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "validate", "test"])
@@ -80,7 +82,9 @@ def test_a_split_equals_that_from_files(cases, folder, split):
     config = configuration.from_dict(CONFIG)
     table = records.read_records(folder)
     chosen, expected = table[table["split"] == split], cases[cases["split"] == split]
-    assert_same_batches(pipeline.evaluation_dataset(chosen, config), pipeline.evaluation_dataset(expected, config))
+    assert_same_batches(
+        pipeline.evaluation_dataset(chosen, config, DERM7PT), pipeline.evaluation_dataset(expected, config, DERM7PT)
+    )
 
 
 def test_same_cases_same_bytes(cases, folder, tmp_path):
@@ -91,7 +95,9 @@ def test_same_cases_same_bytes(cases, folder, tmp_path):
 
 def test_missing_metadata_comes_back_as_missing(cases, tmp_path):
     write_records(cases[:2].assign(sex=[np.nan, "male"]), tmp_path / "out", shards=1)
-    encoded = pipeline.encode_metadata(records.read_records(tmp_path / "out"))
+    encoded = pipeline.encode_metadata(
+        records.read_records(tmp_path / "out"), ["elevation", "location", "sex"], DERM7PT
+    )
     np.testing.assert_array_equal(encoded[:, -2:], [[0, 0], [0, 1]])
 
 
@@ -144,7 +150,7 @@ def test_damage_after_reading_the_table_names_the_shard(folder, tmp_path):
     flip_a_byte(shards[1])
     config = configuration.from_dict(CONFIG)
     with pytest.raises(DataError) as caught, pipeline.naming_bad_files(table, config):
-        list(pipeline.evaluation_dataset(table, config))
+        list(pipeline.evaluation_dataset(table, config, DERM7PT))
     assert str(shards[1]) in str(caught.value)
 
 

@@ -9,6 +9,7 @@ from amfam_tf import config as configuration
 from amfam_tf.data import pictures, pipeline
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.data.share import WHOLE, Share
+from amfam_tf.tasks import DERM7PT
 
 SIZE = 32
 
@@ -41,11 +42,11 @@ def cheap_pictures(monkeypatch):
 
 
 def training(config, rows):
-    return lambda cases, share: pipeline.training_dataset(cases.head(rows), config, share=share)
+    return lambda cases, share: pipeline.training_dataset(cases.head(rows), config, share=share, card=DERM7PT)
 
 
 def evaluation(cases, share):
-    return pipeline.evaluation_dataset(cases.head(10), SHUFFLED, share=share)
+    return pipeline.evaluation_dataset(cases.head(10), SHUFFLED, share=share, card=DERM7PT)
 
 
 @pytest.mark.parametrize(

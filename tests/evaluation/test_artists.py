@@ -24,7 +24,7 @@ from amfam_tf.evaluation.figures import (
     training,
     write,
 )
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.panel import GAP
 
 SCORES = {
@@ -292,7 +292,7 @@ def test_each_row_of_the_networks_figure_is_its_own_case(drawn):
     titles = [label.get_text() for label in axes.get_xticklabels()]
     assert titles == ["clinical", "attention", "reconstruction", "dermoscopic", "attention", "reconstruction"]
     panel, cell = np.asarray(axes.images[0].get_array()), config.data.image_size + GAP
-    batch = next(iter(pipeline.evaluation_dataset(cases, config).unbatch().batch(4)))
+    batch = next(iter(pipeline.evaluation_dataset(cases, config, DERM7PT).unbatch().batch(4)))
     for row in range(4):
         for column, name in ((0, "clinical"), (3, "dermoscopic")):
             picture = batch[name][row].numpy()

@@ -81,7 +81,7 @@ def test_fit_lowers_the_loss_of_each_task_and_comes_back_from_the_run(tmp_path):
     assert all(values["after"] <= values["before"] + 1e-9 for values in fitted.log_loss.values())
     assert len({round(value, 6) for value in fitted.temperatures.values()}) == 8
     stored.write(tmp_path / "calibration.json", fitted)
-    assert stored.read(tmp_path / "calibration.json") == fitted
+    assert stored.read(tmp_path / "calibration.json", tasks=TASKS) == fitted
     content = json.loads((tmp_path / "calibration.json").read_text(encoding="utf-8"))
     assert content["fitted_on"] == "validate"
     assert list(content["temperatures"]) == [task.name for task in TASKS]
@@ -119,7 +119,7 @@ def test_temperature_at_the_end_of_its_range_is_said():
 def test_damaged_file_is_refused(tmp_path, text):
     (tmp_path / "calibration.json").write_text(text, encoding="utf-8")
     with pytest.raises(RunError, match="damaged"):
-        stored.read(tmp_path / "calibration.json")
+        stored.read(tmp_path / "calibration.json", tasks=TASKS)
 
 
 def test_temperature_that_cannot_be_is_refused(tmp_path):
@@ -128,11 +128,11 @@ def test_temperature_that_cannot_be_is_refused(tmp_path):
     content["temperatures"]["PN"] = 0
     (tmp_path / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(RunError, match="not greater than 0"):
-        stored.read(tmp_path / "calibration.json")
+        stored.read(tmp_path / "calibration.json", tasks=TASKS)
 
 
 def test_run_without_calibration_has_none(tmp_path):
-    assert stored.read(tmp_path / "calibration.json") is None
+    assert stored.read(tmp_path / "calibration.json", tasks=TASKS) is None
 
 
 def test_melanoma_is_calibrated_as_a_forecast_of_its_own():
@@ -190,7 +190,7 @@ def test_no_temperature_outside_its_range_is_read(tmp_path, value):
     text = json.dumps(calibration.fit(random_table(29, 4), "digest").to_dict())
     (tmp_path / "calibration.json").write_text(text.replace('"RS": 1.0', f'"RS": {value}', 1), encoding="utf-8")
     with pytest.raises(RunError, match="not greater than 0"):
-        stored.read(tmp_path / "calibration.json")
+        stored.read(tmp_path / "calibration.json", tasks=TASKS)
 
 
 def test_each_task_is_scaled_by_its_own_temperature():

@@ -51,7 +51,7 @@ def numbers(*values: int) -> tf.Tensor:
 @pytest.mark.parametrize(("top", "left"), [(8, 40), (40, 16), (0, 0)])
 def test_mass_lies_on_the_patch_that_decides(red_detector, top, left):
     pictures = pictures_with_patch(top, left)
-    maps, _ = grad_cam(red_detector, pictures, numbers(0), numbers(MELANOMA), SIZE)
+    maps, _ = grad_cam(red_detector, pictures, numbers(0), numbers(MELANOMA), SIZE, TASKS)
     found = maps["dermoscopic"][0].numpy()
     # Enlarging blurs by half a cell of the feature map.
     rows = slice(max(0, top - CELL // 2), top + 16 + CELL // 2)
@@ -62,21 +62,21 @@ def test_mass_lies_on_the_patch_that_decides(red_detector, top, left):
 
 
 def test_patch_in_a_picture_that_does_not_matter_has_no_mass(red_detector):
-    maps, _ = grad_cam(red_detector, pictures_with_patch(8, 40), numbers(0), numbers(MELANOMA), SIZE)
+    maps, _ = grad_cam(red_detector, pictures_with_patch(8, 40), numbers(0), numbers(MELANOMA), SIZE, TASKS)
     assert maps["clinical"].numpy().max() == 0
 
 
 def test_what_speaks_against_a_class_has_no_mass(red_detector):
     nevus = DIAGNOSIS.classes.index("NEV")
-    maps, _ = grad_cam(red_detector, pictures_with_patch(8, 40), numbers(0), numbers(nevus), SIZE)
+    maps, _ = grad_cam(red_detector, pictures_with_patch(8, 40), numbers(0), numbers(nevus), SIZE, TASKS)
     assert maps["dermoscopic"].numpy().max() == 0
 
 
 def test_predicted_class_is_the_one_with_the_largest_logit(red_detector):
     pictures = pictures_with_patch(8, 40)
-    chosen, logits = grad_cam(red_detector, pictures, numbers(0), numbers(PREDICTED), SIZE)
+    chosen, logits = grad_cam(red_detector, pictures, numbers(0), numbers(PREDICTED), SIZE, TASKS)
     assert int(np.argmax(logits["DIAG"][0])) == MELANOMA
-    expected, _ = grad_cam(red_detector, pictures, numbers(0), numbers(MELANOMA), SIZE)
+    expected, _ = grad_cam(red_detector, pictures, numbers(0), numbers(MELANOMA), SIZE, TASKS)
     np.testing.assert_array_equal(chosen["dermoscopic"], expected["dermoscopic"])
 
 
@@ -131,7 +131,7 @@ def test_formula_is_that_of_finite_differences(network):
     model = network.explanation_model()
     questions = [("DIAG", 2), ("PN", 0), ("RS", 1)]  # another task and class for each case
     tasks = numbers(*([task.name for task in TASKS].index(name) for name, _ in questions))
-    maps, _ = grad_cam(model, pictures, tasks, numbers(*(number for _, number in questions)), size)
+    maps, _ = grad_cam(model, pictures, tasks, numbers(*(number for _, number in questions)), size, TASKS)
     outputs = model(pictures, training=False)
     some = 0
     for row, (name, number) in enumerate(questions):
@@ -160,7 +160,7 @@ def test_unused_modality_has_a_map_of_zeros():
     make_weights_all_different(model)
     batch = random_batch(2)
     pictures = {name: tf.constant(batch[name]) for name in MODALITIES}
-    maps, _ = grad_cam(model.explanation_model(), pictures, numbers(0, 0), numbers(2, 2), 64)
+    maps, _ = grad_cam(model.explanation_model(), pictures, numbers(0, 0), numbers(2, 2), 64, TASKS)
     assert maps["clinical"].shape == (2, 64, 64)
     assert maps["clinical"].numpy().max() == 0
     assert maps["dermoscopic"].numpy().max() == pytest.approx(1)

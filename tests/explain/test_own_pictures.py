@@ -12,7 +12,7 @@ from amfam_tf.evaluation import figure_style
 from amfam_tf.explain import panel
 from amfam_tf.explain.run import CaseExplanation, choose_cases, explain_run
 from amfam_tf.runs.finished import FinishedRun
-from amfam_tf.tasks import DIAGNOSIS, MODALITIES, TASK_BY_NAME
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, MODALITIES, TASK_BY_NAME
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -38,7 +38,7 @@ def test_each_explanation_has_its_own_pictures_maps_and_label(finished, cases):
     assert config.training.batch_size == 2
     pictures = {
         int(batch["case_num"][row]): {name: batch[name][row].numpy() for name in MODALITIES}
-        for batch in pipeline.evaluation_dataset(cases, config)
+        for batch in pipeline.evaluation_dataset(cases, config, DERM7PT)
         for row in range(len(batch["case_num"]))
     }
     for place, one in enumerate(found):

@@ -11,7 +11,7 @@ from small import IMAGE_SIZE, small_config
 
 from amfam_tf.data import images, pipeline
 from amfam_tf.export.decode import Preparation, prepare_pictures
-from amfam_tf.tasks import CRITERIA, METADATA, MODALITIES, TASKS, seven_point_score, task_names
+from amfam_tf.tasks import CRITERIA, DERM7PT, METADATA, MODALITIES, TASKS, seven_point_score, task_names
 
 SIZE = IMAGE_SIZE
 
@@ -88,7 +88,7 @@ def test_bytes_and_the_training_pipeline_give_the_same_tensor(loaded, version, t
     )
     cases["clinical"], cases["dermoscopic"] = [paths[name] for name in order], [paths[name] for name in turned]
     config = small_config(*OVERRIDES, f"training.batch_size={len(order)}")
-    (batch,) = list(pipeline.evaluation_dataset(cases, config))
+    (batch,) = list(pipeline.evaluation_dataset(cases, config, DERM7PT))
     pairs = {"clinical": [FILES[name] for name in order], "dermoscopic": [FILES[name] for name in turned]}
     found = call(loaded.signatures["explain"], **question(pairs))
     for modality in MODALITIES:
@@ -161,7 +161,7 @@ def test_explanation_is_that_of_the_unfolded_network(loaded, version):
     found = call(loaded.signatures["explain"], **question(encoded_pairs(2), "PN", "ATP"))
     squares = {name: images.to_unit_range(found[f"{name}_image"]) for name in MODALITIES}
     network = version.network.explanation_model()
-    maps, _ = grad_cam(network, squares, tf.constant([1, 1]), tf.constant([2, 2]), SIZE)
+    maps, _ = grad_cam(network, squares, tf.constant([1, 1]), tf.constant([2, 2]), SIZE, TASKS)
     for name in MODALITIES:
         np.testing.assert_allclose(found[f"{name}_map"], maps[name], rtol=0, atol=1e-3)
         assert float(tf.reduce_max(found[f"{name}_map"])) == 1

@@ -17,6 +17,7 @@ from amfam_tf.data import pipeline
 from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.evaluation.figures import gallery
 from amfam_tf.models import registry
+from amfam_tf.tasks import DERM7PT
 from amfam_tf.training import run as training
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
@@ -81,7 +82,7 @@ def test_a_run_is_fitted_and_evaluated_on_records_as_on_the_release(drawn, recor
     splits = [
         training.split_cases(training.read_data(data, config).cases, ("train",))["train"] for data in (drawn, records)
     ]
-    batches = [list(pipeline.training_dataset(cases, config).as_numpy_iterator()) for cases in splits]
+    batches = [list(pipeline.training_dataset(cases, config, DERM7PT).as_numpy_iterator()) for cases in splits]
     for first, second in zip(*batches, strict=True):
         assert all((first[key] == second[key]).all() for key in first)
     run = tmp_path / "run"

@@ -49,7 +49,9 @@ def pair(cases=3, seed=0):
 
 
 def losses_of(network, config):
-    return build_losses(list(network.output), config.loss, network.model_config.attention, network.branches)
+    return build_losses(
+        list(network.output), config.loss, network.model_config.attention, network.tasks, network.branches
+    )
 
 
 def parts_with_gradient(network, gradients):

@@ -9,7 +9,7 @@ from tiny_backbone import TINY_BACKBONE, TINY_INCEPTION, TINY_STAGED_BACKBONE
 
 from amfam_tf import models
 from amfam_tf.models import backbones
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
 RATE = 0.03
@@ -34,7 +34,7 @@ def accuracies(outputs, batch):
 
 @pytest.mark.parametrize("name", sorted({*models.METHODS} - {"amfam"}))
 def test_sixteen_cases_are_learned_by_heart(name):
-    trainer = create_trainer(small_config("data.image_size=32", method=name), steps_per_epoch=1)
+    trainer = create_trainer(small_config("data.image_size=32", method=name), steps_per_epoch=1, card=DERM7PT)
     network = trainer.network
     # To trace Adam takes as long as all the rest, and what is looked at here is the losses and the stages.
     optimizer = keras.optimizers.SGD(RATE, momentum=0.9)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from amfam_tf import config as configuration
 from amfam_tf.errors import ConfigError
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
 SMALL = ("data.image_size=64", "model.decoder_channels=[8, 8, 8]", "training.batch_size=4", "training.jit_compile=off")
@@ -18,7 +18,7 @@ SMALL = ("data.image_size=64", "model.decoder_channels=[8, 8, 8]", "training.bat
 def make_trainer(recompute: bool, method: str = "amfam"):
     keras.utils.set_random_seed(0)
     changes = [*SMALL, f"method={method}", f"training.recompute={str(recompute).lower()}"]
-    return create_trainer(configuration.load("tiny", changes), 10)
+    return create_trainer(configuration.load("tiny", changes), 10, DERM7PT)
 
 
 def make_batch() -> dict[str, tf.Tensor]:

@@ -9,7 +9,7 @@ from small import random_batch, small_config
 
 from amfam_tf import models
 from amfam_tf.models.lesion_model import FINAL, output_name
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
 
@@ -50,7 +50,9 @@ def test_method(name):
 @pytest.mark.parametrize("name", ["amfam"])
 def test_train_step(name, precision):
     assert name in METHOD_NAMES
-    trainer = create_trainer(small_config(f"training.precision={precision}", method=name), steps_per_epoch=1)
+    trainer = create_trainer(
+        small_config(f"training.precision={precision}", method=name), steps_per_epoch=1, card=DERM7PT
+    )
     assert isinstance(trainer.optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "mixed_float16")
     before = [variable.numpy() for variable in trainer.trainable_variables]
     batch = {key: tf.constant(value) for key, value in random_batch(4).items()}

@@ -17,7 +17,7 @@ from amfam_tf.runs import calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun, UnfinishedError
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.tasks import task_names
+from amfam_tf.tasks import DERM7PT, task_names
 
 TEMPERATURES = {name: 1.5 + number for number, name in enumerate(task_names())}
 DIVERGED = "the loss is no longer a finite number in epoch 1, step 2"
@@ -28,7 +28,7 @@ def folder(tmp_path):
     """Returns the folder of a run with a model file, which nobody loads here."""
     folder = RunFolder(tmp_path / "run")
     folder.checkpoints.mkdir(parents=True)
-    folder.begin(small_config(), {"data_fingerprint": "f" * 64})
+    folder.begin(small_config(), {"data_fingerprint": "f" * 64}, card=DERM7PT)
     folder.model_file.write_bytes(b"weights")
     return folder
 

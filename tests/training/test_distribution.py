@@ -13,6 +13,7 @@ from amfam_tf.cli.fit import STRATEGIES
 from amfam_tf.cli.fit import fit as fit_verb
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.runs.folder import RunFolder, RunState
+from amfam_tf.tasks import DERM7PT, TASKS
 from amfam_tf.training import distribution, run
 from amfam_tf.training.distribution import SINGLE, check_replicas, create
 
@@ -79,8 +80,8 @@ def test_what_does_not_go_with_replicas_is_refused_and_with_one_it_is_not(overri
     config = small_config("training.batch_size=8", override)
     replicas = SimpleNamespace(replicas=4, name="mirrored")
     with pytest.raises(ConfigError, match=message):
-        check_replicas(replicas, config, training_cases=cases, validation_cases=20)
-    check_replicas(SINGLE, config, training_cases=cases, validation_cases=20)
+        check_replicas(replicas, config, training_cases=cases, validation_cases=20, tasks=TASKS)
+    check_replicas(SINGLE, config, training_cases=cases, validation_cases=20, tasks=TASKS)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,9 @@ def test_what_does_not_go_with_replicas_is_refused_and_with_one_it_is_not(overri
 )
 def test_what_goes_with_replicas(overrides):
     config = small_config("training.batch_size=8", *overrides)
-    check_replicas(SimpleNamespace(replicas=4, name="mirrored"), config, training_cases=44, validation_cases=4)
+    check_replicas(
+        SimpleNamespace(replicas=4, name="mirrored"), config, training_cases=44, validation_cases=4, tasks=TASKS
+    )
 
 
 def test_workers_must_have_the_same_configuration_and_data():
@@ -104,7 +107,7 @@ def test_workers_must_have_the_same_configuration_and_data():
 def test_environment_tells_each_change_of_devices(tmp_path):
     folder = RunFolder(tmp_path)
     two = {"strategy": "mirrored", "replicas": 2, "workers": 1}
-    folder.begin(small_config(), {"data_fingerprint": "x"})
+    folder.begin(small_config(), {"data_fingerprint": "x"}, card=DERM7PT)
     for epoch, how in ((0, two), (2, two), (5, SINGLE.describe()), (7, SINGLE.describe()), (8, two)):
         folder.note_distribution(epoch, how)
     single = {"strategy": "single", "replicas": 1, "workers": 1}

@@ -140,7 +140,7 @@ def test_the_accuracies_are_over_the_cases_with_a_label(hospital, batch_size, ji
     """Also over batches of several sizes, of which one may have no label at all."""
     found = read(hospital)
     config = small_config(f"training.batch_size={batch_size}", f"training.jit_compile={jit}", method="concat")
-    trainer = create_trainer(config, 1, found.card.tasks)
+    trainer = create_trainer(config, 1, found.card)
     rows = found.cases.sort_values("DX").reset_index(drop=True)
     dataset = pipeline.evaluation_dataset(rows, config, card=found.card)
     logs = trainer.evaluate(dataset, return_dict=True, verbose=0)
@@ -157,7 +157,7 @@ def test_the_accuracies_are_over_the_cases_with_a_label(hospital, batch_size, ji
 def test_a_task_without_any_label_is_left_out_of_the_mean(hospital):
     found = read(hospital)
     config = small_config("training.batch_size=4", method="concat")
-    trainer = create_trainer(config, 1, found.card.tasks)
+    trainer = create_trainer(config, 1, found.card)
     rows = found.cases.assign(DX=-1)
     logs = trainer.evaluate(pipeline.evaluation_dataset(rows, config, card=found.card), return_dict=True, verbose=0)
     assert logs["accuracy"] == pytest.approx(logs["accuracy_ULC"], abs=1e-6)

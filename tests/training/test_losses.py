@@ -88,13 +88,16 @@ def test_each_branch_has_a_loss_of_its_own():
     logits["joint_BWV"] = tf.constant([[math.log(3.0), 0.0]])
     labels = {task.name: tf.constant([0]) for task in TASKS}
     losses = {
-        loss.name: float(loss(labels, logits)) for loss in build_losses(names, LossConfig(), "none", ("", "joint"))
+        loss.name: float(loss(labels, logits))
+        for loss in build_losses(names, LossConfig(), "none", branches=("", "joint"), tasks=TASKS)
     }
     assert list(losses) == ["classification", "classification_joint"]
     assert losses["classification_joint"] - losses["classification"] == pytest.approx(
         math.log(4 / 3) - math.log(2), rel=1e-5
     )
-    assert [loss.name for loss in build_losses(names, LossConfig(), "none", ("joint",))] == ["classification_joint"]
+    assert [loss.name for loss in build_losses(names, LossConfig(), "none", branches=("joint",), tasks=TASKS)] == [
+        "classification_joint"
+    ]
 
 
 def test_equation_3_needs_a_shared_task():
@@ -105,9 +108,9 @@ def test_equation_3_needs_a_shared_task():
 def test_terms_of_equation_4_follow_the_outputs():
     every = ["DIAG", "modality_logits_clinical", "modality_logits_dermoscopic", "reconstruction_clinical"]
     weights = LossConfig(adversarial=0.8, reconstruction=0.4)
-    terms = {loss.name: loss.weight for loss in build_losses(every, weights, "exponential")}
+    terms = {loss.name: loss.weight for loss in build_losses(every, weights, "exponential", TASKS)}
     assert terms == {"classification": 1.0, "adversarial": 0.8, "reconstruction_clinical": 0.4}
-    assert [loss.name for loss in build_losses(["DIAG"], weights, "none")] == ["classification"]
+    assert [loss.name for loss in build_losses(["DIAG"], weights, "none", TASKS)] == ["classification"]
 
 
 def test_losses_are_float32_for_16_bit_outputs():
@@ -139,7 +142,7 @@ def test_each_term_of_equation_4_reads_its_own_pictures_maps_and_logits():
         weights = np.exp(outputs[f"attention_{name}"].numpy()[..., 0])
         expected[f"reconstruction_{name}"] = (weights * squared).mean()
     weights = LossConfig(adversarial=0.8, reconstruction=0.4)
-    losses = build_losses(list(outputs), weights, "exponential")
+    losses = build_losses(list(outputs), weights, "exponential", TASKS)
     assert [loss.weight for loss in losses] == [1.0, 0.8, 0.4, 0.4]
     found = {loss.name: float(loss(batch, outputs)) for loss in losses}
     assert found == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-5)

@@ -6,6 +6,7 @@ from small import random_batch, small_config
 from staged_method import STAGED
 
 from amfam_tf import models
+from amfam_tf.tasks import DERM7PT
 from amfam_tf.training import optimizers
 from amfam_tf.training.run import create_trainer
 
@@ -30,6 +31,6 @@ def test_a_recycled_trainer_is_as_a_new_one(monkeypatch):
     # But for a constant, the learning rate of no schedule, there is nothing that was not changed.
     assert sum(now == before for now, before in zip(state_of(used), first, strict=True)) <= 1
     assert trainers(config, 2) is used
-    assert state_of(used) == first == state_of(create_trainer(config, 2))
+    assert state_of(used) == first == state_of(create_trainer(config, 2, DERM7PT))
     trainers.forget()
     assert trainers(config, 2) is not used

@@ -21,6 +21,7 @@ from amfam_tf.config import TrainingConfig
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.lesion_model import Stage
 from amfam_tf.runs.folder import RunFolder
+from amfam_tf.tasks import DERM7PT
 from amfam_tf.training import callbacks
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.run import create_trainer, fit
@@ -103,7 +104,7 @@ def test_fewer_epochs_than_stages_are_refused_before_the_folder_is_claimed(drawn
 @pytest.mark.parametrize("mode", ["coupled", "decoupled"])
 def test_a_stage_changes_what_its_losses_reach_and_freezes_the_rest(mode):
     """Weight decay of 0.1 would show in every variable that the optimiser touches, gradient or not."""
-    trainer = create_trainer(staged_config(f"optimizer.weight_decay_mode={mode}"), steps_per_epoch=2)
+    trainer = create_trainer(staged_config(f"optimizer.weight_decay_mode={mode}"), steps_per_epoch=2, card=DERM7PT)
     network = trainer.network
     states = [parts_of(network)]
     for stage in (*STAGES, STAGES[0]):
@@ -116,7 +117,7 @@ def test_a_stage_changes_what_its_losses_reach_and_freezes_the_rest(mode):
 
 
 def test_batch_normalisation_of_a_frozen_part_uses_its_moving_averages():
-    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    trainer = create_trainer(staged_config(), steps_per_epoch=2, card=DERM7PT)
     batch = {name: tf.constant(value) for name, value in random_batch(8).items()}
     branch = "clinical_DIAG"
     trainer.enter_stage(STAGES[1])
@@ -127,7 +128,7 @@ def test_batch_normalisation_of_a_frozen_part_uses_its_moving_averages():
 
 
 def test_the_sum_is_of_the_losses_of_the_stage_and_all_are_logged():
-    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    trainer = create_trainer(staged_config(), steps_per_epoch=2, card=DERM7PT)
     batch = {name: tf.constant(value) for name, value in random_batch(4).items()}
     for stage, name in zip(STAGES, ("classification_clinical", "classification"), strict=True):
         trainer.enter_stage(stage)
@@ -138,7 +139,7 @@ def test_the_sum_is_of_the_losses_of_the_stage_and_all_are_logged():
 
 
 def test_a_stage_that_names_what_there_is_not_is_refused(monkeypatch):
-    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    trainer = create_trainer(staged_config(), steps_per_epoch=2, card=DERM7PT)
     monkeypatch.setattr(trainer.network, "_stages", (Stage("wrong", losses=("classificatoin",), frozen=("F",)),))
     with pytest.raises(ValueError, match=r"Stage 'wrong' .* Received: \['F', 'classificatoin'\]"):
         Trainer(trainer.network, tuple(trainer.losses_by_name.values()))
@@ -202,7 +203,7 @@ def test_history_says_the_stage_and_the_best_epoch_is_of_the_last(unbroken):
 
 def test_the_first_stage_leaves_the_embedding_untrained_and_the_last_leaves_the_branch(unbroken):
     """The finished model has the branch as the first stage left it, although its best epoch is a later one."""
-    trainer = create_trainer(staged_config(), steps_per_epoch=2)
+    trainer = create_trainer(staged_config(), steps_per_epoch=2, card=DERM7PT)
     initial = parts_of(trainer.network)
     trainer.load_weights(unbroken.parent / "first.weights.h5")
     after_first = parts_of(trainer.network)
@@ -234,7 +235,7 @@ def test_the_optimiser_starts_anew_in_the_last_stage_and_its_rate_goes_on():
             moved.append(max(np.abs(new - old).max() for old, now in pairs for old, new in zip(old, now, strict=True)))
 
     config = staged_config("optimizer.schedule=cosine", "optimizer.weight_decay=0")
-    trainer = create_trainer(config, steps_per_epoch=2)
+    trainer = create_trainer(config, steps_per_epoch=2, card=DERM7PT)
     stages = callbacks.Stages(plan_stages(STAGES, config.training), steps=2)
     trainer.fit(batches(), steps_per_epoch=2, epochs=4, callbacks=[stages, Watch()], verbose=0, shuffle=False)
     steps = np.arange(8)

@@ -7,7 +7,7 @@ from small import random_batch, small_config
 from tiny_backbone import TINY_BACKBONE
 
 from amfam_tf.models import backbones
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
 LAMBDA, GAMMA = 0.8, 0.4
@@ -28,7 +28,7 @@ OBJECTIVES = {
 
 @pytest.fixture(scope="module")
 def trainer():
-    return create_trainer(small_config(*WEIGHTS), steps_per_epoch=1)
+    return create_trainer(small_config(*WEIGHTS), steps_per_epoch=1, card=DERM7PT)
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +136,8 @@ def softmax(logits):
 
 
 def test_without_lambda_and_gamma_the_gradients_are_those_of_concat(batch):
-    full = create_trainer(small_config("loss.adversarial=0", "loss.reconstruction=0"), steps_per_epoch=1)
-    concat = create_trainer(small_config(method="concat"), steps_per_epoch=1)
+    full = create_trainer(small_config("loss.adversarial=0", "loss.reconstruction=0"), steps_per_epoch=1, card=DERM7PT)
+    concat = create_trainer(small_config(method="concat"), steps_per_epoch=1, card=DERM7PT)
     full_groups, concat_groups = full.network.parameter_groups(), concat.network.parameter_groups()
     assert set(concat_groups) == {"G", "C"}
     for name, variables in concat_groups.items():
@@ -184,7 +184,7 @@ def test_sixteen_cases_are_learned_by_heart(monkeypatch):
     # As with the other methods: tests/models/test_overfitting.py.
     monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
     config = small_config("data.image_size=32", "optimizer.learning_rate=0.01", "optimizer.schedule=constant")
-    trainer = create_trainer(config, steps_per_epoch=1)
+    trainer = create_trainer(config, steps_per_epoch=1, card=DERM7PT)
     dataset = tf.data.Dataset.from_tensors(random_batch(16, image_size=32)).cache()
     trainer.fit(dataset.repeat(), steps_per_epoch=100, epochs=1, verbose=0, shuffle=False)
     result = trainer.evaluate(dataset, return_dict=True, verbose=0)

@@ -1,6 +1,5 @@
 """Laws of training on two devices; test_replicas_fit.py runs them in a process with two logical CPU devices."""
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -15,10 +14,11 @@ from tiny_backbone import TINY_BACKBONE
 from tiny_method import TINY
 
 from amfam_tf import models
+from amfam_tf.card import cards
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models import backbones
 from amfam_tf.phases import Recorder
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT
 from amfam_tf.training import callbacks, distribution, profile
 from amfam_tf.training.run import create_trainer, fit
 
@@ -38,9 +38,9 @@ def trainers(*overrides, method="tiny", of_mirrored=()):
     """Returns two trainers with the same weights, on one device and on two, this one with further overrides."""
     configs = [small_config(*STEADY, *overrides, *more, method=method) for more in ((), of_mirrored)]
     single, mirrored = map(models.resolve, configs)
-    alone = create_trainer(single, steps_per_epoch=4)
+    alone = create_trainer(single, steps_per_epoch=4, card=DERM7PT)
     with MIRRORED.scope():
-        return alone, create_trainer(mirrored, steps_per_epoch=4)
+        return alone, create_trainer(mirrored, steps_per_epoch=4, card=DERM7PT)
 
 
 def step(trainer, batch, name="train_step"):
@@ -92,7 +92,7 @@ def test_batches_wait_in_the_memory_of_the_device_and_are_the_same():
 def test_a_fit_takes_its_batches_from_the_memory_of_a_device(monkeypatch):
     """One replica, as with one GPU, whose place the second CPU device takes."""
     device = tf.config.list_logical_devices("CPU")[1]
-    alone, other = (create_trainer(models.resolve(small_config(*STEADY, method="tiny")), 2) for _ in range(2))
+    alone, other = (create_trainer(models.resolve(small_config(*STEADY, method="tiny")), 2, DERM7PT) for _ in range(2))
     other.network.set_weights(alone.network.get_weights())
     history = fit_six_cases(alone)
     taken, prefetch = [], distribution.prefetch
@@ -167,11 +167,13 @@ def test_class_weights_and_loss_scaling_are_of_the_whole_batch(precision, tolera
 @pytest.mark.parametrize("weights", ["none", "batch"])
 def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
     """Also where one device has fewer labels than the other, none at all, or no case."""
-    tasks = tuple(dataclasses.replace(task, missing=("",)) for task in TASKS[:3])
+    tree = cards.to_dict(DERM7PT)
+    few = [task | {"missing": [""]} for task in tree["tasks"][:3]]
+    card = cards.from_dict(tree | {"tasks": few, "scores": {}}, "labels that may be unknown")
     configs = [models.resolve(small_config(*STEADY, f"loss.class_weights={weights}", method="tiny"))] * 2
-    single = create_trainer(configs[0], 4, tasks)
+    single = create_trainer(configs[0], 4, card)
     with MIRRORED.scope():
-        mirrored = create_trainer(configs[1], 4, tasks)
+        mirrored = create_trainer(configs[1], 4, card)
     for cases, unknown, name in ((5, (0, 2), "train_step"), (4, (0, 2), "train_step"), (1, (), "test_step")):
         batch = random_batch(cases, seed=cases)
         batch["PN"][list(unknown)] = -1
