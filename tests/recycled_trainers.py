@@ -1,15 +1,14 @@
 """One trainer for all fits of a configuration in a module: what runs a step is traced once, not once a fit."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import tensorflow as tf
 
-from amfam_tf.card.questions import Task
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
-from amfam_tf.tasks import TASKS
 from amfam_tf.training import optimizers, run
 from amfam_tf.training.trainer import Trainer
 
@@ -25,12 +24,12 @@ class RecycledTrainers:
         self._create = create
         self._kept: dict[str, tuple[Trainer, list[tuple[tf.Variable, Any]]]] = {}
 
-    def __call__(self, config: Config, steps_per_epoch: int, tasks: Sequence[Task] = TASKS, metadata=None) -> Trainer:
-        key = repr((config, steps_per_epoch, tasks, metadata))
+    def __call__(self, config: Config, steps_per_epoch: int, card: DataCard) -> Trainer:
+        key = repr((config, steps_per_epoch, card))
         if key not in self._kept:
             made: list[tf.Variable] = []
             with tf.variable_creator_scope(lambda create, **how: made.append(create(**how)) or made[-1]):
-                trainer = self._create(config, steps_per_epoch, tasks, metadata)
+                trainer = self._create(config, steps_per_epoch, card)
             _keep_functions(trainer)
             self._kept[key] = trainer, [(variable, variable.numpy()) for variable in made]
             return trainer

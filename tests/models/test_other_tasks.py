@@ -15,7 +15,13 @@ from amfam_tf.tasks import MODALITIES, TASKS
 from amfam_tf.training.run import create_trainer
 
 ULCER = Task("ULC", "ulcer", "ulcer", ("no", "yes"), (0, 1), (("no",), ("yes",)), ("no", "yes"))
+MILK10K = cards.to_dict(cards.packaged("milk10k"))
 ELEVEN = cards.packaged("milk10k").tasks
+BOTH = cards.from_dict(
+    MILK10K
+    | {"tasks": [*MILK10K["tasks"], {"name": "ULC", "column": "ulcer", "classes": [{"name": "no"}, {"name": "yes"}]}]},
+    "both questions",
+)
 METHODS = ("amfam", "inception-unbalanced", "inception-combined", "triplenet", "embeddingnet", "hccnn")
 """One of each network."""
 
@@ -72,7 +78,7 @@ def test_a_network_of_derm7pt_is_saved_as_ever(monkeypatch):
 
 @pytest.mark.parametrize("method", ["amfam", "embeddingnet"])
 def test_a_step_of_other_questions_learns_them_and_logs_each(method, monkeypatch):
-    trainer = create_trainer(config_of(method, monkeypatch), 1, (*ELEVEN, ULCER))
+    trainer = create_trainer(config_of(method, monkeypatch), 1, BOTH)
     batch = pictures(4) | {"DIAG": np.array([0, 3, 10, 7], np.int32), "ULC": np.array([0, 1, 1, 0], np.int32)}
     logs = trainer.fit(tf.data.Dataset.from_tensors(batch), epochs=1, verbose=0, shuffle=False).history
     assert {"accuracy", "accuracy_DIAG", "accuracy_ULC", "loss"} <= set(logs)
@@ -86,7 +92,7 @@ def test_a_step_of_other_questions_learns_them_and_logs_each(method, monkeypatch
 
 
 def test_the_loss_is_the_sum_over_the_questions_that_there_are(monkeypatch):
-    trainer = create_trainer(config_of("amfam", monkeypatch), 1, (*ELEVEN, ULCER))
+    trainer = create_trainer(config_of("amfam", monkeypatch), 1, BOTH)
     labels = {"DIAG": np.array([0, 3, 10, 7], np.int32), "ULC": np.array([0, 1, 1, 0], np.int32)}
     batch = {name: tf.constant(value) for name, value in (pictures(4) | labels).items()}
     found = trainer.compute_losses(batch, training=False)["classification"]

@@ -22,7 +22,7 @@ def test_a_recycled_trainer_is_as_a_new_one(monkeypatch):
     monkeypatch.setitem(models.METHODS, "staged", STAGED)
     config = small_config("training.epochs=2", "optimizer.schedule=cosine", method="staged")
     trainers = RecycledTrainers(create_trainer)
-    used, batches = trainers(config, 2), tf.data.Dataset.from_tensors(random_batch(4)).repeat()
+    used, batches = trainers(config, 2, DERM7PT), tf.data.Dataset.from_tensors(random_batch(4)).repeat()
     first = state_of(used)
     for stage in used.network.stages:
         used.enter_stage(stage)
@@ -30,7 +30,7 @@ def test_a_recycled_trainer_is_as_a_new_one(monkeypatch):
     optimizers.continue_schedule(used.optimizer, 2)
     # But for a constant, the learning rate of no schedule, there is nothing that was not changed.
     assert sum(now == before for now, before in zip(state_of(used), first, strict=True)) <= 1
-    assert trainers(config, 2) is used
+    assert trainers(config, 2, DERM7PT) is used
     assert state_of(used) == first == state_of(create_trainer(config, 2, DERM7PT))
     trainers.forget()
-    assert trainers(config, 2) is not used
+    assert trainers(config, 2, DERM7PT) is not used
