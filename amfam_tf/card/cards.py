@@ -57,9 +57,14 @@ def is_derm7pt(card: DataCard) -> bool:
 
 @cache
 def packaged(name: str) -> DataCard:
-    """Returns a card that comes with the package."""
+    """Returns a card that comes with the package; the same data in another layout say only what is different."""
+    return from_dict(_packaged_tree(name), f"card {name}")
+
+
+def _packaged_tree(name: str) -> dict[str, Any]:
     resource = importlib.resources.files("amfam_tf") / "card" / "packaged" / f"{name}.yaml"
-    return parse(resource.read_text(encoding="utf-8"), f"card {name}")
+    tree = strict_yaml.parse(resource.read_text(encoding="utf-8"), f"card {name}")
+    return {**_packaged_tree(tree.pop("like")), **tree} if "like" in tree else tree
 
 
 def read(path: Path) -> DataCard:
@@ -135,6 +140,13 @@ def with_layout(data: Path) -> Iterator[tuple[DataCard, Path]]:
         for name in packaged_names():
             if (folder / packaged(name).cases.table).exists():
                 yield packaged(name), folder
+
+
+def with_blind_part(data: Path) -> DataCard | None:
+    """Returns the card of the package whose blind part, of a challenge, is in a folder; None if there is none."""
+    known = (packaged(name) for name in packaged_names())
+    blind = ((card, card.submission.table) for card in known if card.submission and card.submission.table)
+    return next((card for card, table in blind if (folder_of(data, table) / table).exists()), None)
 
 
 def parse(text: str, source: str) -> DataCard:

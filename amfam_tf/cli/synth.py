@@ -16,6 +16,7 @@ from amfam_tf.config import LARGEST_SEED
 if TYPE_CHECKING:
     from amfam_tf.card.schema import DataCard
 
+LAYOUTS = ("derm7pt", "milk10k", "milk10k-archive")
 SHARE = 0.05
 """Of unknown labels and of missing and second pictures, by default."""
 
@@ -52,7 +53,7 @@ def share_option(name: str, text: str, most: float) -> Callable[[Function], Func
 @click.argument("former", required=False, metavar="", type=UserPath())
 @click.option(
     "--layout",
-    type=click.Choice(["derm7pt", "milk10k"]),
+    type=click.Choice(LAYOUTS),
     default="derm7pt",
     show_default=True,
     help="Of which data set.",
@@ -108,8 +109,8 @@ def synth(
     things, never for medical conclusions.
     """
     out = one_out(out, former)
-    if layout == "milk10k" and (contact_sheet or traps):
-        raise click.UsageError("--contact-sheet and --traps are for --layout derm7pt: milk10k always has its traps")
+    if layout != "derm7pt" and (contact_sheet or traps):
+        raise click.UsageError(f"--contact-sheet and --traps are for --layout derm7pt: {layout} always has its traps")
     if card is None:
         _refuse_given(ctx, tuple(shares), "needs --card")
     else:
@@ -119,8 +120,8 @@ def synth(
     with _progress(cases) as show:
         if card is not None:
             synthetic.write_card_set(_card(card), out, cases, seed, size, workers, show, synthetic.Gaps(**shares))
-        elif layout == "milk10k":
-            synthetic.write_milk10k(out, cases, seed, size, workers, progress=show)
+        elif layout != "derm7pt":
+            synthetic.write_milk10k(out, cases, seed, size, workers, show, layout)
         else:
             synthetic.write_data_set(out, cases, seed, size, traps, workers, progress=show)
     if contact_sheet:

@@ -40,7 +40,8 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
     Args:
         run: a run folder that `amfam-tf fit` has finished.
         data: folder with the blind part.
-        card: file of the data's card; by default the one beside the data, or else the run's.
+        card: file of the data's card; by default the one beside the data, or else the run's. If that names no blind
+            part (MILK10k's archive has none), it is the card of the package whose blind part is there.
         track: shows progress.
 
     Raises:
@@ -54,7 +55,7 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
 
     finished = FinishedRun.open(run)
     file = card or cards.beside(data)
-    found = finished.card if file is None else cards.read(file)
+    found = _card_of_blind(finished.card, data) if file is None else cards.read(file)
     if not same_questions(found, finished.card):
         raise RunError(
             f"{run} is trained on {finished.card.name}, whose tasks or classes are not those of {found.name}"
@@ -75,6 +76,12 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
     notes = () if fitted is not None else ("no temperature is applied: the run has none",)
     answers = raw if fitted is None else calibration.apply(raw, fitted.temperatures, found)
     return Blind(found, found.submission, cases, answers, notes)
+
+
+def _card_of_blind(card: DataCard, data: Path) -> DataCard:
+    if card.submission is not None and card.submission.table is not None:
+        return card
+    return cards.with_blind_part(data) or card
 
 
 def tuned_thresholds(runs: Sequence[Path], blind: Blind) -> dict[str, float]:

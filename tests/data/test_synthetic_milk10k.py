@@ -5,16 +5,20 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from amfam_tf.card import cards
+from amfam_tf.cli.check import check
 from amfam_tf.cli.synth import synth
+from amfam_tf.data.cases import read
 from amfam_tf.data.check import check_data_set
-from amfam_tf.data.pairs import scan_pairs
+from amfam_tf.data.pairs import scan_blind, scan_pairs
 from amfam_tf.data.synthetic import write_milk10k
-from amfam_tf.data.synthetic.milk10k import COUNTS, class_counts
+from amfam_tf.data.synthetic.milk10k import COUNTS, LAYOUTS, class_counts
+from amfam_tf.errors import ConfigError
 
 LESIONS = 36
 
@@ -50,6 +54,40 @@ def test_its_own_card_reads_it_without_a_problem(milk):
     assert dict(zip(report.counts["class"], report.counts["total"], strict=True)) == class_counts(LESIONS)
     assert report.sizes == {"80 x 72": 2 * LESIONS}
     assert sum(report.splits.values()) == LESIONS
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """The same lesions in the archive's layout; not to be changed."""
+    root = tmp_path_factory.mktemp("drawn") / "archive"
+    write_milk10k(root, LESIONS, seed=4, size=(80, 72), workers=1, layout="milk10k-archive")
+    return root
+
+
+def test_the_archives_layout_is_read_as_the_same_data(milk, archive):
+    card, folder = cards.find(archive)
+    assert (card, folder) == (cards.packaged("milk10k_archive"), archive)
+    report = check_data_set(archive, card=card)
+    assert report.problems == []
+    assert dict(zip(report.counts["class"], report.counts["total"], strict=True)) == class_counts(LESIONS)
+    one, other = read(milk), read(archive)
+    assert one.fingerprint == other.fingerprint
+    pictures = [f"{view}{kind}" for view in ("clinical", "dermoscopic") for kind in ("", "_all")]
+    pd.testing.assert_frame_equal(one.cases.drop(columns=pictures), other.cases.drop(columns=pictures))
+    assert {Path(path).parent for path in other.cases["clinical"]} == {archive / "images"}
+
+
+def test_the_archive_has_one_folder_of_pictures_and_no_blind_part(archive):
+    files = {path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()}
+    tables = {"metadata.csv", *(f"supplements/training_{name}.csv" for name in ("gt", "input", "supp"))}
+    rows = rows_of(archive / "metadata.csv")
+    assert files == {*tables, *(f"images/{row['isic_id']}.jpg" for row in rows)}
+    assert len(rows) == 2 * LESIONS
+    sites = {row["isic_id"]: row["site"] for row in rows_of(archive / "supplements/training_input.csv")}
+    assert "trunk" in sites.values()
+    assert all((row["anatom_site_general"] == "") == (sites[row["isic_id"]] in ("", "trunk")) for row in rows)
+    with pytest.raises(ConfigError, match="names no blind part"):
+        scan_blind(cards.packaged("milk10k_archive"), archive)
 
 
 def test_the_traps_are_there(milk):
@@ -100,12 +138,20 @@ def test_classes_do_not_look_alike(milk):
     assert len({round(float(mean), 2) for mean in means.values()}) == len(means)
 
 
-def test_the_verb_draws_it(tmp_path):
-    result = CliRunner().invoke(
-        synth, ["--out", str(tmp_path / "milk"), "--layout", "milk10k", "--cases", "12", "--size", "64x64"]
-    )
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_verb_draws_it(layout, tmp_path):
+    words = ["--out", str(tmp_path / "milk"), "--layout", layout, "--cases", "12", "--size", "64x64"]
+    result = CliRunner().invoke(synth, words)
     assert result.exit_code == 0, result.output
-    assert len(rows_of(tmp_path / "milk" / "MILK10k_Training_GroundTruth.csv")) == 12
-    result = CliRunner().invoke(synth, ["--out", str(tmp_path / "x"), "--layout", "milk10k", "--traps"])
+    card, folder = cards.find(tmp_path / "milk")
+    assert len(rows_of(folder / card.cases.table)) == 12
+    result = CliRunner().invoke(check, [str(folder)])
+    assert result.exit_code == 0 and result.output.count("DIAG") == 11, result.output
+    result = CliRunner().invoke(synth, ["--out", str(tmp_path / "x"), "--layout", layout, "--traps"])
     assert result.exit_code == 2
-    assert "milk10k always has its traps" in result.output
+    assert f"{layout} always has its traps" in result.output
+
+
+def test_the_verb_knows_the_layouts_that_are_drawn():
+    (option,) = (one for one in synth.params if one.name == "layout")
+    assert [*option.type.choices] == ["derm7pt", *LAYOUTS]

@@ -139,6 +139,17 @@ def test_a_run_answers_for_the_blind_pictures(milk, folds, tmp_path, capsys):
     assert main.main([*words, *tuned, "--values", "largest"]) == 2
 
 
+def test_a_run_on_the_archives_layout_answers_for_the_challenges_blind_part(milk, folds, tmp_path, capsys):
+    out, run, archive = tmp_path / "blind.csv", tmp_path / "run", tmp_path / "archive"
+    write_milk10k(archive, cases=44, size=(72, 64), workers=1, layout="milk10k-archive")
+    shutil.copytree(folds[0], run)
+    (run / "dataset.yaml").write_text(cards.to_yaml(cards.packaged("milk10k_archive")), encoding="utf-8")
+    for data, status in ((milk, 0), (archive, 1)):
+        assert main.main(["predict", str(data), "--run", str(run), "--submission", str(out)]) == status
+    assert len(pd.read_csv(out)) == 4
+    assert "the card milk10k names no blind part of the data: submission.table is needed" in capsys.readouterr().err
+
+
 def test_what_cannot_answer_is_refused_in_a_line(milk, folds, tmp_path, capsys):
     out = tmp_path / "blind.csv"
 

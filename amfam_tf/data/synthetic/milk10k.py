@@ -1,4 +1,5 @@
-"""Draws a data set in the layout of MILK10k: a folder for each lesion, tables by picture and by lesion, a blind part.
+"""Draws a data set in a layout of MILK10k, with tables by picture and by lesion: the challenge's, a folder for each
+lesion and a blind part; or the archive's, one folder for all pictures.
 
 Counts and shares are those of the challenge's tables (2025). A class looks like what Derm7pt's drawer has for it, or
 has a structure of its own: nothing of a real picture is used, and nothing can be learned about real lesions.
@@ -64,6 +65,50 @@ PICTURE_COLUMNS = (
 SUPPLEMENT_COLUMNS = ("isic_id", "diagnosis_full", "diagnosis_confirm_type", "invasion_thickness_interval")
 
 
+ARCHIVE_COLUMNS = (
+    *("isic_id", "attribution", "copyright_license", "age_approx", "anatom_site_general", "diagnosis_1"),
+    *("diagnosis_2", "diagnosis_3", "diagnosis_4", "diagnosis_confirm_type", "image_manipulation", "image_type"),
+    *("lesion_id", "sex"),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files are: {part} stands for Training or Test, {lesion} and {picture} for ids.
+
+    Attributes:
+        picture, truth, pictures, supplement: paths; of tables with a row for each lesion, picture and picture.
+        parts: that there are; of the blind one there is no truth and no supplement.
+        metadata: one more table of the pictures; "" for none.
+    """
+
+    picture: str
+    truth: str
+    pictures: str
+    supplement: str
+    parts: tuple[str, ...] = ("Training",)
+    metadata: str = ""
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "milk10k": Layout(
+        "MILK10k_{part}_Input/{lesion}/{picture}.jpg",
+        "MILK10k_Training_GroundTruth.csv",
+        "MILK10k_{part}_Metadata.csv",
+        "MILK10k_Training_Supplement.csv",
+        parts=("Training", "Test"),
+    ),
+    "milk10k-archive": Layout(
+        "images/{picture}.jpg",
+        "supplements/training_gt.csv",
+        "supplements/training_input.csv",
+        "supplements/training_supp.csv",
+        metadata="metadata.csv",
+    ),
+}
+"""By name: as the challenge gives the set, and as the archive does."""
+
+
 @dataclass(frozen=True)
 class LesionPlan:
     """One lesion: what decides its pictures and its rows.
@@ -92,33 +137,56 @@ def write_milk10k(
     size: tuple[int, int] = SIZE,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
+    layout: str = "milk10k",
 ) -> None:
-    """Draws a data set and writes it in the layout of MILK10k, traps included; equal arguments give equal bytes.
+    """Draws a data set and writes it in a layout of MILK10k, traps included; equal arguments give equal bytes.
+
+    All layouts have the same labelled lesions, to the byte of each picture.
 
     Args:
         out: folder to make; it appears complete or not at all.
         cases: lesions with a label, 10 or more; 5240 gives exactly the counts of the classes. Of fewer each class has
             its share, one at least while there are eleven.
         seed, size, workers, progress: as for `write_data_set`.
+        layout: one of `LAYOUTS`.
 
     Raises:
         UserError: a value that cannot be, or `out` exists and is not an empty folder.
     """
     check_options(cases, seed, size, workers)
+    places = LAYOUTS[layout]
     with appearing_at_once(Path(out).absolute()) as hidden:
-        plans = _plan(cases, seed, size)
-        for plan in plans:
-            (hidden / f"MILK10k_{plan.part}_Input" / plan.name).mkdir(parents=True)
-        for done, _ in enumerate(each_done(partial(_draw, root=hidden, seed=seed), plans, workers), 1):
+        plans = [plan for plan in _plan(cases, seed, size) if plan.part in places.parts]
+        files = [*_pictures_of(plans, places).values(), *(places.truth, places.pictures, places.supplement)]
+        for folder in {(hidden / file).parent for file in files}:
+            folder.mkdir(parents=True, exist_ok=True)
+        draw = partial(_draw, root=hidden, seed=seed, layout=places)
+        for done, _ in enumerate(each_done(draw, plans, workers), 1):
             if progress is not None and done <= cases:
                 progress(done)
-        for part in ("Training", "Test"):
-            own = [plan for plan in plans if plan.part == part]
-            write_table(hidden / f"MILK10k_{part}_Metadata.csv", PICTURE_COLUMNS, _picture_rows(own, seed))
-        labelled = [plan for plan in plans if plan.part == "Training"]
-        truth = ([plan.name, *(f"{float(plan.label == name)}" for name in COUNTS)] for plan in labelled)
-        write_table(hidden / "MILK10k_Training_GroundTruth.csv", ("lesion_id", *COUNTS), truth)
-        write_table(hidden / "MILK10k_Training_Supplement.csv", SUPPLEMENT_COLUMNS, _supplement_rows(labelled))
+        _write_tables(hidden, plans, places, seed)
+
+
+def _pictures_of(plans: list[LesionPlan], layout: Layout) -> dict[tuple[str, str], str]:
+    """Returns the path of each picture by its lesion and view."""
+    return {
+        (plan.name, view): layout.picture.format(part=plan.part, lesion=plan.name, picture=plan.pictures[view])
+        for plan in plans
+        for view in VIEWS
+    }
+
+
+def _write_tables(root: Path, plans: list[LesionPlan], layout: Layout, seed: int) -> None:
+    for part in layout.parts:
+        own = [plan for plan in plans if plan.part == part]
+        rows = [dict(zip(PICTURE_COLUMNS, row, strict=True)) for row in _picture_rows(own, seed)]
+        write_table(root / layout.pictures.format(part=part), PICTURE_COLUMNS, ([*row.values()] for row in rows))
+        if layout.metadata:
+            write_table(root / layout.metadata, ARCHIVE_COLUMNS, _archive_rows(own, rows))
+    labelled = [plan for plan in plans if plan.part == "Training"]
+    truth = ([plan.name, *(f"{float(plan.label == name)}" for name in COUNTS)] for plan in labelled)
+    write_table(root / layout.truth, ("lesion_id", *COUNTS), truth)
+    write_table(root / layout.supplement, SUPPLEMENT_COLUMNS, _supplement_rows(labelled))
 
 
 def class_counts(cases: int) -> dict[str, int]:
@@ -156,10 +224,10 @@ def _plan(cases: int, seed: int, size: tuple[int, int]) -> list[LesionPlan]:
     ]
 
 
-def _draw(plan: LesionPlan, root: Path, seed: int) -> None:
-    for view, picture in zip(VIEWS, draw_case(LOOKS[plan.label], seed, plan.row, plan.size), strict=True):
-        folder = root / f"MILK10k_{plan.part}_Input" / plan.name
-        save_picture(picture, folder / f"{plan.pictures[view]}.jpg")
+def _draw(plan: LesionPlan, root: Path, seed: int, layout: Layout) -> None:
+    paths = _pictures_of([plan], layout).values()
+    for path, picture in zip(paths, draw_case(LOOKS[plan.label], seed, plan.row, plan.size), strict=True):
+        save_picture(picture, root / path)
 
 
 def _picture_rows(plans: list[LesionPlan], seed: int) -> Iterator[list[str]]:
@@ -183,3 +251,15 @@ def _supplement_rows(plans: list[LesionPlan]) -> Iterator[list[str]]:
     for plan in plans:
         for view in VIEWS:
             yield [plan.pictures[view], LOOKS[plan.label]["diagnosis"], "histopathology", ""]
+
+
+def _archive_rows(plans: list[LesionPlan], rows: list[dict[str, str]]) -> Iterator[list[str]]:
+    """Gives the rows of metadata.csv: the sites lack the trunk, and the diagnosis stands there."""
+    labels = {plan.name: plan.label for plan in plans}
+    for row in sorted(rows, key=lambda row: row["isic_id"]):
+        label = labels[row["lesion_id"]]
+        kind = "Indeterminate" if label == "AKIEC" else "Malignant" if label in MALIGNANT else "Benign"
+        site = "" if row["site"] == "trunk" else row["site"].replace("_", " ")
+        more = {"anatom_site_general": site, "diagnosis_confirm_type": "histopathology"}
+        more |= {"diagnosis_1": kind, "diagnosis_3": LOOKS[label]["diagnosis"]}
+        yield [more.get(name, row.get(name, "")) for name in ARCHIVE_COLUMNS]
