@@ -120,7 +120,7 @@ def ordered_weights(model: keras.Model, tensors: dict[str, np.ndarray], path: Pa
     """
     left = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
     values = []
-    for weight, name, axes in _names(model):
+    for weight, name, axes in names_in_file(model):
         if name not in tensors:
             raise WeightsError(f"weight file {path} does not fit: it has no {name}")
         expected = tuple(weight.shape) if axes is None else tuple(weight.shape[axes.index(axis)] for axis in range(4))
@@ -136,7 +136,7 @@ def ordered_weights(model: keras.Model, tensors: dict[str, np.ndarray], path: Pa
     return values
 
 
-def _names(model: keras.Model) -> Iterator[tuple[keras.Variable, str, tuple[int, ...] | None]]:
+def names_in_file(model: keras.Model) -> Iterator[tuple[keras.Variable, str, tuple[int, ...] | None]]:
     """Yields each weight with its name in the file, and the order of the file's axes in it."""
     blocks: list[str] = []
     for layer in model.layers:

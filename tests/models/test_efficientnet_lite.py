@@ -41,7 +41,7 @@ def test_features_are_those_of_the_published_network(lite0):
 def test_every_weight_is_set_from_the_file(number):
     backbone = create_backbone(f"efficientnet_lite{number}", 64, "imagenet")
     tensors = torch_file.read(efficientnet_lite.find_file(number))
-    names = [name for _, name, _ in efficientnet_lite._names(backbone)]
+    names = [name for _, name, _ in efficientnet_lite.names_in_file(backbone)]
     assert len(names) == len(set(names)) == len(backbone.weights)
     kept = sum(value.size for name, value in tensors.items() if value.ndim and not name.startswith("_fc."))
     assert backbone.count_params() == kept
