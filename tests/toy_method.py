@@ -43,7 +43,12 @@ TOY = Method(
 )
 
 
-def config_text(folder, source, metric="average.accuracy", at_least=0.1, seed=0, significance=0.05, canaries=3):
+SMALL = ("data.image_size=32", "model.classifier_units=4", "training.batch_size=16", "training.picture_every=0")
+
+
+def config_text(
+    folder, source, metric="average.accuracy", at_least=0.1, seed=0, significance=0.05, canaries=3, epochs=1
+):
     """Returns the release.yaml of a release of this method into a folder."""
     return f"""
 model: {folder}/models/lesions
@@ -52,8 +57,7 @@ data: {{source: {source}, shards: 2}}
 training:
   preset: tiny
   method: toy
-  overrides: [data.image_size=32, model.classifier_units=4, training.batch_size=16, training.picture_every=0,
-              training.epochs=1, seed={seed}]
+  overrides: [{", ".join(SMALL)}, training.epochs={epochs}, seed={seed}]
 blessing:
   significance: {significance}
   thresholds: [{{metric: {metric}, at_least: {at_least}}}]
