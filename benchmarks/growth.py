@@ -86,7 +86,7 @@ def draw_predictions(cases: Any, seed: int = 0) -> Any:
         for task in TASKS
     }
     probabilities = {name: probabilities_of(values) for name, values in logits.items()}
-    return predictions.to_frame(cases["case_num"].to_numpy(), labels, probabilities)
+    return predictions.to_frame(cases["case_num"].to_numpy(), labels, probabilities, DERM7PT)
 
 
 def _check(data: Path, _: Path) -> Callable[[], object]:
@@ -110,7 +110,7 @@ def _input(data: Path, scratch: Path, cache: str) -> Callable[[], object]:
 
     def run() -> None:
         cases = stored_cases.read_cases(data)
-        stored_cases.data_fingerprint(cases)
+        stored_cases.data_fingerprint(cases, card=DERM7PT)
         training = cases[cases["split"] == "train"].reset_index(drop=True)
         seen = sum(len(batch["case_num"]) for batch in pipeline.training_dataset(training, config, DERM7PT))
         if seen != len(training):
@@ -128,9 +128,11 @@ def _evaluate(data: Path, scratch: Path) -> Callable[[], object]:
     table = draw_predictions(cases)
 
     def run() -> None:
-        content = report.build_report(table, "test", cases=cases, training=cases[cases["split"] == "train"])
+        content = report.build_report(
+            table, "test", cases=cases, training=cases[cases["split"] == "train"], card=DERM7PT
+        )
         content["published"] = report.published_part("amfam", cases, "test")
-        predictions.write(table, scratch / "predictions.csv")
+        predictions.write(table, scratch / "predictions.csv", card=DERM7PT)
         json_file.write(scratch / "metrics.json", content)
         (scratch / "report.pickle").write_bytes(pickle.dumps(content))
 
@@ -147,10 +149,10 @@ def _report(data: Path, scratch: Path) -> Callable[[], object]:
     cases = derm7pt.read_release(data)
     content = pickle.loads((scratch / "report.pickle").read_bytes())  # noqa: S301  (written by _evaluate)
     config = configuration.load("tiny", ())
-    evaluation = Evaluation(scratch, "test", cases, cases, config, draw_predictions(cases), content, ())
+    evaluation = Evaluation(scratch, "test", cases, cases, config, draw_predictions(cases), content, (), card=DERM7PT)
 
     def run() -> None:
-        pictures = write.draw_all(evaluation.table, evaluation.report, evaluation.cases)
+        pictures = write.draw_all(evaluation.table, evaluation.report, evaluation.cases, card=DERM7PT)
         (scratch / "report.html").write_text(html_report.render(evaluation, pictures), encoding="utf-8")
 
     return run

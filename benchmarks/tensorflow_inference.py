@@ -39,7 +39,7 @@ class Inference:
         network({name: batch[name] for name in MODALITIES}, training=True)
         run.mkdir(parents=True)
         (run / "config.yaml").write_text(configuration.dump(config), encoding="utf-8")
-        fingerprint = data_fingerprint(frame)
+        fingerprint = data_fingerprint(frame, card=DERM7PT)
         (run / "environment.json").write_text(json.dumps({"data_fingerprint": fingerprint}), encoding="utf-8")
         network.save(run / "model.keras")
 

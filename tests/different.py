@@ -13,7 +13,7 @@ from releases import TinyRelease
 from amfam_tf import config as configuration
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import compare_runs, predictions, report
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 NOT_SHOWN = ("bins", "decision_curve", "auc_differences")
 """Parts of metrics.json that no table has; the figures draw them."""
@@ -108,6 +108,7 @@ def of_evaluation(root: Path, cases: int = 60) -> Results:
         training=release,
         uncalibrated=table,
         temperatures={task.name: 1.0 for task in TASKS},
+        card=DERM7PT,
     )
     for row in built["subgroups"]:
         row["too_small"] = row["variable"] == "location" and row["value"] != "back"
@@ -115,10 +116,12 @@ def of_evaluation(root: Path, cases: int = 60) -> Results:
     dealt["calibration"]["temperatures"] = {task.name: deck.number() for task in TASKS}
     dealt["published"] = deal(report.published_part("amfam", release, "test"), deck)
     dealt |= {"undefined": [], "averages_over": built["averages_over"]}
-    comparison = deal(compare_runs.compare(table, random_table(cases, seed=3, skill=0.5).assign(**names), 20), Deck(1))
+    comparison = deal(
+        compare_runs.compare(table, random_table(cases, seed=3, skill=0.5).assign(**names), 20, card=DERM7PT), Deck(1)
+    )
     config = configuration.load("tiny", [])
     notes = ("the first thing to know", "the second thing to know")
     run = root / "run of many values"
     run.mkdir()
-    evaluation = Evaluation(run, "test", release, release, config, table, dealt, notes)
+    evaluation = Evaluation(run, "test", release, release, config, table, dealt, notes, card=DERM7PT)
     return Results(evaluation, {"first": "one run", "second": "another run"} | comparison, release)

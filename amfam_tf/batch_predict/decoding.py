@@ -83,7 +83,7 @@ def read_records(paths: tuple[str, ...]) -> Iterator[PairRow]:
         DataError: a file is damaged; names it.
     """
     for path in paths:
-        known = records.feature_spec(card=shards.read_card(Path(path).parent))
+        known = records.feature_spec(shards.read_card(Path(path).parent))
         spec = {name: known[name] for name in ("case_num", *MODALITIES)}
         dataset = tf.data.TFRecordDataset(path, compression_type=records.COMPRESSION)
         try:

@@ -17,7 +17,6 @@ from amfam_tf.export import signature_names, version_files
 from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files import digests
 from amfam_tf.files.plain_path import plain_path
-from amfam_tf.tasks import DERM7PT
 
 REFUSED = re.compile(r"input (\w+), index 0: (the picture [^\]'\"]*)")
 
@@ -38,7 +37,7 @@ class ExportedVersion:
     name: str
     number: int
     fingerprint: str
-    card: DataCard = DERM7PT
+    card: DataCard
 
 
 def describe_version(folder: Path) -> ExportedVersion:

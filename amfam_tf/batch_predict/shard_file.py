@@ -31,7 +31,6 @@ from amfam_tf.errors import DataError, EngineError, one_line
 from amfam_tf.evaluation.predictions import CASE, probability_columns
 from amfam_tf.files.writing import writing
 from amfam_tf.report.notice import RESEARCH_ONLY
-from amfam_tf.tasks import DERM7PT
 
 MODEL, MODEL_VERSION, ERROR = "model", "model_version", "error"
 PAIRS, ERRORS = "pairs", "errors"
@@ -83,7 +82,7 @@ def write_shard(
     model: str,
     version: int,
     fingerprint: str,
-    card: DataCard = DERM7PT,
+    card: DataCard,
 ) -> Counts:
     """Writes the file of a shard. Written twice at a time, it is still whole.
 

@@ -55,7 +55,7 @@ def _find_card(data: Path, given: Path | None) -> "tuple[DataCard | None, Path]"
 
     if given is None and cards.beside(data) is None:
         # Without any card, the reader of Derm7pt says what its layout lacks.
-        found = next((one for one in cards.with_layout(data) if one[0].name != cards.DERM7PT), None)
+        found = next((one for one in cards.with_layout(data) if not cards.is_derm7pt(one[0])), None)
         return found or (None, data)
     try:
         return cards.find(data, given)
@@ -71,15 +71,15 @@ def _counts(numbers: "Mapping[str, int]") -> str:
 
 def _print_report(report: "CheckReport", console: "Console", card: "DataCard | None") -> None:
     """Prints counts, pictures, notes and problems, one line for each."""
+    from amfam_tf.card import cards
     from amfam_tf.report.count_table import count_table
     from amfam_tf.report.terminal import to_rich
-    from amfam_tf.tasks import TASKS
 
     def line(text: object, style: str = "") -> None:
         console.print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     title = f"{report.cases} cases of {report.data_set}"
-    tasks = TASKS if card is None else card.tasks
+    tasks = (card or cards.legacy()).tasks
     console.print(to_rich(count_table(title, report.cases, report.splits, report.counts.to_dict("records"), tasks)))
     line(f"cases whose clinical picture is the dermoscopic file: {report.shared_files}")
     for modality, share in report.black_corners.items():

@@ -102,7 +102,7 @@ def _print(evaluation: "Evaluation", comparison: "RunComparison | None", written
     from amfam_tf.runs.folder import METRICS_FILE, PREDICTIONS_FILE
 
     terminal = console()
-    for table in tables.terminal_tables(evaluation.report, comparison, evaluation.card):
+    for table in tables.terminal_tables(evaluation.report, evaluation.card, comparison):
         terminal.print(to_rich(table))
     files = [PREDICTIONS_FILE, METRICS_FILE]
     files += [] if comparison is None else [against_file(comparison["second"])]

@@ -20,7 +20,6 @@ from amfam_tf.errors import ConfigError, RunError, one_line
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import write_text
 from amfam_tf.runs.folder import RunFolder
-from amfam_tf.tasks import DERM7PT
 
 MOST_DIFFERENCES = 5
 
@@ -55,8 +54,8 @@ class Purpose:
     kind: str
     fingerprint: str
     config: Config
+    card: DataCard
     axes: tuple[str, ...] = ()
-    card: DataCard = DERM7PT
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content of grid.yaml."""
@@ -68,8 +67,8 @@ class Purpose:
     def from_dict(cls, tree: Mapping[str, Any]) -> "Purpose":
         """Returns the purpose that `to_dict` gave."""
         config = configuration.from_dict(tree["configuration"])
-        card = cards.from_dict(tree["card"], "card") if "card" in tree else DERM7PT
-        return cls(tree["kind"], tree["data_fingerprint"], config, tuple(tree["axes"]), card)
+        card = cards.from_dict(tree["card"], "card") if "card" in tree else cards.legacy()
+        return cls(tree["kind"], tree["data_fingerprint"], config, card, tuple(tree["axes"]))
 
     def differences(self, other: "Purpose") -> list[str]:
         """Returns what `other` has otherwise, one phrase each."""

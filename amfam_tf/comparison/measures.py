@@ -15,7 +15,6 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import OVERALL_METRICS, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.evaluation import metrics, titles
-from amfam_tf.tasks import DERM7PT
 
 AVERAGE, AUC, DIAGNOSIS_AUC = "average", "auc", "diagnosis_auc"
 """Of Derm7pt."""
@@ -79,7 +78,7 @@ class Measures:
         return {name: measure.title for name, measure in self.by_name.items()}
 
 
-def measures_of(card: DataCard = DERM7PT) -> Measures:
+def measures_of(card: DataCard) -> Measures:
     """Returns what is measured of data with a card."""
     older, main, all_tasks = cards.is_derm7pt(card), card.main_task, titles.of_tasks(card)
 

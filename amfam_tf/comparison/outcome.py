@@ -11,14 +11,13 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison import records
 from amfam_tf.comparison.grid import Cell, GridFolder
-from amfam_tf.comparison.measures import AVERAGE, DIAGNOSIS_AUC, Measures, labelled_cases, measures_of
+from amfam_tf.comparison.measures import DIAGNOSIS_AUC, Measures, labelled_cases, measures_of
 from amfam_tf.comparison.results import GroupResult, Tables, summarise
 from amfam_tf.config import Config
 from amfam_tf.data.cases import DataSet
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions, published, report
 from amfam_tf.runs.folder import PREDICTIONS_FILE
-from amfam_tf.tasks import DERM7PT, task_names
 
 REFERENCE = "amfam"
 """The method that the others are held against."""
@@ -96,7 +95,7 @@ class Outcome:
     comparable: bool
     config: Config
     fingerprint: str
-    card: DataCard = DERM7PT
+    card: DataCard
     labelled: Mapping[str, int] = field(default_factory=dict)
     folds: int | None = None
 
@@ -121,7 +120,7 @@ def read_tables(
     cells: Sequence[Cell],
     split: str,
     cases: pd.DataFrame,
-    card: DataCard = DERM7PT,
+    card: DataCard,
     folds: int | None = None,
 ) -> Tables:
     """Returns the predictions of evaluated cells: group -> seed -> table.
@@ -141,7 +140,7 @@ def read_tables(
     for cell in cells:
         path = folder.run_of(cell).evaluation(split) / PREDICTIONS_FILE
         of_seed = parts.setdefault(cell.group, {}).setdefault(cell.config.seed, [])
-        of_seed.append(predictions.read(path, cases, card))
+        of_seed.append(predictions.read(path, cases, card=card))
     whole = {
         group: {seed: pd.concat(found, ignore_index=True) for seed, found in runs.items() if len(found) == (folds or 1)}
         for group, runs in parts.items()
@@ -229,7 +228,7 @@ def published_metrics(method: str, everything: pd.DataFrame, split: str) -> dict
     if method not in published.METHOD_ROWS:
         return None
     values = report.published_part(method, everything, split)
-    found = {name: values["accuracy"][name] for name in (*task_names(), AVERAGE)}
+    found = dict(values["accuracy"])
     if "paper_diagnosis" in values:
         found[DIAGNOSIS_AUC] = values["paper_diagnosis"]["auc"]
     return found

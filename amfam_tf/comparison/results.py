@@ -16,7 +16,6 @@ import pandas as pd
 from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison.measures import measures_of
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
-from amfam_tf.tasks import DERM7PT
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,8 @@ def summarise(
     reference: str | None = None,
     resamples: int = intervals.RESAMPLES,
     seed: int = intervals.SEED,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
     cases: pd.DataFrame | None = None,
 ) -> list[GroupResult]:
     """Returns the result of each group.

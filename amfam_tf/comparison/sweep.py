@@ -29,7 +29,6 @@ from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files import digests
 from amfam_tf.report.numbers import defined
 from amfam_tf.strict_yaml import shown
-from amfam_tf.tasks import DERM7PT
 
 KIND = "sweep"
 SPLIT = "validate"
@@ -92,7 +91,7 @@ class SweepOutcome:
     results: Mapping[str, GroupResult]
     failed: Mapping[str, str]
     cases: int
-    card: DataCard = DERM7PT
+    card: DataCard
     labelled: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -242,7 +241,7 @@ def sweep(
         inputs_of(everything.card, cell.config.model.metadata)
     fingerprint, folder, keys = everything.fingerprint, GridFolder(out), tuple(axis.key for axis in axes)
     with folder.lock():
-        folder.claim(Purpose(KIND, fingerprint, common, keys, everything.card))
+        folder.claim(Purpose(KIND, fingerprint, common, everything.card, keys))
         failed = fill.fill(folder, cells, data, SPLIT, fingerprint, console, at_once, card)
         done = [cell for cell in cells if cell.name not in failed]
         if not done:

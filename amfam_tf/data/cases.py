@@ -21,7 +21,6 @@ from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.problems import refuse
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files import digests, regular_files
-from amfam_tf.tasks import DERM7PT
 
 FOLD = "fold"
 """Column with the number of the fold, from 0."""
@@ -112,7 +111,7 @@ def find_card(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
         ConfigError: the card cannot be used; as `CardError` with all problems.
     """
     if given is None and cards.beside(data) is None:
-        return next(cards.with_layout(data), (DERM7PT, data))
+        return next(cards.with_layout(data), (cards.legacy(), data))
     return cards.find(data, given)
 
 
@@ -141,7 +140,7 @@ def refuse_missing_pictures(frame: pd.DataFrame, data: str | Path) -> None:
             )
 
 
-def data_fingerprint(frame: pd.DataFrame, card: DataCard = DERM7PT) -> str:
+def data_fingerprint(frame: pd.DataFrame, card: DataCard) -> str:
     """Returns the SHA-256 (64 hex digits) of what a run learns from: case numbers, splits, labels, image bytes.
 
     The same cases at another place, with the rows in another order, or as records have the same fingerprint. Labels
@@ -159,7 +158,7 @@ def data_fingerprint(frame: pd.DataFrame, card: DataCard = DERM7PT) -> str:
         [int(case["case_num"]), case["split"], *(int(case[name]) for name in names), *pictures]
         for case, pictures in zip(frame.to_dict("records"), _digests(frame), strict=True)
     )
-    if card.tasks == DERM7PT.tasks:
+    if card.tasks == cards.legacy().tasks:
         return digests.of_value(records)
     return digests.of_value({"tasks": [[task.name, *task.classes] for task in card.tasks], "cases": records})
 

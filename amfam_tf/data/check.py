@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.data import identities
@@ -27,7 +28,6 @@ from amfam_tf.data.problems import Problem
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, regular_files
-from amfam_tf.tasks import TASKS
 
 DEFAULT_MIN_SIDE = 64
 BLACK = 30
@@ -141,7 +141,7 @@ def check_data_set(root: str | Path, min_side: int = DEFAULT_MIN_SIDE, card: Dat
         data_set=data_set,
         cases=len(frame),
         splits={split: int((frame["split"] == split).sum()) for split in SPLITS},
-        counts=class_counts(frame, TASKS if card is None else card.tasks),
+        counts=class_counts(frame, (card or cards.legacy()).tasks),
         problems=[finding for finding in findings if finding.severity == "problem"],
         notes=[finding for finding in findings if finding.severity == "note"],
         shared_files=int(frame["shared_file"].sum()),

@@ -33,7 +33,6 @@ from amfam_tf.data.pair_labels import score_of
 from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.shards import CASE_ID, RECORD_COLUMN, SHARD_COLUMN, find_shards, read_card
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import DERM7PT
 
 COMPRESSION = "GZIP"
 GROUP, FOLD = "group", "fold"
@@ -41,19 +40,17 @@ NUMBERS = {name: f"{name}_number" for name in MODALITIES}
 """Columns of a frame that say which of the pictures of a view is meant, from 0; without them it is the first."""
 
 
-def feature_spec(labels: bool = True, card: DataCard = DERM7PT) -> dict[str, Any]:
-    """Returns how to parse one example.
+def picture_spec() -> dict[str, Any]:
+    """Returns how to parse the two pictures of one example, which is all that a prediction needs."""
+    return {name: tf.io.FixedLenFeature((), tf.string) for name in MODALITIES}
 
-    Args:
-        labels: with case number, split, class numbers and metadata; without, the two pictures only, which is all that a
-            prediction needs.
-        card: of the data; with labels, pictures are ragged if it allows that one is missing or one of several.
+
+def feature_spec(card: DataCard) -> dict[str, Any]:
+    """Returns how to parse one example, with case number, split, class numbers and metadata.
+
+    Pictures are ragged if the card allows that one is missing or one of several.
     """
-    spec: dict[str, Any] = {name: tf.io.FixedLenFeature((), tf.string) for name in MODALITIES}
-    if not labels:
-        return spec
-    if not has_plain_pairs(card):
-        spec = _ragged_pictures()
+    spec = picture_spec() if has_plain_pairs(card) else _ragged_pictures()
     spec |= {name: tf.io.FixedLenFeature((), tf.int64) for name in integer_features(card)}
     spec |= {name: tf.io.FixedLenFeature((), tf.string) for name in text_features(card)}
     return spec | {CASE_ID: tf.io.FixedLenFeature((), tf.string, default_value="")}
@@ -181,9 +178,7 @@ def shard_writer(path: str | Path) -> tf.io.TFRecordWriter:
     return tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=COMPRESSION))
 
 
-def serialise(
-    case: Mapping[str, Any], pictures: Mapping[str, bytes | Sequence[bytes]], card: DataCard = DERM7PT
-) -> bytes:
+def serialise(case: Mapping[str, Any], pictures: Mapping[str, bytes | Sequence[bytes]], card: DataCard) -> bytes:
     """Returns the record of one case, a serialised tf.Example; same case, same bytes.
 
     Args:
@@ -213,7 +208,7 @@ def _integer_feature(value: int) -> tf.train.Feature:
 
 def _read_shard(shard: Path, card: DataCard) -> Iterator[dict[str, Any]]:
     dataset = tf.data.TFRecordDataset(str(shard), compression_type=COMPRESSION)
-    spec = feature_spec(card=card)
+    spec = feature_spec(card)
     try:
         for record, serialised in enumerate(dataset):
             yield _row(tf.io.parse_single_example(serialised, spec), shard, record, card)

@@ -7,7 +7,6 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
-from amfam_tf.tasks import DERM7PT
 
 SHARD_NAME = "cases-{number:05d}-of-{shards:05d}.tfrecord.gz"
 SHARD_PATTERN = "cases-*-of-*.tfrecord.gz"
@@ -56,4 +55,4 @@ def read_card(folder: str | Path) -> DataCard:
         ConfigError: the card cannot be used.
     """
     file = Path(folder) / cards.FILE
-    return cards.read(file) if file.exists() else DERM7PT
+    return cards.read(file) if file.exists() else cards.legacy()

@@ -71,7 +71,7 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
     cases, findings = scan_blind(found, cards.folder_of(data, found.submission.table or ""))
     refuse(data, findings)
     refuse_missing_pictures(cases, data)
-    raw = predict_cases(finished.inference_model(), cases, finished.config, track, found)
+    raw = predict_cases(finished.inference_model(), cases, finished.config, found, track)
     fitted = finished.own_calibration
     notes = () if fitted is not None else ("no temperature is applied: the run has none",)
     answers = raw if fitted is None else calibration.apply(raw, fitted.temperatures, found)

@@ -18,7 +18,6 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import clinical, intervals, predictions
 from amfam_tf.report.results import Forecast, Forecasts
 from amfam_tf.runs.calibration import Calibration
-from amfam_tf.tasks import DERM7PT
 
 BINS = 10
 FEWEST_CASES = 30
@@ -38,7 +37,7 @@ def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=-1)
 
 
-def apply(table: pd.DataFrame, temperatures: Mapping[str, float], card: DataCard = DERM7PT) -> pd.DataFrame:
+def apply(table: pd.DataFrame, temperatures: Mapping[str, float], card: DataCard) -> pd.DataFrame:
     """Returns a predictions table with the temperature of each task applied; predicted classes stay as they are.
 
     But for probabilities that differ by rounding only: they can become equal, and then the first class is predicted.
@@ -73,9 +72,7 @@ def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> fl
     return float(-np.log(np.maximum(chosen, SMALLEST)).mean())
 
 
-def fit(
-    table: pd.DataFrame, model_sha256: str, data_fingerprint: str | None = None, card: DataCard = DERM7PT
-) -> Calibration:
+def fit(table: pd.DataFrame, model_sha256: str, card: DataCard, data_fingerprint: str | None = None) -> Calibration:
     """Returns the temperatures for a predictions table of the validation split, made at temperature 1."""
     notes = []
     if len(table) < FEWEST_CASES:
@@ -177,7 +174,7 @@ def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> Forecast:
     }
 
 
-def table_calibration(table: pd.DataFrame, card: DataCard = DERM7PT) -> Forecasts:
+def table_calibration(table: pd.DataFrame, card: DataCard) -> Forecasts:
     """Returns `tasks` ({task: see `task_calibration`}) and `targets` (the probability of each as a yes/no forecast).
 
     Of the cases with a label; Derm7pt's one target is `melanoma` itself.

@@ -18,7 +18,6 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
 from amfam_tf.report.results import TargetScore
-from amfam_tf.tasks import DERM7PT
 
 TARGETS = (0.80, 0.90, 0.95)
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 51))
@@ -58,22 +57,20 @@ def _numbers(card: DataCard, target: str) -> list[int]:
     return [task_of(card, target).classes.index(name) for name in card.targets[target].classes]
 
 
-def has_target(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> np.ndarray:
+def has_target(table: pd.DataFrame, card: DataCard, target: str | None = None) -> np.ndarray:
     """Returns whether each case is of a target, by default the card's first, bool [N]; not if nobody knows."""
     target = target or first_target(card)
     return np.isin(predictions.true_labels(table, task_of(card, target)), _numbers(card, target))
 
 
-def target_probability(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> np.ndarray:
+def target_probability(table: pd.DataFrame, card: DataCard, target: str | None = None) -> np.ndarray:
     """Returns the classifier's own probability of a target, the sum over its classes, [N] in [0, 1]."""
     target = target or first_target(card)
     values = predictions.task_probabilities(table, task_of(card, target))
     return np.minimum(values[:, _numbers(card, target)].sum(axis=1), 1.0)
 
 
-def points(
-    table: pd.DataFrame, of_labels: bool = False, card: DataCard = DERM7PT, score: str | None = None
-) -> np.ndarray:
+def points(table: pd.DataFrame, card: DataCard, of_labels: bool = False, score: str | None = None) -> np.ndarray:
     """Returns a score, by default the card's first, of the predicted criteria or of the labels, float [N].
 
     NaN where the label of a criterion is unknown.
@@ -83,7 +80,7 @@ def points(
     return np.sum([np.append(of, np.nan)[numbers(table, task)] for task, of in _points_of(card, score)], axis=0)
 
 
-def expected_points(table: pd.DataFrame, card: DataCard = DERM7PT, score: str | None = None) -> np.ndarray:
+def expected_points(table: pd.DataFrame, card: DataCard, score: str | None = None) -> np.ndarray:
     """Returns the mean of a score under the predicted probabilities, [N]."""
     return np.sum([predictions.task_probabilities(table, task) @ of for task, of in _points_of(card, score)], axis=0)
 
@@ -95,14 +92,14 @@ def _points_of(card: DataCard, score: str | None) -> list[tuple[Task, np.ndarray
     return [(task, np.array([of.get(name, 0) for name in task.classes], np.float64)) for task, of in tasks]
 
 
-def scores_of(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> dict[str, np.ndarray]:
+def scores_of(table: pd.DataFrame, card: DataCard, target: str | None = None) -> dict[str, np.ndarray]:
     """Returns each score that ranks the cases by suspicion of a target, [N], higher for more; NaN where unknown."""
     target = target or first_target(card)
     found = {probability_name(target): target_probability(table, card, target)}
     for score in suggesting(card, target):
         found[score] = points(table, card=card, score=score)
         found[f"expected_{score}"] = expected_points(table, card, score)
-        found[f"{score}_of_labels"] = points(table, True, card, score)
+        found[f"{score}_of_labels"] = points(table, card, True, score)
     return found
 
 
@@ -173,7 +170,8 @@ def net_benefit(truth: np.ndarray, suspected: np.ndarray, threshold: float) -> f
 def decision_curve(
     table: pd.DataFrame,
     thresholds: Sequence[float] = THRESHOLDS,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
     target: str | None = None,
 ) -> dict[str, list[float]]:
     """Returns the net benefit at each threshold: of the classifier, of each score, of suspecting all or nobody.
@@ -195,7 +193,7 @@ def decision_curve(
     return curve | {"nobody": [0.0] * len(thresholds)}
 
 
-def rules(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> list[dict[str, Any]]:
+def rules(table: pd.DataFrame, card: DataCard, target: str | None = None) -> list[dict[str, Any]]:
     """Returns sensitivity and specificity, with Wilson intervals, of the rules that need no chosen threshold."""
     target = target or first_target(card)
     truth, task, known = has_target(table, card, target), task_of(card, target), np.ones(len(table), bool)
@@ -205,7 +203,7 @@ def rules(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = No
     for score in suggesting(card, target):
         for name, least in card.scores[score].thresholds.items():
             for source, of_labels in (("the predicted criteria", False), ("the labels", True)):
-                values = points(table, of_labels, card, score)
+                values = points(table, card, of_labels, score)
                 text = f"{card.score_title(score)} of {source} at least {least} ({name} rule)"
                 found.append(_rule(text, truth, values >= least, ~np.isnan(values)))
     return found
@@ -226,7 +224,8 @@ def target_report(
     table: pd.DataFrame,
     resamples: int = intervals.RESAMPLES,
     seed: int = intervals.SEED,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
     target: str | None = None,
     groups: np.ndarray | None = None,
 ) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, metrics, predictions
 from amfam_tf.report.results import Change, RunComparison, TaskChange
-from amfam_tf.tasks import DERM7PT
 
 AVERAGES = ("accuracy", "balanced_accuracy")
 
@@ -34,7 +33,8 @@ def compare(
     second: pd.DataFrame,
     resamples: int = intervals.RESAMPLES,
     seed: int = intervals.SEED,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
     groups: np.ndarray | None = None,
 ) -> RunComparison:
     """Returns how two runs differ; every difference is first minus second.
@@ -88,7 +88,7 @@ def compare(
     return {"cases": len(first), "average": average, "tasks": tasks}
 
 
-def align(first: pd.DataFrame, second: pd.DataFrame, card: DataCard = DERM7PT) -> pd.DataFrame:
+def align(first: pd.DataFrame, second: pd.DataFrame, card: DataCard) -> pd.DataFrame:
     """Returns `second` with its rows in the order of `first`.
 
     Raises:

@@ -60,7 +60,7 @@ def evaluate_external(
     refuse_missing_pictures(cases, data)
     # The run's own questions have no answer in these data.
     asked = cases.assign(**{task.name: UNKNOWN for task in finished.card.tasks})
-    raw = predict_cases(finished.inference_model(), asked, finished.config, track, finished.card)
+    raw = predict_cases(finished.inference_model(), asked, finished.config, finished.card, track)
     fitted = finished.own_calibration
     answers = raw if fitted is None else calibration.apply(raw, fitted.temperatures, finished.card)
     labels = {pair.name: mapped_labels(cases, pair, found.card) for pair in questions.tasks}
@@ -88,7 +88,7 @@ def _finish(
     content |= {provenance.DATA: found.fingerprint, provenance.TRAINED_ON: False}
     place = f"{split}-on-{found.card.name}"
     evaluation = Evaluation(
-        finished.path, place, cases, cases, finished.config, table, content, tuple(notes), MODALITIES, shown
+        finished.path, place, cases, cases, finished.config, table, content, tuple(notes), shown, MODALITIES
     )
     write_evaluation(evaluation)
     return evaluation

@@ -27,7 +27,6 @@ from amfam_tf.report.results import Report, RunComparison, measured, targets_of
 from amfam_tf.report.table import Table
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import REPORT_FILE, RunFolder
-from amfam_tf.tasks import DERM7PT
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[st
     }
 
 
-def summary(report: Report, card: DataCard = DERM7PT) -> list[Key]:
+def summary(report: Report, card: DataCard) -> list[Key]:
     """Returns the numbers to read first: the headline, the accuracy of the main task, the AUC of each target."""
     baseline, where = tables.baseline_of(report)
     section, _, metric = card.headline.rpartition(".")

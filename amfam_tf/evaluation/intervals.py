@@ -17,7 +17,6 @@ from scipy.stats import binomtest
 from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import metrics, predictions
 from amfam_tf.evaluation.metrics import Path
-from amfam_tf.tasks import DERM7PT
 
 Name = TypeVar("Name", bound=Hashable)
 RESAMPLES = 2000
@@ -29,7 +28,7 @@ LARGEST_BLOCK = 4_000_000
 """Counts held at a time: bounds memory for large splits."""
 
 
-def method(card: DataCard = DERM7PT) -> str:
+def method(card: DataCard) -> str:
     """Returns how the intervals of a card's data are made, in words."""
     drawn = f"case-level bootstrap stratified by {card.main_task.title}"
     if card.cases.group is not None:
@@ -110,7 +109,8 @@ def bootstrap(
     table: pd.DataFrame,
     resamples: int = RESAMPLES,
     seed: int = SEED,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
     groups: np.ndarray | None = None,
 ) -> Bootstrap:
     """Returns all metrics of a predictions table in each resample of its cases, see `resample_blocks`."""

@@ -21,7 +21,6 @@ from amfam_tf.card.schema import OVERALL_METRICS, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.evaluation import predictions
 from amfam_tf.report.results import Baseline, ConstantAnswer, TaskValues, value
-from amfam_tf.tasks import DERM7PT
 
 CLASS_METRICS = ("sensitivity", "specificity", "precision", "auc", "f1", "average_precision")
 PAPER_METRICS = ("sensitivity", "specificity", "precision", "auc")
@@ -223,7 +222,7 @@ def _kappa(confusion: np.ndarray) -> np.ndarray:
     return divide(observed - expected, 1 - expected)
 
 
-def measure_of(table: pd.DataFrame, card: DataCard = DERM7PT) -> Callable[[np.ndarray], dict[Path, np.ndarray]]:
+def measure_of(table: pd.DataFrame, card: DataCard) -> Callable[[np.ndarray], dict[Path, np.ndarray]]:
     """Returns the function from counts [R, N] to every metric of a table of predictions, [R], by its place.
 
     What does not depend on the counts is done here, once: resamples of a large table come in many blocks.
@@ -362,7 +361,7 @@ def undefined_values(tasks: Mapping[str, TaskValues]) -> list[dict[str, str]]:
     ]
 
 
-def absent_classes(frame: pd.DataFrame, card: DataCard = DERM7PT) -> list[tuple[str, str]]:
+def absent_classes(frame: pd.DataFrame, card: DataCard) -> list[tuple[str, str]]:
     """Returns (task, class) of the classes that no case of a predictions table has, for tasks with some label."""
     return [
         (task.name, name)
@@ -375,7 +374,8 @@ def absent_classes(frame: pd.DataFrame, card: DataCard = DERM7PT) -> list[tuple[
 def majority_baseline(
     labels: Mapping[str, np.ndarray],
     training: Mapping[str, np.ndarray] | None = None,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
 ) -> Baseline:
     """Returns what always answering the most frequent class reaches.
 
@@ -405,7 +405,7 @@ def _known(labels: np.ndarray) -> np.ndarray:
     return labels[labels != UNKNOWN]
 
 
-def all_metrics(frame: pd.DataFrame, card: DataCard = DERM7PT) -> dict[str, Any]:
+def all_metrics(frame: pd.DataFrame, card: DataCard) -> dict[str, Any]:
     """Returns `average`, `tasks` and `undefined` of a predictions table."""
     found = _nested(measure_of(frame, card)(_ones(len(frame))))
     labels = {task.name: predictions.true_labels(frame, task) for task in card.tasks}

@@ -11,14 +11,14 @@ from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions
 from amfam_tf.finite import ADVICE
-from amfam_tf.tasks import DERM7PT
 
 
 def predict(
     model: Any,
     dataset: Iterable[Mapping[str, Any]],
     temperatures: Mapping[str, float] | None = None,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
 ) -> pd.DataFrame:
     """Returns the predictions table (see `amfam_tf.evaluation.predictions`) of a dataset, in its order.
 

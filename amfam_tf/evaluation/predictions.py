@@ -18,7 +18,6 @@ from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.files.writing import write_text
 from amfam_tf.report.csv_text import to_csv
-from amfam_tf.tasks import DERM7PT
 
 CASE = "case_num"
 SUM_TOLERANCE = 1e-5
@@ -35,7 +34,7 @@ def task_columns(task: Task) -> list[str]:
     return [f"{task.name}_true", f"{task.name}_pred", *probability_columns(task)]
 
 
-def columns(card: DataCard = DERM7PT) -> list[str]:
+def columns(card: DataCard) -> list[str]:
     """Returns all columns of the table, in order."""
     return [CASE, *(column for task in card.tasks for column in task_columns(task))]
 
@@ -44,7 +43,7 @@ def to_frame(
     case_numbers: np.ndarray,
     labels: Mapping[str, np.ndarray],
     probabilities: Mapping[str, np.ndarray],
-    card: DataCard = DERM7PT,
+    card: DataCard,
 ) -> pd.DataFrame:
     """Returns the table of arrays; the predicted class is the argmax, the first one of equals.
 
@@ -71,7 +70,7 @@ def to_frame(
     return pd.DataFrame(content, columns=columns(card))
 
 
-def averaged(frame: pd.DataFrame, card: DataCard = DERM7PT) -> pd.DataFrame:
+def averaged(frame: pd.DataFrame, card: DataCard) -> pd.DataFrame:
     """Returns the table with one row for each case: the means of the probabilities of its rows, which are pairs."""
     first = frame.drop_duplicates(CASE)
     values = [name for task in card.tasks for name in probability_columns(task)]
@@ -106,12 +105,12 @@ def _class_numbers(frame: pd.DataFrame, task: Task, kind: str) -> np.ndarray:
     return np.array([numbers[name] for name in frame[f"{task.name}_{kind}"]], np.int64)
 
 
-def write(frame: pd.DataFrame, path: Path, card: DataCard = DERM7PT) -> None:
+def write(frame: pd.DataFrame, path: Path, card: DataCard) -> None:
     """Writes the table atomically; every float has all the digits that bring it back exactly."""
     write_text(path, to_csv(frame[columns(card)]))
 
 
-def read(path: Path, cases: pd.DataFrame | None = None, card: DataCard = DERM7PT) -> pd.DataFrame:
+def read(path: Path, cases: pd.DataFrame | None = None, *, card: DataCard) -> pd.DataFrame:
     """Reads a predictions.csv and checks all of it.
 
     Args:

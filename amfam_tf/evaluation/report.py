@@ -14,7 +14,6 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import calibration, clinical, intervals, metrics, paper, predictions, published, subgroups
 from amfam_tf.report.results import Baseline, CalibrationPart, PublishedPart, Report, TaskValues
 from amfam_tf.runs.calibration import METHOD
-from amfam_tf.tasks import DERM7PT
 
 
 def build_report(
@@ -26,7 +25,7 @@ def build_report(
     uncalibrated: pd.DataFrame | None = None,
     temperatures: Mapping[str, float] | None = None,
     notes: Iterable[str] = (),
-    card: DataCard = DERM7PT,
+    card: DataCard,
 ) -> Report:
     """Returns the content of metrics.json (NaN where undefined).
 
@@ -75,7 +74,7 @@ def _baselines(table: pd.DataFrame, training: pd.DataFrame | None, card: DataCar
     baselines = {"evaluated": metrics.majority_baseline(labels, card=card)}
     if training is not None:
         trained = {name: training[name].to_numpy() for name in labels}
-        baselines["train"] = metrics.majority_baseline(labels, trained, card)
+        baselines["train"] = metrics.majority_baseline(labels, trained, card=card)
     return baselines
 
 

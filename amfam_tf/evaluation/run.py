@@ -20,7 +20,6 @@ from amfam_tf.runs import calibration as stored_calibration
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import ENVIRONMENT_FILE, METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE, RunFolder
-from amfam_tf.tasks import DERM7PT
 
 if TYPE_CHECKING:
     from amfam_tf.data.cases import DataSet
@@ -54,8 +53,8 @@ class Evaluation:
     table: pd.DataFrame
     report: Report
     notes: tuple[str, ...]
+    card: DataCard
     modalities: tuple[str, ...] = MODALITIES
-    card: DataCard = DERM7PT
 
     @property
     def folder(self) -> Path:
@@ -119,7 +118,7 @@ def evaluate_run(
     finished, cases = source.run, source.cases(split)
     digest = finished.model_sha256
     model = finished.inference_model(modalities)
-    raw = predict_cases(model, cases, finished.config, track, source.card)
+    raw = predict_cases(model, cases, finished.config, source.card, track)
     # The temperatures of a run are fitted with all its pictures.
     calibrate = calibrate and _has_all(modalities)
     fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
@@ -130,7 +129,7 @@ def evaluate_run(
     content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
     told = tuple(notes)
     evaluation = Evaluation(
-        run, split, cases, source.used, finished.config, table, content, told, modalities, source.card
+        run, split, cases, source.used, finished.config, table, content, told, source.card, modalities
     )
     write_evaluation(evaluation)
     return evaluation
@@ -240,7 +239,7 @@ def same_questions(one: DataCard, other: DataCard) -> bool:
 
 
 def predict_cases(
-    model: Any, cases: pd.DataFrame, config: Config, track: Track | None = None, card: DataCard = DERM7PT
+    model: Any, cases: pd.DataFrame, config: Config, card: DataCard, track: Track | None = None
 ) -> pd.DataFrame:
     """Returns the predictions table of the cases, in their order, at temperature 1.
 
@@ -301,8 +300,8 @@ def _calibration(
             return None, ["no temperature is applied: the data have no validation split to fit them on"]
         validation = raw if split == "validate" and raw is not None else None
         if validation is None:
-            validation = predict_cases(model, cases, run.config, source.track, source.card)
-        fitted = calibration.fit(validation, run.model_sha256, source.fingerprint, source.card)
+            validation = predict_cases(model, cases, run.config, source.card, source.track)
+        fitted = calibration.fit(validation, run.model_sha256, source.card, source.fingerprint)
         stored_calibration.write(run.folder.calibration_file, fitted)
     notes = list(fitted.notes)
     if split == "validate":
@@ -319,7 +318,7 @@ def fingerprint_notes(same_data: bool | None) -> list[str]:
     return ["these are not the data that the run was trained on: a case of this split may have been trained on"]
 
 
-def input_notes(config: Config, modalities: tuple[str, ...], card: DataCard = DERM7PT) -> list[str]:
+def input_notes(config: Config, modalities: tuple[str, ...], card: DataCard) -> list[str]:
     """Returns a note if a picture is left out, and a note if the model is given what follows from the diagnosis."""
     left_out = [name for name in MODALITIES if name not in modalities]
     notes = [f"the model was not given the {name} picture" for name in left_out]
@@ -327,7 +326,7 @@ def input_notes(config: Config, modalities: tuple[str, ...], card: DataCard = DE
     return notes if warning is None else [*notes, warning]
 
 
-def absence_notes(table: pd.DataFrame, split: str, card: DataCard = DERM7PT) -> list[str]:
+def absence_notes(table: pd.DataFrame, split: str, card: DataCard) -> list[str]:
     """Returns a note if some class has no case, and one if no label of a task is known."""
     unknown = [task.name for task in card.tasks if not predictions.labelled(table, task).any()]
     notes = [
@@ -365,7 +364,7 @@ def compare_with(
     path = finished.folder.evaluation(evaluation.split, evaluation.modalities) / PREDICTIONS_FILE
     measured = results.read(path.with_name(METRICS_FILE))
     if provenance.holds(measured, path, finished.model_sha256, evaluation.report[provenance.DATA]):
-        second = predictions.read(path, evaluation.cases, evaluation.card)
+        second = predictions.read(path, evaluation.cases, card=evaluation.card)
     else:
         modalities = evaluation.modalities
         second = evaluate_run(other, data, evaluation.split, track, modalities=modalities, card=card).table

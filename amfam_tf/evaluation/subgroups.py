@@ -15,7 +15,6 @@ import pandas as pd
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard, MetadataColumn
 from amfam_tf.evaluation import clinical, intervals, metrics, predictions
-from amfam_tf.tasks import DERM7PT
 
 FEWEST_CASES = 10
 """A cell with fewer cases is too small to be read: it keeps its count and has no values."""
@@ -54,7 +53,7 @@ class Names:
         return ("accuracy", self.main, *self.areas.values())
 
 
-def variables(card: DataCard = DERM7PT) -> tuple[str, ...]:
+def variables(card: DataCard) -> tuple[str, ...]:
     """Returns the columns whose values are shown apart, in order."""
     return tuple(name for name in reversed(list(card.metadata)) if card.metadata[name].subgroup)
 
@@ -92,7 +91,8 @@ def subgroup_report(
     cases: pd.DataFrame,
     resamples: int = intervals.RESAMPLES,
     seed: int = intervals.SEED,
-    card: DataCard = DERM7PT,
+    *,
+    card: DataCard,
 ) -> list[dict[str, Any]]:
     """Returns one row per variable and value that occurs.
 

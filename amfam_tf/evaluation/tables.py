@@ -32,14 +32,13 @@ from amfam_tf.report.results import (
     value,
 )
 from amfam_tf.report.table import Table, TableRow, text_table
-from amfam_tf.tasks import DERM7PT
 
 PLOT = 140
 PLOT_HEADING = "0 to 100 %"
 ONLY_RIGHT = ("only 1st right", "only 2nd right")
 
 
-def terminal_tables(report: Report, comparison: RunComparison | None = None, card: DataCard = DERM7PT) -> list[Table]:
+def terminal_tables(report: Report, card: DataCard, comparison: RunComparison | None = None) -> list[Table]:
     """Returns what the terminal shows of an evaluation."""
     others = (title for metric, title in titles.METRICS.items() if metric != "auc")
     accuracy = accuracy_table(report, card).without(PLOT_HEADING)
@@ -96,7 +95,7 @@ def baseline_of(report: Report) -> tuple[Baseline, str]:
     return report["majority_baseline"][source], "training split" if source == "train" else "evaluated cases"
 
 
-def accuracy_table(report: Report, card: DataCard = DERM7PT) -> Table:
+def accuracy_table(report: Report, card: DataCard) -> Table:
     """Returns the accuracy of each task and on average beside the majority class and the published value."""
     baseline, where = baseline_of(report)
     published, calibration = report.get("published"), report["calibration"]["tasks"]
@@ -148,7 +147,7 @@ def average_rows(card: DataCard) -> dict[str, str]:
     return criteria | {"paper_diagnosis": "5 classes of DIAG (Tables 4, 7)"} | macro
 
 
-def average_table(report: Report, card: DataCard = DERM7PT) -> Table:
+def average_table(report: Report, card: DataCard) -> Table:
     """Returns the averages over classes, each beside the published one after correction."""
     average: Mapping[str, Any] = report["average"]
     published: Mapping[str, Any] = report.get("published") or {}
@@ -164,7 +163,7 @@ def average_table(report: Report, card: DataCard = DERM7PT) -> Table:
     return Table("Averages over classes in percent", headings, rows, note, text=frozenset({0}))
 
 
-def class_table(report: Report, card: DataCard = DERM7PT) -> Table:
+def class_table(report: Report, card: DataCard) -> Table:
     """Returns every metric of every class, one class against the rest."""
     rows = []
     for name, values in report["tasks"].items():
@@ -178,7 +177,7 @@ def class_table(report: Report, card: DataCard = DERM7PT) -> Table:
     return Table("One class against the rest, in percent (95 %)", headings, rows, note, text=frozenset({1}))
 
 
-def calibration_table(report: Report, card: DataCard = DERM7PT) -> Table:
+def calibration_table(report: Report, card: DataCard) -> Table:
     """Returns the calibration errors of each task, before and after temperature scaling if there was any."""
     after, before = report["calibration"], report["calibration"].get("before")
     temperatures = after.get("temperatures") or {}
@@ -233,7 +232,7 @@ def rule_table(report: Report, card: DataCard, target: str) -> Table:
     return Table(caption, ["rule", "sensitivity (95 %)", "specificity (95 %)"], rows, note)
 
 
-def subgroup_table(report: Report, card: DataCard = DERM7PT) -> Table:
+def subgroup_table(report: Report, card: DataCard) -> Table:
     """Returns the subgroups; a cell under 10 cases says so in place of values."""
     rows, previous, names = [], None, Names.of(card)
     # The accuracy of one task is that of the main task.
@@ -259,7 +258,7 @@ def subgroup_table(report: Report, card: DataCard = DERM7PT) -> Table:
     return Table("Subgroups in percent (95 %)", headings, rows, note)
 
 
-def comparison_table(comparison: RunComparison, card: DataCard = DERM7PT) -> Table:
+def comparison_table(comparison: RunComparison, card: DataCard) -> Table:
     """Returns the differences to another run, case by case; the headline first if it is no accuracy."""
     rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in card.tasks]
     if len(card.tasks) > 1:

@@ -14,7 +14,6 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.synthetic import draw_case
 from amfam_tf.export import signature_names
-from amfam_tf.tasks import DERM7PT
 
 SAMPLES_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 LESIONS = (
@@ -27,7 +26,7 @@ SIZE = (160, 120)
 Signature = Callable[..., Mapping[str, tf.Tensor]]
 
 
-def sample_inputs(card: DataCard = DERM7PT) -> dict[str, dict[str, tf.Tensor]]:
+def sample_inputs(card: DataCard) -> dict[str, dict[str, tf.Tensor]]:
     """Returns inputs for each signature, one or two drawn cases."""
     main = card.main_task
     wanted = next((one.classes[0] for one in card.targets.values() if one.task == main.name), main.classes[0])

@@ -43,7 +43,6 @@ from amfam_tf.data import images, records
 from amfam_tf.explain import grad_cam
 from amfam_tf.export.decode import Preparation, check_same_length, prepare_good_pictures, prepare_pictures
 from amfam_tf.export.signature_names import DESCRIBE, EXPLAIN, PREDICT_EXAMPLES, PREDICT_IMAGES, SERVING_DEFAULT
-from amfam_tf.tasks import DERM7PT
 
 Tensors = dict[str, tf.Tensor]
 
@@ -67,7 +66,7 @@ class ServingModule(tf.Module):
         network: keras.Model,
         preparation: Preparation,
         temperatures: Mapping[str, float],
-        card: DataCard = DERM7PT,
+        card: DataCard,
     ):
         super().__init__(name="amfam")
         # By name and not as a Keras object, which would bring its own bookkeeping into the saved file.
@@ -157,7 +156,7 @@ def _prepare_arrays(size: int) -> Callable[..., Tensors]:
 def _prepare_examples(prepare: Prepare) -> Callable[..., Tensors]:
     @_function(examples=FILE)
     def before(examples: tf.Tensor) -> Tensors:
-        pair = tf.io.parse_example(examples, records.feature_spec(labels=False))
+        pair = tf.io.parse_example(examples, records.picture_spec())
         return prepare({name: pair[name] for name in MODALITIES})
 
     return before
@@ -252,7 +251,7 @@ def _explainer(
     return explain
 
 
-def outputs_of(logits: Mapping[str, tf.Tensor], temperatures: Mapping[str, float], card: DataCard = DERM7PT) -> Tensors:
+def outputs_of(logits: Mapping[str, tf.Tensor], temperatures: Mapping[str, float], card: DataCard) -> Tensors:
     """Returns the outputs that all signatures but `describe` share, from logits [B, classes] by task name."""
     scaled = {task.name: tf.cast(logits[task.name], tf.float32) / temperatures[task.name] for task in card.tasks}
     answer = {name: tf.nn.softmax(values) for name, values in scaled.items()}

@@ -19,7 +19,6 @@ from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun, UnfinishedError
 from amfam_tf.runs.folder import METRICS_FILE, RunFolder, RunState
 from amfam_tf.runs.network import check_weights
-from amfam_tf.tasks import task_names
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Source:
     def temperatures(self) -> dict[str, float]:
         """By task name, what the logits are divided by; 1 without calibration."""
         if self.calibration is None:
-            return dict.fromkeys(task_names(self.card.tasks), 1.0)
+            return {task.name: 1.0 for task in self.card.tasks}
         return dict(self.calibration.temperatures)
 
 

@@ -12,7 +12,6 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import ConfigError, ExportError
 from amfam_tf.files import digests, json_file, publish
 from amfam_tf.files.writing import write_text
-from amfam_tf.tasks import DERM7PT
 
 METADATA_FILE = Path("assets.extra") / "metadata.json"
 CARD_FILE = METADATA_FILE.with_name(cards.FILE)
@@ -78,7 +77,7 @@ def read_card(folder: Path) -> DataCard:
     """
     path = folder / CARD_FILE
     try:
-        return cards.read(path) if path.exists() else DERM7PT
+        return cards.read(path) if path.exists() else cards.legacy()
     except ConfigError as error:
         raise ExportError(f"{folder} is damaged: {error}") from error
 

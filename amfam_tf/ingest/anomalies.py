@@ -13,7 +13,6 @@ from amfam_tf.ingest.anomaly import SHOWN_ROWS, Anomaly, Severity
 from amfam_tf.ingest.case_table import DeadLetter
 from amfam_tf.ingest.duplicates import LEAST_CONTRAST, Group
 from amfam_tf.ingest.statistics import by_split
-from amfam_tf.tasks import DERM7PT
 
 DARK, BRIGHT = 20.0, 245.0
 """A picture whose mean grey value, of 255, is below or above these is hardly one of a lesion."""
@@ -22,7 +21,7 @@ SHIFT, SHIFT_CASES = 0.5, 30
 
 
 def find_anomalies(
-    table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequence[Group], card: DataCard = DERM7PT
+    table: pd.DataFrame, dead: Sequence[DeadLetter], groups: Sequence[Group], card: DataCard
 ) -> list[Anomaly]:
     """Returns all findings, problems first.
 

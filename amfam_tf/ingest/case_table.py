@@ -12,7 +12,6 @@ from typing import Any
 
 from amfam_tf.card.schema import DataCard
 from amfam_tf.ingest.anomaly import Anomaly
-from amfam_tf.tasks import DERM7PT
 
 Case = Mapping[str, Any]
 
@@ -53,8 +52,8 @@ class CaseTable:
     table: str
     cases: list[Case]
     dead: list[DeadLetter]
+    card: DataCard
     notes: list[Anomaly] = field(default_factory=list)
-    card: DataCard = DERM7PT
 
     @property
     def total(self) -> int:

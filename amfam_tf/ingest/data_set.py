@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from amfam_tf.beam import urls
+from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import identities, names
 from amfam_tf.data.derm7pt import (
@@ -25,9 +26,9 @@ from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
-from amfam_tf.tasks import METADATA, task_names
 
-CASE_COLUMNS = ("case_num", *MODALITIES, "split", *task_names(), *METADATA, "case_id")
+CARD = cards.legacy()
+CASE_COLUMNS = ("case_num", *MODALITIES, "split", *(task.name for task in CARD.tasks), *CARD.metadata, "case_id")
 
 
 def read_data_set(root: str, images: str | None = None) -> CaseTable:
@@ -52,7 +53,7 @@ def read_data_set(root: str, images: str | None = None) -> CaseTable:
     columns = [*CASE_COLUMNS, *(name for name in identities.COLUMNS if name in frame and name not in CASE_COLUMNS)]
     cases = [_case(row, raw) for row, raw in enumerate(frame[columns].to_dict("records")) if row not in dead]
     notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]
-    return CaseTable(META_FILE, cases, [dead[row] for row in sorted(dead)], notes)
+    return CaseTable(META_FILE, cases, [dead[row] for row in sorted(dead)], CARD, notes)
 
 
 class StoreResolver:
@@ -119,5 +120,5 @@ def _dead_letter(row: int, problem: Problem, number: int) -> DeadLetter:
 
 
 def _case(row: int, raw: dict[str, Any]) -> Case:
-    numbers = {name: int(raw[name]) for name in ("case_num", *task_names())}
+    numbers = {name: int(raw[name]) for name in ("case_num", *(task.name for task in CARD.tasks))}
     return {"row": row, **raw, **numbers}

@@ -43,7 +43,7 @@ def read_pairs(source: str, card: DataCard, folder: Path, images: str | None = N
     rows = frame[columns].to_dict("records")
     cases: list[Case] = [_case(row, raw, integer_features(card)) for row, raw in enumerate(rows) if row not in dead]
     notes = [Anomaly(one.kind, f"{one.file}: {one.message}", "note") for one in findings if one.severity == "note"]
-    return CaseTable(card.cases.table, cases, [dead[row] for row in sorted(dead)], notes, card)
+    return CaseTable(card.cases.table, cases, [dead[row] for row in sorted(dead)], card, notes)
 
 
 def _case(row: int, raw: dict[Any, Any], numbers: tuple[str, ...]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import io
 from collections.abc import Iterable, Mapping
 
 from amfam_tf.beam import urls
+from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES, SPLITS
 from amfam_tf.data import identities
 from amfam_tf.data.pair_table import PairTable
@@ -25,11 +26,11 @@ from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
 from amfam_tf.ingest.anomaly import Anomaly
 from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
-from amfam_tf.tasks import METADATA, TASKS
 
-OPTIONAL = (*METADATA, *identities.COLUMNS)
+CARD = cards.legacy()
+OPTIONAL = (*CARD.metadata, *identities.COLUMNS)
 WHAT = "a CSV of pairs"
-REQUIRED = ("case_num", *MODALITIES, "split", *(task.column for task in TASKS))
+REQUIRED = ("case_num", *MODALITIES, "split", *(task.column for task in CARD.tasks))
 
 
 class _RowError(DataError):
@@ -72,7 +73,7 @@ def read_pair_table(path: str, images: str) -> CaseTable:
         else:
             cases.append(case)
     told = [Anomaly("table_format", text, "note") for text in table.notes()]
-    return CaseTable(path, cases, dead, [*told, *_unused_columns(table.columns)])
+    return CaseTable(path, cases, dead, CARD, [*told, *_unused_columns(table.columns)])
 
 
 def _parse(raw: Mapping[str, str], images: str) -> Case:
@@ -85,7 +86,7 @@ def _parse(raw: Mapping[str, str], images: str) -> Case:
         **{name: _picture(raw, name, images) for name in MODALITIES},
         "split": _split(raw["split"]),
         **_labels(raw),
-        **{name: _metadata(raw, name) for name in METADATA},
+        **{name: _metadata(raw, name) for name in CARD.metadata},
         **{name: raw[name] for name in identities.COLUMNS},
     }
 
@@ -106,18 +107,19 @@ def _split(raw: str) -> str:
 
 
 def _labels(raw: Mapping[str, str]) -> dict[str, int]:
-    missing = [task.column for task in TASKS if not raw[task.column]]
+    missing = [task.column for task in CARD.tasks if not raw[task.column]]
     if missing:
-        raise _RowError("missing_label", f"no label in {', '.join(missing)}: a record needs all {len(TASKS)}")
+        raise _RowError("missing_label", f"no label in {', '.join(missing)}: a record needs all {len(CARD.tasks)}")
     try:
-        return {task.name: task.encode(raw[task.column]) for task in TASKS}
+        return {task.name: task.encode(raw[task.column]) for task in CARD.tasks}
     except DataError as error:
         raise _RowError("unknown_label", str(error)) from error
 
 
 def _metadata(raw: Mapping[str, str], column: str) -> str:
-    if raw[column] and raw[column] not in METADATA[column]:
-        allowed = ", ".join(METADATA[column])
+    values = CARD.metadata[column].raw_values
+    if raw[column] and raw[column] not in values:
+        allowed = ", ".join(values)
         raise _RowError("unknown_metadata", f"column {column!r}: value {raw[column]!r} is none of: {allowed}")
     return raw[column]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from amfam_tf.card.schema import DataCard
 from amfam_tf.ingest.anomaly import Anomaly
-from amfam_tf.tasks import DERM7PT
 
 
 @dataclass(frozen=True)
@@ -24,4 +23,4 @@ class IngestReport:
     bad: int
     anomalies: list[Anomaly]
     out: Path
-    card: DataCard = DERM7PT
+    card: DataCard

@@ -8,10 +8,9 @@ from amfam_tf.data.records import FOLD, GROUP, integer_features, text_features
 from amfam_tf.data.shards import CASE_ID
 from amfam_tf.errors import DataError, one_line
 from amfam_tf.ingest.metadata_protos import schema_protos
-from amfam_tf.tasks import DERM7PT
 
 
-def build_schema(card: DataCard = DERM7PT) -> Any:
+def build_schema(card: DataCard) -> Any:
     """Returns the Schema: each feature's type, presence, shape and allowed values.
 
     Args:

@@ -20,7 +20,6 @@ from amfam_tf.errors import DataError, one_line
 from amfam_tf.files import storage
 from amfam_tf.files.writing import writing
 from amfam_tf.ingest.case_table import Case
-from amfam_tf.tasks import DERM7PT
 
 WORK_FOLDER = "_work"
 """Of the rows and findings of the shards, in the unfinished folder of records; gone when that is complete."""
@@ -42,7 +41,7 @@ class IngestTask:
     shard: str
     rows: str
     findings: str
-    card: DataCard = DERM7PT
+    card: DataCard
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Written:
     bad: int
 
 
-def plan_shards(cases: Sequence[Case], folder: Path, shards: int, card: DataCard = DERM7PT) -> list[IngestTask]:
+def plan_shards(cases: Sequence[Case], folder: Path, shards: int, card: DataCard) -> list[IngestTask]:
     """Writes the rows of each shard to a file and returns the tasks, in order; consecutive cases stay together.
 
     Raises:

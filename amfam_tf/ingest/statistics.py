@@ -9,12 +9,11 @@ import pandas as pd
 from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard, MetadataColumn
 from amfam_tf.data.check import class_counts
 from amfam_tf.ingest.case_table import DeadLetter
-from amfam_tf.tasks import DERM7PT
 
 MEASURES = ("size", "width", "height", "brightness", "contrast")
 
 
-def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter], card: DataCard = DERM7PT) -> dict[str, Any]:
+def statistics(table: pd.DataFrame, dead: Sequence[DeadLetter], card: DataCard) -> dict[str, Any]:
     """Returns the content of statistics.json; nothing in it depends on where the data are.
 
     Args:

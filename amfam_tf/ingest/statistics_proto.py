@@ -9,10 +9,9 @@ from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.records import text_features
 from amfam_tf.ingest.metadata_protos import statistics_protos
 from amfam_tf.ingest.statistics import MEASURES, by_split
-from amfam_tf.tasks import DERM7PT
 
 
-def statistics_proto(table: pd.DataFrame, card: DataCard = DERM7PT) -> Any:
+def statistics_proto(table: pd.DataFrame, card: DataCard) -> Any:
     """Returns the DatasetFeatureStatisticsList of the records.
 
     Args:

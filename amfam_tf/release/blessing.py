@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from amfam_tf.card.schema import DataCard
 from amfam_tf.release.configuration import Threshold
 from amfam_tf.release.metric_places import no_such_metric
 from amfam_tf.report.results import Report
@@ -39,30 +40,33 @@ class Blessing:
         return not self.reasons
 
 
-def judge(report: Report, thresholds: Sequence[Threshold], losses: Sequence[dict[str, Any]] | None) -> Blessing:
+def judge(
+    report: Report, thresholds: Sequence[Threshold], losses: Sequence[dict[str, Any]] | None, card: DataCard
+) -> Blessing:
     """Returns the decision.
 
     Args:
         report: content of metrics.json.
         thresholds: to be reached.
         losses: see `losses.find_losses`; None if nothing is served.
+        card: of the data.
 
     Raises:
         ConfigError: a threshold is on something that metrics.json does not have, or has without interval.
     """
-    rows = tuple(_look(report, threshold) for threshold in thresholds)
+    rows = tuple(_look(report, threshold, card) for threshold in thresholds)
     reasons = [_missed(row) for row in rows if not row["reached"]]
     reasons += [_lost(row) for row in losses or () if row["loss"]]
     return Blessing(tuple(reasons), rows, None if losses is None else tuple(losses))
 
 
-def _look(report: Report, threshold: Threshold) -> dict[str, Any]:
+def _look(report: Report, threshold: Threshold, card: DataCard) -> dict[str, Any]:
     *place, last = threshold.metric.split(".")
     node: Any = report
     for key in place:
         node = node.get(key) if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping) or last not in node or f"{last}_ci95" not in node:
-        raise no_such_metric(threshold.metric)
+        raise no_such_metric(threshold.metric, card)
     low, high = (_number(end) for end in node[f"{last}_ci95"])
     return {
         "metric": threshold.metric,

@@ -17,7 +17,6 @@ from amfam_tf.data.cases import find_card
 from amfam_tf.errors import ConfigError
 from amfam_tf.ranges import bounded, check, require
 from amfam_tf.release.metric_places import metric_places, no_such_metric
-from amfam_tf.tasks import DERM7PT
 
 DERM7PT_SUBGROUPS = ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
 
@@ -62,7 +61,7 @@ class DataPart:
         """
         if self.card is not None:
             return cards.read(Path(self.card))
-        return find_card(Path(self.source))[0] if Path(self.source).is_dir() else DERM7PT
+        return find_card(Path(self.source))[0] if Path(self.source).is_dir() else cards.legacy()
 
 
 @dataclass(frozen=True)

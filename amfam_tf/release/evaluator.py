@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf.card import cards
+from amfam_tf.data import shards
 from amfam_tf.files import json_file
 from amfam_tf.release import blessing, losses, record, served
 from amfam_tf.release.configuration import BlessingPart, ReleaseConfig
@@ -56,8 +57,9 @@ def run(work: Work) -> StepOutcome:
     rules = work.config.blessing
     against = _served(work.config, work.inputs["Trainer"])
     copy = _copy_run(work.inputs["Trainer"] / RUN, work.out / RUN)
-    report, found = _measure(copy, work.inputs["ExampleGen"] / RECORDS, rules, against)
-    decision = blessing.judge(report, rules.thresholds, found)
+    records = work.inputs["ExampleGen"] / RECORDS
+    report, found = _measure(copy, records, rules, against)
+    decision = blessing.judge(report, rules.thresholds, found, shards.read_card(records))
     notes = _notes(work.records, against)
     _write(work.out / BLESSING_FILE, decision, against, notes)
     details = {

@@ -17,7 +17,6 @@ from amfam_tf.ingest.schema import build_schema, read_schema
 from amfam_tf.release.configuration import ReleaseConfig, ValidationPart
 from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.step import StepOutcome, Work
-from amfam_tf.tasks import DERM7PT
 
 FINDINGS_FILE = "findings.json"
 COUNTED = ()
@@ -80,7 +79,7 @@ def small_splits(splits: Mapping[str, int], fewest: int) -> list[str]:
     return [f"split {name} has {count} cases, fewer than {fewest}" for name, count in splits.items() if count < fewest]
 
 
-def schema_differences(schema: Any, card: DataCard = DERM7PT) -> Iterator[str]:
+def schema_differences(schema: Any, card: DataCard) -> Iterator[str]:
     """Yields in which features the records of this program differ from a schema."""
     wanted = {feature.name: feature.type for feature in schema.feature}
     found = {feature.name: feature.type for feature in build_schema(card).feature}
@@ -93,7 +92,7 @@ def schema_differences(schema: Any, card: DataCard = DERM7PT) -> Iterator[str]:
             yield f"feature {name} is of another type"
 
 
-def unknown_values(schema: Any, statistics: Mapping[str, Any], card: DataCard = DERM7PT) -> Iterator[str]:
+def unknown_values(schema: Any, statistics: Mapping[str, Any], card: DataCard) -> Iterator[str]:
     """Yields the values of metadata that occur and are not in the schema's domain."""
     domains = {domain.name: set(domain.value) for domain in schema.string_domain}
     of_feature = {feature.name: domains.get(feature.domain) for feature in schema.feature}

@@ -28,7 +28,6 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import clinical, compare_runs, metrics, predictions
 from amfam_tf.evaluation.subgroups import FEWEST_CASES
-from amfam_tf.tasks import DERM7PT
 
 Measure = Callable[[tuple[str, str], pd.DataFrame, pd.DataFrame], tuple[float, float, float]]
 """From a group of cases and both tables to the value of each, and the p-value."""
@@ -42,7 +41,7 @@ def find_losses(
     cases: pd.DataFrame,
     variables: Sequence[str],
     significance: float,
-    card: DataCard = DERM7PT,
+    card: DataCard,
 ) -> list[dict[str, Any]]:
     """Returns a row per quantity and group of cases.
 

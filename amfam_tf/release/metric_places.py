@@ -7,7 +7,6 @@ which read the configuration, anew. A test compares them with a report.
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import ConfigError
-from amfam_tf.tasks import DERM7PT
 
 OVERALL = ("accuracy", "balanced_accuracy", "kappa")
 MORE_OVERALL = ("macro_f1", "macro_auc", "f1_at_half")
@@ -22,7 +21,7 @@ MELANOMA_SCORES = (
 )
 
 
-def metric_places(card: DataCard = DERM7PT) -> list[str]:
+def metric_places(card: DataCard) -> list[str]:
     """Returns the places, with dots, e.g. "tasks.DIAG.classes.MEL.auc".
 
     Args:
@@ -44,7 +43,7 @@ def metric_places(card: DataCard = DERM7PT) -> list[str]:
     return places + [f"targets.{target}.scores.{target}_probability.auc" for target in card.targets]
 
 
-def no_such_metric(metric: str, card: DataCard = DERM7PT) -> ConfigError:
+def no_such_metric(metric: str, card: DataCard) -> ConfigError:
     """Returns the error for a threshold on something else."""
     task = card.main_task
     label = "MEL" if "MEL" in task.classes else task.classes[0]

@@ -14,12 +14,11 @@ from amfam_tf.errors import DataError, ExportError
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.run import same_questions
 from amfam_tf.export import version_files
-from amfam_tf.tasks import DERM7PT
 
 BATCH = 16
 
 
-def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard = DERM7PT) -> pd.DataFrame:
+def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard) -> pd.DataFrame:
     """Returns the predictions table of cases, in their order; of several pictures of a view the mean over all pairs.
 
     Args:

@@ -17,7 +17,6 @@ from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import remove_leftovers, write_text
-from amfam_tf.tasks import DERM7PT
 
 CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE = "config.yaml", "environment.json", "history.csv"
 MODEL_FILE, CALIBRATION_FILE = "model.keras", "calibration.json"
@@ -184,7 +183,7 @@ class RunFolder:
             RunError: its file is damaged.
         """
         try:
-            return cards.read(self.card_file) if self.card_file.exists() else DERM7PT
+            return cards.read(self.card_file) if self.card_file.exists() else cards.legacy()
         except ConfigError as error:
             raise RunError(f"{error}: the card of a run is written by fit and must stay as it is") from error
 

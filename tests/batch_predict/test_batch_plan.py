@@ -14,8 +14,9 @@ from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.batch_predict.source import PairSource, open_source
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files.writing import PARTIAL
+from amfam_tf.tasks import DERM7PT
 
-VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
+VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64, card=DERM7PT)
 
 
 def source_of(count: int) -> PairSource:
@@ -73,7 +74,7 @@ def test_another_picture_in_the_same_place_is_another_input(source, tmp_path):
 
 def test_what_differs_is_said_in_one_line():
     wanted = plan.describe(source_of(4), VERSION, 2, 2)
-    exported_anew = ExportedVersion(VERSION.path, "lesions", 1, "e" * 64)
+    exported_anew = ExportedVersion(VERSION.path, "lesions", 1, "e" * 64, card=DERM7PT)
     found = plan.describe(source_of(5), exported_anew, 3, 4)
     with pytest.raises(DataError) as caught:
         plan.check_same(found, wanted, Path("out"))

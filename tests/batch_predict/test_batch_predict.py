@@ -50,7 +50,7 @@ main(sys.argv[1:])
 def evaluated(cases, version) -> pd.DataFrame:
     """What evaluate says about the same cases, with the temperatures that the version applies."""
     dataset = pipeline.evaluation_dataset(cases, small_config(*OVERRIDES), DERM7PT)
-    return predict(version.network.inference_model(), dataset, CALIBRATED)
+    return predict(version.network.inference_model(), dataset, CALIBRATED, card=DERM7PT)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -71,7 +71,7 @@ def test_probabilities_are_those_of_evaluate(predicted, evaluated):
 
 def test_the_other_columns_follow_from_the_probabilities_and_the_version(predicted):
     table = predicted.table
-    expected = [column for column in predictions.columns() if not column.endswith("_true")]
+    expected = [column for column in predictions.columns(card=DERM7PT) if not column.endswith("_true")]
     more = ["melanoma_probability", "seven_point_score", "model", "model_version", "error"]
     assert table.columns.tolist() == expected + more
     assert (table["melanoma_probability"] == table["DIAG_MEL"]).all()

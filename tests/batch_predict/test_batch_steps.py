@@ -12,9 +12,9 @@ from amfam_tf.batch_predict.model import ExportedVersion
 from amfam_tf.batch_predict.pair import DecodedPair, End, PredictedPair
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
-VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64)
+VERSION = ExportedVersion(Path("/models/lesions/1"), "lesions", 1, "f" * 64, card=DERM7PT)
 SIZE = 2
 
 
@@ -67,7 +67,7 @@ def test_whatever_bundles_a_runner_makes_the_files_are_the_same(tmp_path):
     assert (tmp_path / "in-3").exists()  # some shard's answers came in three bundles
     for shard, count in enumerate((5, 0, 6)):
         whole = tmp_path / f"whole-{shard}.parquet"
-        shard_file.write_shard(str(whole), answers(shard, count)[:-1], "lesions", 1, "f" * 64)
+        shard_file.write_shard(str(whole), answers(shard, count)[:-1], "lesions", 1, "f" * 64, card=DERM7PT)
         assert Path(paths[shard]).read_bytes() == whole.read_bytes()
         assert pd.read_parquet(whole)["case_num"].tolist() == [100 * shard + number for number in range(count)]
 
@@ -114,7 +114,7 @@ def test_without_a_good_pair_the_model_is_not_asked():
 
 def test_of_equal_probabilities_the_first_class_is_predicted_as_in_predictions_csv(tmp_path):
     path = tmp_path / "x.parquet"
-    shard_file.write_shard(str(path), answers(0, 1)[:-1], "lesions", 1, "f" * 64)
+    shard_file.write_shard(str(path), answers(0, 1)[:-1], "lesions", 1, "f" * 64, card=DERM7PT)
     table = pd.read_parquet(path)
     assert [table[f"{task.name}_pred"][0] for task in TASKS] == [task.classes[0] for task in TASKS]
 
@@ -122,7 +122,7 @@ def test_of_equal_probabilities_the_first_class_is_predicted_as_in_predictions_c
 def test_a_file_that_cannot_be_written_or_read_is_named(tmp_path):
     path = tmp_path / "absent" / "x.parquet"
     with pytest.raises(DataError, match=f"cannot write {path}: No such file or directory"):
-        shard_file.write_shard(str(path), [], "lesions", 1, "f" * 64)
+        shard_file.write_shard(str(path), [], "lesions", 1, "f" * 64, card=DERM7PT)
     damaged = tmp_path / "y.parquet"
     damaged.write_bytes(b"PAR1")
     with pytest.raises(DataError, match=f"{damaged} is damaged: remove it and run the same command again"):

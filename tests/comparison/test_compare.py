@@ -29,10 +29,10 @@ from amfam_tf.report import numbers
 from amfam_tf.report.markdown import to_markdown
 from amfam_tf.report.table import Table, TableRow
 from amfam_tf.report.terminal import to_rich
-from amfam_tf.tasks import task_names
+from amfam_tf.tasks import DERM7PT, task_names
 
 METHODS = ("concat", "amfam")
-METRICS = tuple(measures_of().by_name)
+METRICS = tuple(measures_of(DERM7PT).by_name)
 
 
 @pytest.fixture(scope="module")
@@ -160,13 +160,15 @@ def test_files_agree_with_the_predictions_and_with_each_other(drawn, release, tm
     cases = release[release["split"] == "test"].reset_index(drop=True)
     expected = {
         result.name: result
-        for result in summarise({name: {k: drawn_table(cases, k) for k in (0, 1)} for name in METHODS}, "amfam")
+        for result in summarise(
+            {name: {k: drawn_table(cases, k) for k in (0, 1)} for name in METHODS}, "amfam", card=DERM7PT
+        )
     }
     content = json.loads((tmp_path / "comparison.json").read_text())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "comparison.csv").read_text())))
     by_key = {(row["method"], row["metric"]): row for row in rows}
     assert (content["cases"], content["split"]) == (len(cases), "test")
-    assert content["data_fingerprint"] == data_fingerprint(release)
+    assert content["data_fingerprint"] == data_fingerprint(release, card=DERM7PT)
     for name in METHODS:
         found = content["sections"][0]["methods"][name]
         paper = published_values(name)
@@ -205,14 +207,16 @@ def two_sections():
         paper = {name: published_values(name) for name in names}
         published = {name: v["accuracy"] | {"diagnosis_auc": v["paper_diagnosis"]["auc"]} for name, v in paper.items()}
         published = {} if metadata else published
-        return Section(metadata, summarise(runs, "amfam", resamples=200), costs, published)
+        return Section(metadata, summarise(runs, "amfam", resamples=200, card=DERM7PT), costs, published)
 
     sections = [
         section((), ("concat", "concat-recon-att-linear", "amfam")),
         section(("sex", "location"), ("concat-adv",)),
     ]
     failed = {"concat-seed2": "error <of> a_long|kind: " + "no memory " * 20}
-    return Outcome("test", len(cases), sections, failed, "not comparable", False, small_config(), "f" * 64)
+    return Outcome(
+        "test", len(cases), sections, failed, "not comparable", False, small_config(), "f" * 64, card=DERM7PT
+    )
 
 
 def test_methods_with_metadata_have_tables_of_their_own(two_sections):
@@ -227,7 +231,7 @@ def test_methods_with_metadata_have_tables_of_their_own(two_sections):
             named = {row.cells[0] for row in table.rows}
             assert not named & {result.name for result in others.results}
     assert (
-        page.summary(with_metadata, measures_of().headline)[0].title
+        page.summary(with_metadata, measures_of(DERM7PT).headline)[0].title
         == "Accuracy of concat-adv with sex, location, mean of the 8 tasks"
     )
     headings = tables.headline_table(two_sections, with_metadata).headings

@@ -12,12 +12,13 @@ from amfam_tf.card import cards
 from amfam_tf.comparison import grid
 from amfam_tf.comparison.grid import GridFolder, Purpose
 from amfam_tf.errors import ConfigError, RunError
+from amfam_tf.tasks import DERM7PT
 
 FINGERPRINT = "a" * 64
 
 
 def purpose(**changes):
-    return dataclasses.replace(Purpose("comparison", FINGERPRINT, small_config()), **changes)
+    return dataclasses.replace(Purpose("comparison", FINGERPRINT, small_config(), card=DERM7PT), **changes)
 
 
 def test_cells_are_every_method_with_every_seed_seed_by_seed():

@@ -11,9 +11,9 @@ from amfam_tf.comparison.measures import AUC, AVERAGE, DIAGNOSIS_AUC, measures_o
 from amfam_tf.comparison.results import summarise, two_sided_p
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import compare_runs, intervals, predictions
-from amfam_tf.tasks import DIAGNOSIS, TASKS
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASKS
 
-METRICS = tuple(measures_of().by_name)
+METRICS = tuple(measures_of(DERM7PT).by_name)
 RESAMPLES = 40
 FEW = 4
 
@@ -30,7 +30,7 @@ def fellows(cases: int, seed: int, groups: tuple[tuple[str, int], ...]) -> dict[
             values = predictions.task_probabilities(first, task)
             values = values * np.exp(generator.normal(size=values.shape))
             probabilities[task.name] = values / values.sum(axis=1, keepdims=True)
-        return predictions.to_frame(first["case_num"].to_numpy(), labels, probabilities)
+        return predictions.to_frame(first["case_num"].to_numpy(), labels, probabilities, DERM7PT)
 
     return {name: {number: table() for number in range(seeds)} for name, seeds in groups}
 
@@ -49,7 +49,7 @@ def plain_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 def test_values_are_means_over_the_seeds_of_scikit_learns():
     tables = fellows(120, 0, (("one", 3), ("other", 1)))
-    for result in summarise(tables, resamples=RESAMPLES):
+    for result in summarise(tables, resamples=RESAMPLES, card=DERM7PT):
         assert result.seeds == tuple(tables[result.name])
         expected = [plain_metrics(table) for table in tables[result.name].values()]
         for metric in METRICS:
@@ -72,7 +72,7 @@ def test_mean_and_deviation_by_hand():
 def test_intervals_and_differences_equal_a_loop_over_resampled_rows():
     """Each resample as a table with its rows repeated, measured by scikit-learn."""
     tables = fellows(60, 3, (("amfam", 2), ("concat", 2), ("other", 1)))
-    found = {result.name: result for result in summarise(tables, "amfam", resamples=FEW)}
+    found = {result.name: result for result in summarise(tables, "amfam", resamples=FEW, card=DERM7PT)}
     strata = predictions.true_labels(tables["amfam"][0], DIAGNOSIS)
     (counts,) = intervals.resample_blocks(strata, FEW)
     drawn = {}
@@ -113,8 +113,8 @@ def test_the_interval_counts_cases_and_seeds():
         columns = predictions.probability_columns(task)
         wrong[columns] = np.roll(perfect[columns].to_numpy(), 1, axis=1)
         wrong[f"{task.name}_pred"] = np.array(task.classes)[wrong[columns].to_numpy().argmax(axis=1)]
-    (both,) = summarise({"both": {0: perfect, 1: wrong}})
-    (one,) = summarise({"both": {0: perfect}})
+    (both,) = summarise({"both": {0: perfect, 1: wrong}}, card=DERM7PT)
+    (one,) = summarise({"both": {0: perfect}}, card=DERM7PT)
     value = both.values[AVERAGE]
     assert (value.mean, value.low, value.high) == (0.5, 0.0, 1.0)
     assert value.deviation == pytest.approx(0.5**0.5)
@@ -130,14 +130,14 @@ def test_seed_weights_are_fair_draws_that_other_groups_do_not_change():
     assert weights.var(axis=0) == pytest.approx([2 / 27] * 3, rel=0.1)
     assert not np.array_equal(weights, results.seed_weights("amfam", 3, 4000))
     tables = fellows(40, 5, (("amfam", 2), ("concat", 2)))
-    alone = summarise({"concat": tables["concat"]}, resamples=RESAMPLES)[0]
-    beside = summarise(tables, resamples=RESAMPLES)[1]
+    alone = summarise({"concat": tables["concat"]}, resamples=RESAMPLES, card=DERM7PT)[0]
+    beside = summarise(tables, resamples=RESAMPLES, card=DERM7PT)[1]
     assert alone.values == beside.values
 
 
 def test_equal_runs_of_one_seed_do_not_differ():
     tables = fellows(50, 1, (("amfam", 1),))
-    found = summarise({**tables, "copy": tables["amfam"]}, "amfam", resamples=RESAMPLES)[1]
+    found = summarise({**tables, "copy": tables["amfam"]}, "amfam", resamples=RESAMPLES, card=DERM7PT)[1]
     for metric in METRICS:
         difference = found.differences[metric]
         assert (difference.value, difference.low, difference.high) == (0, 0, 0)
@@ -155,23 +155,23 @@ def test_order_of_the_cases_does_not_matter_and_other_cases_are_refused():
     tables = fellows(40, 2, (("amfam", 1), ("concat", 1)))
     shuffled = tables["concat"][0].sample(frac=1, random_state=0)
     straight, mixed = (
-        summarise({"amfam": tables["amfam"], "concat": {0: table}}, "amfam", resamples=RESAMPLES)
+        summarise({"amfam": tables["amfam"], "concat": {0: table}}, "amfam", resamples=RESAMPLES, card=DERM7PT)
         for table in (tables["concat"][0], shuffled)
     )
     assert straight == mixed
     with pytest.raises(DataError, match="not evaluated on the same cases"):
-        summarise({"amfam": tables["amfam"], "concat": {0: shuffled.iloc[1:]}})
+        summarise({"amfam": tables["amfam"], "concat": {0: shuffled.iloc[1:]}}, card=DERM7PT)
 
 
 def test_no_reference_no_differences():
     tables = fellows(40, 2, (("concat", 1), ("other", 1)))
-    assert all(not result.differences for result in summarise(tables, "amfam", resamples=RESAMPLES))
+    assert all(not result.differences for result in summarise(tables, "amfam", resamples=RESAMPLES, card=DERM7PT))
 
 
 def test_a_class_that_no_case_has_is_left_out_of_the_auc():
     table = random_table(60, 4)
     misc = table["DIAG_true"] == "MISC"
     kept = table[~misc].reset_index(drop=True)
-    found = summarise({"one": {0: kept}}, resamples=RESAMPLES)[0].values
+    found = summarise({"one": {0: kept}}, resamples=RESAMPLES, card=DERM7PT)[0].values
     assert found[DIAGNOSIS_AUC].mean == pytest.approx(plain_metrics(kept)[DIAGNOSIS_AUC])
     assert np.isfinite([found[DIAGNOSIS_AUC].low, found[AUC].high]).all()

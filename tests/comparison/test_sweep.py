@@ -19,8 +19,9 @@ from amfam_tf.comparison.sweep import Axis, Point, SweepOutcome, check_axes, par
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation import figure_style
+from amfam_tf.tasks import DERM7PT
 
-METRICS = tuple(measures_of().by_name)
+METRICS = tuple(measures_of(DERM7PT).by_name)
 LAMBDA, GAMMA = "loss.adversarial", "loss.reconstruction"
 
 
@@ -126,7 +127,7 @@ def test_the_best_point_is_that_of_the_validation_split(drawn, runner, tmp_path)
     assert {path.name for path in tmp_path.glob("runs/*/evaluation/*")} == {"validate"}
     release = read_release(drawn)
     cases = release[release["split"] == "validate"].reset_index(drop=True)
-    (expected,) = summarise({"any": {0: drawn_table(cases, 0), 1: drawn_table(cases, 1)}})
+    (expected,) = summarise({"any": {0: drawn_table(cases, 0), 1: drawn_table(cases, 1)}}, card=DERM7PT)
     for point in outcome.points:
         assert outcome.results[point.name].values[AVERAGE].by_seed == expected.values[AVERAGE].by_seed
     assert outcome.cases == len(cases)
@@ -163,7 +164,7 @@ def outcome_of(means, axes):
         for point, mean in zip(points, means.values(), strict=True)
         if mean is not None
     }
-    return SweepOutcome("amfam", axes, points, results, {}, 100)
+    return SweepOutcome("amfam", axes, points, results, {}, 100, card=DERM7PT)
 
 
 def texts_of(axes):

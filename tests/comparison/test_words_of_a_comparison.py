@@ -23,8 +23,9 @@ from amfam_tf.comparison.sweep import Point, SweepOutcome
 from amfam_tf.files import json_file
 from amfam_tf.report.markdown import to_markdown
 from amfam_tf.report.terminal import to_rich
+from amfam_tf.tasks import DERM7PT
 
-METRICS = tuple(measures_of().by_name)
+METRICS = tuple(measures_of(DERM7PT).by_name)
 NAMES = ("DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS")
 MEANS = (*NAMES, "average")
 DECK = different.Deck(5)
@@ -62,7 +63,7 @@ def section(metadata, names, with_amfam: bool, seeds: int = 3) -> Section:
 ALONE = section((), ("concat", "amfam", "triplenet"), True)
 KNOWING = section(("sex",), ("embeddingnet+sex",), False, seeds=1)
 OUTCOME = Outcome(
-    "test", 395, [ALONE, KNOWING], {"concat-seed2": "no memory"}, "a note", True, small_config(), "f" * 64
+    "test", 395, [ALONE, KNOWING], {"concat-seed2": "no memory"}, "a note", True, small_config(), "f" * 64, card=DERM7PT
 )
 
 
@@ -323,6 +324,7 @@ SWEEP = SweepOutcome(
     {point.name: result(point.name, False) for point in POINTS[:2]},
     {"x-seed0": "no memory"},
     61,
+    card=DERM7PT,
 )
 BEST = max(POINTS[:2], key=lambda point: SWEEP.results[point.name].values["average"].mean)
 
@@ -394,7 +396,13 @@ def test_the_heat_map_of_a_sweep_has_each_value_in_its_cell():
 def test_the_line_of_a_sweep_has_mean_interval_and_runs_at_each_value():
     points_ = [Point((number,), f"loss.adversarial={number}") for number in (0.0, 0.4, 1.0)]
     outcome = SweepOutcome(
-        "amfam", ("loss.adversarial",), points_, {one.name: result(one.name, False) for one in points_}, {}, 61
+        "amfam",
+        ("loss.adversarial",),
+        points_,
+        {one.name: result(one.name, False) for one in points_},
+        {},
+        61,
+        card=DERM7PT,
     )
     axes = heat_map.draw_sweep(outcome).axes[0]
     best = outcome.best.values[0]

@@ -10,7 +10,7 @@ from releases import META, TABLE_FAULTS, Fault, TinyRelease, broken, missing_exp
 from amfam_tf.data.cases import data_fingerprint
 from amfam_tf.data.derm7pt import INDEX_FILES, META_COLUMNS, read_release, scan_data_set
 from amfam_tf.errors import DataError
-from amfam_tf.tasks import METADATA, TASKS, seven_point_score, task_names
+from amfam_tf.tasks import DERM7PT, METADATA, TASKS, seven_point_score, task_names
 
 
 @pytest.fixture
@@ -195,26 +195,26 @@ def test_an_unusable_table_is_named_once(root: Path, content: str, kind: str, wo
 
 
 def test_the_fingerprint_does_not_depend_on_the_place(root: Path, tmp_path: Path) -> None:
-    fingerprint = data_fingerprint(read_release(root))
+    fingerprint = data_fingerprint(read_release(root), card=DERM7PT)
     assert len(bytes.fromhex(fingerprint)) == 32
     moved = tmp_path / "deep" / "elsewhere"
     shutil.copytree(root, moved)
-    assert data_fingerprint(read_release(moved)) == fingerprint
+    assert data_fingerprint(read_release(moved), card=DERM7PT) == fingerprint
 
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_rows(root: Path) -> None:
     frame = read_release(root)
-    assert data_fingerprint(frame[::-1]) == data_fingerprint(frame)
+    assert data_fingerprint(frame[::-1], card=DERM7PT) == data_fingerprint(frame, card=DERM7PT)
 
 
 def test_one_changed_byte_of_a_picture_changes_the_fingerprint(root: Path) -> None:
     frame = read_release(root)
-    before = data_fingerprint(frame)
+    before = data_fingerprint(frame, card=DERM7PT)
     for path in (frame["clinical"][7], frame["dermoscopic"][2]):
         content = bytearray(Path(path).read_bytes())
         content[-3] ^= 1
         Path(path).write_bytes(content)
-        after = data_fingerprint(frame)
+        after = data_fingerprint(frame, card=DERM7PT)
         assert after != before
         before = after
 
@@ -224,17 +224,17 @@ def test_one_changed_label_changes_the_fingerprint(root: Path, column: str) -> N
     frame = read_release(root)
     changed = frame.copy()
     changed.loc[11, column] = "test" if column == "split" else frame[column][11] + 1
-    assert data_fingerprint(changed) != data_fingerprint(frame)
+    assert data_fingerprint(changed, card=DERM7PT) != data_fingerprint(frame, card=DERM7PT)
 
 
 def test_swapped_pictures_change_the_fingerprint(root: Path) -> None:
     frame = read_release(root)
     swapped = frame.rename(columns={"clinical": "dermoscopic", "dermoscopic": "clinical"})
-    assert data_fingerprint(swapped) != data_fingerprint(frame)
+    assert data_fingerprint(swapped, card=DERM7PT) != data_fingerprint(frame, card=DERM7PT)
 
 
 def test_a_picture_that_is_gone_is_an_error_that_names_it(root: Path) -> None:
     frame = read_release(root)
     Path(frame["clinical"][0]).unlink()
     with pytest.raises(DataError, match=r"Nel000\.jpg: cannot be read"):
-        data_fingerprint(frame)
+        data_fingerprint(frame, card=DERM7PT)

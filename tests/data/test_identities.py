@@ -9,6 +9,7 @@ from amfam_tf.data.derm7pt import read_release
 from amfam_tf.data.identities import COLUMNS, in_several_splits
 from amfam_tf.ingest.anomalies import find_anomalies
 from amfam_tf.ingest.source import read_source
+from amfam_tf.tasks import DERM7PT
 
 
 def test_a_value_in_several_splits_is_found_with_its_rows():
@@ -47,7 +48,7 @@ def test_check_and_ingest_name_it(tmp_path, column, severity):
     contrast = {"clinical_contrast": 50.0, "dermoscopic_contrast": 50.0, "shared_file": False}
     plain = {"digest": "f" * 64, "mode": "RGB", "profile": "", "treatment": "none", "remark": ""}
     stored = {f"{name}_{key}": value for name in ("clinical", "dermoscopic") for key, value in plain.items()}
-    anomalies = find_anomalies(table.assign(**pictures, **contrast, **stored), [], [])
+    anomalies = find_anomalies(table.assign(**pictures, **contrast, **stored), [], [], DERM7PT)
     (found,) = [one for one in anomalies if one.kind == "leakage"]
     assert (found.severity, found.count, found.rows) == (severity, 4, (0, 1, 7, 11))
     assert found.message.startswith(

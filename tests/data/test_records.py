@@ -105,12 +105,12 @@ def test_predictions_need_the_two_pictures_only():
     pictures = {name: name.encode() for name in MODALITIES}
     features = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[data])) for name, data in pictures.items()}
     example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-    parsed = tf.io.parse_example([example], records.feature_spec(labels=False))
+    parsed = tf.io.parse_example([example], records.picture_spec())
     assert {name: value.numpy().tolist() for name, value in parsed.items()} == {
         name: [data] for name, data in pictures.items()
     }
     with pytest.raises(tf.errors.InvalidArgumentError, match="required but could not be found"):
-        tf.io.parse_single_example(example, records.feature_spec())
+        tf.io.parse_single_example(example, records.feature_spec(DERM7PT))
 
 
 def flip_a_byte(shard: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_table_comes_back_from_its_file(tmp_path, card):
     assert any((table[f"{task.name}_true"] == "").any() for task in card.tasks) == (card != MILK10K)
     predictions.write(table, path, card)
     assert path.read_text().splitlines()[0].split(",") == ["case_num", *table.columns[1:]]
-    back = predictions.read(path, cases_of(table, card), card)
+    back = predictions.read(path, cases_of(table, card), card=card)
     pd.testing.assert_frame_equal(back, table, check_exact=True)
 
 
@@ -49,7 +49,7 @@ def test_a_known_label_that_the_data_do_not_know_is_told(tmp_path):
     predictions.write(table, path, PARTLY)
     cases = cases_of(table, PARTLY).assign(ONE=[*predictions.true_labels(table, PARTLY.tasks[0])[:2], -1])
     with pytest.raises(DataError, match=r"row 2 .*ONE_true: [ABC] differs from the data set's label unknown"):
-        predictions.read(path, cases, PARTLY)
+        predictions.read(path, cases, card=PARTLY)
 
 
 @pytest.mark.parametrize("card", [WARD, PARTLY], ids=lambda card: card.name)
@@ -135,7 +135,7 @@ def test_the_challenges_score_of_resamples_is_that_of_the_drawn_cases():
 
 
 def test_only_derm7pt_has_the_papers_averages_and_only_others_the_newer_metrics():
-    ours = metrics.all_metrics(random_table(40, 0))
+    ours = metrics.all_metrics(random_table(40, 0), DERM7PT)
     assert {"paper_criteria", "paper_diagnosis"} <= ours["average"].keys()
     assert not set(metrics.MORE_OVERALL) & (ours["average"].keys() | ours["tasks"]["DIAG"].keys())
     for card in ALL:
@@ -177,5 +177,5 @@ def test_intervals_of_twins_are_those_of_half_as_many_cases():
 
 
 def test_how_intervals_are_made_names_the_main_task():
-    assert intervals.method().startswith("case-level bootstrap stratified by diagnosis, percentile method, 2000")
+    assert intervals.method(DERM7PT).startswith("case-level bootstrap stratified by diagnosis, percentile method, 2000")
     assert intervals.method(PARTLY).startswith("case-level bootstrap stratified by ONE, percentile")

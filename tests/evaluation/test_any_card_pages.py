@@ -76,7 +76,7 @@ def page_of(card, evaluations, comparison=None):
 
 def text_of(card, report, comparison=None):
     console = Console(file=io.StringIO(), width=300)
-    for table in tables.terminal_tables(report, comparison, card):
+    for table in tables.terminal_tables(report, card, comparison):
         console.print(to_rich(table))
     return console.file.getvalue()
 

@@ -44,7 +44,7 @@ def test_a_target_is_the_sum_of_its_classes():
 def test_points_of_a_score_are_the_cards_and_unknown_with_an_unknown_criterion():
     table = ward_table([0, 1, -1, 1], [2, 0, 1, 2], [1, 1, 0, 0])
     assert clinical.points(table, card=WARD, score="risk").tolist() == [2, 1, 0, 3]
-    np.testing.assert_array_equal(clinical.points(table, True, WARD, "risk"), [2, 1, np.nan, 3])
+    np.testing.assert_array_equal(clinical.points(table, WARD, True, "risk"), [2, 1, np.nan, 3])
     assert clinical.expected_points(table, WARD, "risk").tolist() == [2, 1, 0, 3]
 
 
@@ -56,7 +56,7 @@ def test_a_target_is_judged_on_the_cases_with_its_label_and_the_score_of_the_lab
     assert list(part["scores"]) == ["malignant_probability", "risk", "expected_risk", "risk_of_labels"]
     known = (table["ULC_true"] != "").to_numpy()
     assert 0 < known.sum() < 120
-    labelled = clinical.points(table, True, WARD, "risk")
+    labelled = clinical.points(table, WARD, True, "risk")
     assert part["scores"]["risk_of_labels"]["auc"] == pytest.approx(roc_auc_score(truth[known], labelled[known]))
     predicted = clinical.points(table, card=WARD, score="risk")
     assert part["scores"]["risk"]["auc"] == pytest.approx(roc_auc_score(truth, predicted))
@@ -84,11 +84,11 @@ def test_rules_and_decision_curve_are_those_of_the_cards_thresholds():
         assert row["sensitivity"] == pytest.approx(scores[least][truth].mean())
         assert row["specificity"] == pytest.approx((~scores[least][~truth]).mean())
     # The third case has no known ulcer: the labels' score of the malignant ones is 1 and 3 of two cases.
-    labels = clinical.points(table, True, WARD, "risk")
+    labels = clinical.points(table, WARD, True, "risk")
     known = ~np.isnan(labels)
     expected = (labels >= 1)[truth & known].mean()
     assert found["risk of the labels at least 1 (loose rule)"]["sensitivity"] == expected
-    curve = clinical.decision_curve(table, (0.2,), WARD, "malignant")
+    curve = clinical.decision_curve(table, (0.2,), card=WARD, target="malignant")
     assert list(curve) == ["thresholds", "malignant_probability", "risk_rule", "everybody", "nobody"]
     assert curve["risk_rule"] == [clinical.net_benefit(truth, scores[3], 0.2)]
 
@@ -123,7 +123,7 @@ def test_a_report_of_any_card_has_its_targets_and_is_read_back(tmp_path, card):
 
 
 def test_derm7pts_file_has_the_names_that_it_has_always_had():
-    report = build_report(random_table(40, 0), "test")
+    report = build_report(random_table(40, 0), "test", card=DERM7PT)
     assert "card" not in report
     assert results.targets_of(report) == {"melanoma": report["melanoma"]}
     assert results.positives_of(report["melanoma"]) == report["melanoma"]["melanomas"]
@@ -261,5 +261,5 @@ def test_a_task_without_labels_is_not_tested():
 
 def test_names_of_subgroup_values_of_derm7pt_are_the_older_ones():
     assert subgroups.Names.of(DERM7PT).values == ("accuracy", "diagnosis_accuracy", "melanoma_auc")
-    assert subgroups.variables() == ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
+    assert subgroups.variables(DERM7PT) == ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
     assert subgroups.variables(MILK10K) == ("skin_tone_class", "site", "sex", "age_approx")

@@ -64,10 +64,10 @@ def dealt(results):
 def figures(table, dealt):
     """Returns the figures of many panels, by name."""
     return {
-        "confusion": confusion.draw_confusion(table),
-        "roc": curves.draw_roc(table, dealt),
-        "precision_recall": curves.draw_precision_recall(table, dealt),
-        "reliability": reliability.draw_reliability(dealt),
+        "confusion": confusion.draw_confusion(table, DERM7PT),
+        "roc": curves.draw_roc(table, dealt, DERM7PT),
+        "precision_recall": curves.draw_precision_recall(table, dealt, DERM7PT),
+        "reliability": reliability.draw_reliability(dealt, DERM7PT),
     }
 
 
@@ -168,8 +168,10 @@ def test_reliability_of_each_task_before_and_after(figures, dealt, task):
 def test_bars_of_reliability_are_wilsons_ends_after_scaling():
     table = random_table(120, 8, skill=1.0)
     sharper = random_table(120, 9, skill=2.0)
-    measured = report.build_report(table, "test", uncalibrated=sharper, temperatures={task.name: 2.0 for task in TASKS})
-    figure = reliability.draw_reliability(measured)
+    measured = report.build_report(
+        table, "test", uncalibrated=sharper, temperatures={task.name: 2.0 for task in TASKS}, card=DERM7PT
+    )
+    figure = reliability.draw_reliability(measured, DERM7PT)
     for task in TASKS:
         axes = panel_of(figure, task)
         (bars,) = [one for one in axes.collections if hasattr(one, "get_segments")]
@@ -181,14 +183,14 @@ def test_bars_of_reliability_are_wilsons_ends_after_scaling():
 
 
 def test_without_temperatures_there_is_one_set_of_marks():
-    measured = report.build_report(random_table(60, 8), "test")
-    axes = panel_of(reliability.draw_reliability(measured), TASKS[3])
+    measured = report.build_report(random_table(60, 8), "test", card=DERM7PT)
+    axes = panel_of(reliability.draw_reliability(measured, DERM7PT), TASKS[3])
     error = measured["calibration"]["tasks"]["VS"]["expected_calibration_error"]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"ECE {100 * error:.1f} %"]
 
 
 def test_decision_curve_has_each_policy_under_its_name(dealt):
-    figure = decision.draw_decision_curve(dealt)
+    figure = decision.draw_decision_curve(dealt, DERM7PT)
     axes, curve = figure.axes[0], dealt["melanoma"]["decision_curve"]
     lines = by_legend(axes)
     assert list(lines) == list(RULES)
@@ -200,9 +202,9 @@ def test_decision_curve_has_each_policy_under_its_name(dealt):
 
 
 def test_melanoma_roc_has_each_score_under_its_name(table):
-    axes = target.draw_target_roc(table).axes[0]
+    axes = target.draw_target_roc(table, DERM7PT).axes[0]
     lines = by_legend(axes)
-    truth, scores = clinical.has_target(table), clinical.scores_of(table)
+    truth, scores = clinical.has_target(table, DERM7PT), clinical.scores_of(table, DERM7PT)
     assert [label.split(", AUC")[0] for label in lines] == list(SCORES)
     for label, line in lines.items():
         wrong, right, _ = roc_curve(truth, scores[SCORES[label.split(", AUC")[0]]])
@@ -217,7 +219,7 @@ def test_training_curves_are_training_and_validation_of_their_name():
     history = pd.DataFrame(
         {"epoch": range(5)} | {f"{v}{name}": generator.random(5) for name in names for v in ("", "val_")}
     )
-    figure = training.draw_training(history)
+    figure = training.draw_training(history, DERM7PT)
     titles = ["accuracy, mean of the 8 tasks", "loss", "adversarial", "reconstruction clinical"]
     assert [axes.get_title("left") for axes in figure.axes] == titles
     for axes, name in zip(figure.axes, names, strict=True):
@@ -236,7 +238,7 @@ def test_training_curves_are_training_and_validation_of_their_name():
 def test_the_best_epoch_is_one_of_the_last_stage():
     history = pd.DataFrame({"epoch": range(4), "stage": ["a", "a", "b", "b"]})
     history["accuracy"], history["val_accuracy"] = [0.1, 0.2, 0.3, 0.4], [0.9, 0.8, 0.3, 0.4]
-    labels = [line.get_label() for line in training.draw_training(history).axes[0].lines]
+    labels = [line.get_label() for line in training.draw_training(history, DERM7PT).axes[0].lines]
     assert "best: 0.400, epoch 3" in labels
 
 
@@ -252,7 +254,7 @@ def words_of(table, mistake) -> list[str]:
 
 
 def test_each_picture_of_the_gallery_is_the_case_of_its_words(results, table):
-    mistakes, cases = gallery.choose_mistakes(table), results.evaluation.cases
+    mistakes, cases = gallery.choose_mistakes(table, DERM7PT), results.evaluation.cases
     assert len({mistake.case_num for mistake in mistakes}) > 4
     figure = gallery.draw_gallery(mistakes, cases)
     shown = [axes for axes in figure.axes if axes.images]
@@ -264,7 +266,7 @@ def test_each_picture_of_the_gallery_is_the_case_of_its_words(results, table):
 
 def test_each_card_of_the_page_has_the_pictures_of_its_case(results, table):
     cards, cases = html_report.cards(results.evaluation), results.evaluation.cases
-    mistakes = gallery.choose_mistakes(table)
+    mistakes = gallery.choose_mistakes(table, DERM7PT)
     for card, mistake in zip(cards, mistakes, strict=True):
         assert [card.title, card.text] == words_of(table, mistake)
         pair = gallery.pair_of(cases, mistake.case_num)
@@ -287,7 +289,7 @@ class Inverting:
 def test_each_row_of_the_networks_figure_is_its_own_case(drawn):
     config = small_config()
     cases = read_release(drawn).query("split == 'test'").reset_index(drop=True)
-    (axes,) = network.draw_network(Inverting(), cases, config).axes
+    (axes,) = network.draw_network(Inverting(), cases, config, card=DERM7PT).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [str(number) for number in cases["case_num"][:4]]
     titles = [label.get_text() for label in axes.get_xticklabels()]
     assert titles == ["clinical", "attention", "reconstruction", "dermoscopic", "attention", "reconstruction"]
@@ -305,7 +307,7 @@ def test_each_row_of_the_networks_figure_is_its_own_case(drawn):
 
 def test_every_figure_has_its_own_title_caption_and_content(results, table, dealt, monkeypatch):
     monkeypatch.setattr(figure_style, "to_png", lambda figure: figure)
-    pictures = write.draw_all(table, dealt, results.evaluation.cases)
+    pictures = write.draw_all(table, dealt, results.evaluation.cases, card=DERM7PT)
     words = {
         "confusion": ("Confusion matrices", "A row is a label, a column a prediction.", "predicted"),
         "roc": ("ROC curves", "One class against the rest, with the area under the curve", "1 - specificity"),
@@ -332,7 +334,7 @@ def test_every_figure_has_its_own_title_caption_and_content(results, table, deal
 
 
 def test_the_most_confident_errors_are_of_each_task(table):
-    mistakes = gallery.choose_mistakes(table)
+    mistakes = gallery.choose_mistakes(table, DERM7PT)
     assert [one.task.name for one in mistakes[8:]] == [task.name for task in TASKS[1:]]
     for task, mistake in zip(TASKS[1:], mistakes[8:], strict=True):
         wrong = predictions.true_labels(table, task) != predictions.predicted_labels(table, task)

@@ -11,7 +11,7 @@ from amfam_tf.errors import RunError
 from amfam_tf.evaluation import calibration, intervals, predictions
 from amfam_tf.evaluation.predict import probabilities_of
 from amfam_tf.runs import calibration as stored
-from amfam_tf.tasks import TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT, TASK_BY_NAME, TASKS
 
 
 def test_reliability_and_expected_calibration_error_by_hand():
@@ -66,7 +66,7 @@ def test_scaling_probabilities_is_scaling_logits():
 def test_scaling_keeps_predictions_and_labels():
     table = random_table(100, 2)
     temperatures = {task.name: 0.4 + 0.3 * place for place, task in enumerate(TASKS)}
-    scaled = calibration.apply(table, temperatures)
+    scaled = calibration.apply(table, temperatures, DERM7PT)
     for task in TASKS:
         assert (scaled[f"{task.name}_pred"] == table[f"{task.name}_pred"]).all()
         assert (scaled[f"{task.name}_true"] == table[f"{task.name}_true"]).all()
@@ -77,7 +77,7 @@ def test_scaling_keeps_predictions_and_labels():
 
 
 def test_fit_lowers_the_loss_of_each_task_and_comes_back_from_the_run(tmp_path):
-    fitted = calibration.fit(random_table(200, 3, skill=1.5), "digest")
+    fitted = calibration.fit(random_table(200, 3, skill=1.5), "digest", card=DERM7PT)
     assert all(values["after"] <= values["before"] + 1e-9 for values in fitted.log_loss.values())
     assert len({round(value, 6) for value in fitted.temperatures.values()}) == 8
     stored.write(tmp_path / "calibration.json", fitted)
@@ -88,7 +88,7 @@ def test_fit_lowers_the_loss_of_each_task_and_comes_back_from_the_run(tmp_path):
 
 
 def test_no_temperature_from_a_handful_of_cases():
-    fitted = calibration.fit(random_table(29, 4), "digest")
+    fitted = calibration.fit(random_table(29, 4), "digest", card=DERM7PT)
     assert set(fitted.temperatures.values()) == {1.0}
     assert "fewer than 30 validation cases (29)" in fitted.notes[0]
 
@@ -99,18 +99,18 @@ def _table_with(labels_to_logits):
     made = {
         task.name: probabilities_of(labels_to_logits(np.eye(len(task.classes))[labels[task.name]])) for task in TASKS
     }
-    return predictions.to_frame(table["case_num"].to_numpy(), labels, made)
+    return predictions.to_frame(table["case_num"].to_numpy(), labels, made, DERM7PT)
 
 
 def test_no_temperature_where_every_validation_case_is_right():
-    fitted = calibration.fit(_table_with(lambda labels: 3 * labels), "digest")
+    fitted = calibration.fit(_table_with(lambda labels: 3 * labels), "digest", card=DERM7PT)
     assert set(fitted.temperatures.values()) == {1.0}
     assert "DIAG: every validation case is right" in fitted.notes[0]
 
 
 def test_temperature_at_the_end_of_its_range_is_said():
     """Answers that avoid the label are worse than no answer: no temperature is high enough."""
-    fitted = calibration.fit(_table_with(lambda labels: -3 * labels), "digest")
+    fitted = calibration.fit(_table_with(lambda labels: -3 * labels), "digest", card=DERM7PT)
     assert fitted.temperatures["DIAG"] == pytest.approx(20, rel=0.01)
     assert "DIAG: the temperature is at the end of the range 0.05 to 20" in fitted.notes[0]
 
@@ -123,7 +123,7 @@ def test_damaged_file_is_refused(tmp_path, text):
 
 
 def test_temperature_that_cannot_be_is_refused(tmp_path):
-    fitted = calibration.fit(random_table(29, 4), "digest")
+    fitted = calibration.fit(random_table(29, 4), "digest", card=DERM7PT)
     content = fitted.to_dict()
     content["temperatures"]["PN"] = 0
     (tmp_path / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
@@ -137,7 +137,7 @@ def test_run_without_calibration_has_none(tmp_path):
 
 def test_melanoma_is_calibrated_as_a_forecast_of_its_own():
     table = random_table(300, 6)
-    measured = calibration.table_calibration(table)
+    measured = calibration.table_calibration(table, DERM7PT)
     outcome, scores = table["DIAG_true"] == "MEL", table["DIAG_MEL"]
     assert measured["melanoma"]["brier_score"] == pytest.approx(brier_score_loss(outcome, scores))
     assert sum(row["cases"] for row in measured["melanoma"]["bins"]) == 300
@@ -187,7 +187,7 @@ def test_predictions_on_one_side_of_the_label_are_not_all_right(truth):
 
 @pytest.mark.parametrize("value", ["Infinity", "-1.0", "NaN"])
 def test_no_temperature_outside_its_range_is_read(tmp_path, value):
-    text = json.dumps(calibration.fit(random_table(29, 4), "digest").to_dict())
+    text = json.dumps(calibration.fit(random_table(29, 4), "digest", card=DERM7PT).to_dict())
     (tmp_path / "calibration.json").write_text(text.replace('"RS": 1.0', f'"RS": {value}', 1), encoding="utf-8")
     with pytest.raises(RunError, match="not greater than 0"):
         stored.read(tmp_path / "calibration.json", tasks=TASKS)
@@ -196,7 +196,7 @@ def test_no_temperature_outside_its_range_is_read(tmp_path, value):
 def test_each_task_is_scaled_by_its_own_temperature():
     table = random_table(40, 9)
     temperatures = {task.name: 0.5 + place / 2 for place, task in enumerate(TASKS)}
-    scaled = calibration.apply(table, temperatures)
+    scaled = calibration.apply(table, temperatures, DERM7PT)
     for task in TASKS:
         expected = calibration.scale(predictions.task_probabilities(table, task), temperatures[task.name])
         np.testing.assert_allclose(predictions.task_probabilities(scaled, task), expected)

@@ -14,7 +14,7 @@ from sklearn.metrics import (
 )
 
 from amfam_tf.evaluation import metrics, predictions
-from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASK_BY_NAME, TASKS
 
 # Rows are labels, columns predictions. Class 0: TP 5, FN 5, FP 1, TN 19; no two of its four rates are equal.
 CONFUSION = np.array([[5, 3, 2], [1, 12, 2], [0, 1, 4]])
@@ -157,7 +157,7 @@ def test_impossible_arrays_are_refused(y_true, probabilities):
 
 def test_every_undefined_value_has_its_reason():
     table = random_table(cases=3, seed=1)
-    measured = metrics.all_metrics(table)
+    measured = metrics.all_metrics(table, DERM7PT)
     listed = {(row["task"], row["class"], row["metric"]) for row in measured["undefined"]}
     found = {
         (task, label, metric)
@@ -175,7 +175,7 @@ def test_every_undefined_value_has_its_reason():
 def test_averages_are_over_the_classes_that_are_stated(cases):
     """With 4 cases some precisions are undefined: they count as 0 in the paper's way, and not at all in macro."""
     table = random_table(cases, seed=2)
-    measured = metrics.all_metrics(table)
+    measured = metrics.all_metrics(table, DERM7PT)
     tasks, average = measured["tasks"], measured["average"]
     criteria = [
         0.0 if np.isnan(row["precision"]) else row["precision"]
@@ -199,7 +199,7 @@ def test_averages_are_over_the_classes_that_are_stated(cases):
 def test_majority_baseline_of_the_published_test_split():
     """Errata point 7: 61.84 % on average, DIAG 55.44 %."""
     labels = {name: np.repeat(np.arange(len(counts)), counts) for name, counts in TEST_COUNTS.items()}
-    baseline = metrics.majority_baseline(labels)
+    baseline = metrics.majority_baseline(labels, card=DERM7PT)
     assert round(100 * baseline["average"], 2) == 61.84
     assert round(100 * baseline["tasks"]["DIAG"]["accuracy"], 2) == 55.44
     assert baseline["tasks"]["DIAG"]["class"] == "NEV"
@@ -208,10 +208,10 @@ def test_majority_baseline_of_the_published_test_split():
 def test_majority_comes_from_the_training_split_when_it_is_given():
     labels = {task.name: np.array([0, 0, 0, 1]) for task in TASKS}
     training = {task.name: np.array([1, 1, 0]) for task in TASKS}
-    baseline = metrics.majority_baseline(labels, training)
+    baseline = metrics.majority_baseline(labels, training, card=DERM7PT)
     assert baseline["majority_from"] == "train"
     assert baseline["average"] == 0.25
-    assert metrics.majority_baseline(labels)["average"] == 0.75
+    assert metrics.majority_baseline(labels, card=DERM7PT)["average"] == 0.75
 
 
 def by_scikit_learn(truth: np.ndarray, scores: np.ndarray) -> dict[str, object]:
@@ -262,7 +262,7 @@ def test_every_metric_is_scikit_learns(name, cases, places):
 
 def test_metrics_of_a_table_are_those_of_its_tasks():
     table = random_table(cases=30, seed=4)
-    tasks = metrics.all_metrics(table)["tasks"]
+    tasks = metrics.all_metrics(table, DERM7PT)["tasks"]
     assert list(tasks) == [task.name for task in TASKS]
     for task in TASKS:
         labels, scores = predictions.true_labels(table, task), predictions.task_probabilities(table, task)
@@ -286,6 +286,6 @@ def test_as_many_labels_as_rows_are_needed(count):
 
 def test_absent_classes_are_those_without_a_case():
     table = random_table(60, 3)
-    assert metrics.absent_classes(table) == []
+    assert metrics.absent_classes(table, DERM7PT) == []
     without = table[(table["DIAG_true"] != "MISC") & (table["RS_true"] != "ABS")]
-    assert metrics.absent_classes(without) == [("DIAG", "MISC"), ("RS", "ABS")]
+    assert metrics.absent_classes(without, DERM7PT) == [("DIAG", "MISC"), ("RS", "ABS")]

@@ -15,7 +15,7 @@ ONE = np.ones((1, 5))
 def test_seven_point_score_is_that_of_the_checklist():
     table = random_table(40, 0)
     for row, (predicted, labelled) in enumerate(
-        zip(clinical.points(table), clinical.points(table, of_labels=True), strict=True)
+        zip(clinical.points(table, DERM7PT), clinical.points(table, of_labels=True, card=DERM7PT), strict=True)
     ):
         classes = {task.name: predictions.predicted_labels(table, task)[row] for task in CRITERIA}
         assert predicted == seven_point_score(classes)
@@ -27,8 +27,8 @@ def test_expected_score_of_certain_predictions_is_the_score():
     table = random_table(20, 1)
     certain = {task.name: np.eye(len(task.classes))[predictions.predicted_labels(table, task)] for task in TASKS}
     labels = {task.name: predictions.true_labels(table, task) for task in TASKS}
-    sure = predictions.to_frame(table["case_num"].to_numpy(), labels, certain)
-    np.testing.assert_allclose(clinical.expected_points(sure), clinical.points(sure))
+    sure = predictions.to_frame(table["case_num"].to_numpy(), labels, certain, DERM7PT)
+    np.testing.assert_allclose(clinical.expected_points(sure, DERM7PT), clinical.points(sure, DERM7PT))
 
 
 def test_operating_points_by_hand():
@@ -87,7 +87,7 @@ def test_net_benefit_by_hand():
 
 
 def test_decision_curve_compares_all_four_policies():
-    curve = clinical.decision_curve(random_table(200, 4, skill=2.0))
+    curve = clinical.decision_curve(random_table(200, 4, skill=2.0), card=DERM7PT)
     assert len(curve["thresholds"]) == 50
     assert all(len(values) == 50 for values in curve.values())
     assert curve["melanoma_probability"][20] > max(curve["everybody"][20], 0)
@@ -95,7 +95,7 @@ def test_decision_curve_compares_all_four_policies():
 
 def test_melanoma_report():
     table = random_table(300, 5, skill=1.5)
-    report = clinical.target_report(table, resamples=300)
+    report = clinical.target_report(table, resamples=300, card=DERM7PT)
     truth = (table["DIAG_true"] == "MEL").to_numpy()
     assert report["melanomas"] == truth.sum()
     own = report["scores"]["melanoma_probability"]
@@ -115,12 +115,12 @@ def test_melanoma_report():
 
 def _metadata(cases, seed=0):
     generator = np.random.default_rng(seed)
-    return pd.DataFrame({name: generator.choice(METADATA[name], cases) for name in subgroups.variables()})
+    return pd.DataFrame({name: generator.choice(METADATA[name], cases) for name in subgroups.variables(DERM7PT)})
 
 
 def test_subgroups_count_each_case_once_per_variable():
     table, cases = random_table(300, 6), _metadata(300)
-    rows = pd.DataFrame(subgroups.subgroup_report(table, cases, resamples=200))
+    rows = pd.DataFrame(subgroups.subgroup_report(table, cases, resamples=200, card=DERM7PT))
     assert (rows.groupby("variable")["cases"].sum() == 300).all()
     assert set(rows["variable"]) == {"sex", "location", "elevation", "level_of_diagnostic_difficulty"}
     female = rows[rows["value"] == "female"].iloc[0]
@@ -136,7 +136,7 @@ def test_subgroups_count_each_case_once_per_variable():
 def test_cells_under_ten_cases_are_too_small_and_have_no_values():
     table, cases = random_table(100, 7), _metadata(100)
     cases["location"] = ["acral"] * 9 + ["chest"] * 10 + ["back"] * 81
-    rows = {row["value"]: row for row in subgroups.subgroup_report(table, cases, resamples=50)}
+    rows = {row["value"]: row for row in subgroups.subgroup_report(table, cases, resamples=50, card=DERM7PT)}
     assert rows["acral"]["too_small"] is True
     assert rows["acral"]["cases"] == 9
     assert np.isnan([rows["acral"][name] for name in subgroups.Names.of(DERM7PT).values]).all()
@@ -152,8 +152,8 @@ def test_thresholds_of_the_decision_curve_are_whole_percents():
 
 def test_every_operating_point_of_the_report_is_reached_by_its_threshold():
     table = random_table(300, 5, skill=1.5)
-    truth, scores = clinical.has_target(table), clinical.scores_of(table)
-    report = clinical.target_report(table, resamples=20)
+    truth, scores = clinical.has_target(table, DERM7PT), clinical.scores_of(table, DERM7PT)
+    report = clinical.target_report(table, resamples=20, card=DERM7PT)
     for name, values in report["scores"].items():
         for measure in ("sensitivity_at_specificity", "specificity_at_sensitivity"):
             for row in values[measure]:

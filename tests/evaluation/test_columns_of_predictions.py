@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 CASES = 40
 COLUMNS = (
@@ -23,7 +23,9 @@ def test_every_value_is_in_its_column_and_row(tmp_path):
     labels = {task.name: generator.integers(0, len(task.classes), CASES) for task in TASKS}
     probabilities = {task.name: generator.dirichlet(np.ones(len(task.classes)), CASES) for task in TASKS}
     assert len(np.unique(np.concatenate([values.ravel() for values in probabilities.values()]))) == CASES * 24
-    predictions.write(predictions.to_frame(numbers, labels, probabilities), tmp_path / "predictions.csv")
+    predictions.write(
+        predictions.to_frame(numbers, labels, probabilities, DERM7PT), tmp_path / "predictions.csv", card=DERM7PT
+    )
     with (tmp_path / "predictions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == COLUMNS
@@ -39,5 +41,5 @@ def test_every_value_is_in_its_column_and_row(tmp_path):
 def test_the_first_of_equal_classes_is_the_answer():
     labels = {task.name: np.array([0]) for task in TASKS}
     even = {task.name: np.full((1, len(task.classes)), 1 / len(task.classes)) for task in TASKS}
-    table = predictions.to_frame(np.array([1]), labels, even)
+    table = predictions.to_frame(np.array([1]), labels, even, DERM7PT)
     assert [table[f"{task.name}_pred"][0] for task in TASKS] == [task.classes[0] for task in TASKS]

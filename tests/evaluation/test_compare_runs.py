@@ -10,7 +10,7 @@ from scipy import stats
 
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
-from amfam_tf.tasks import TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT, TASK_BY_NAME, TASKS
 
 
 def _pair(cases=150, seed=0):
@@ -23,7 +23,7 @@ def _pair(cases=150, seed=0):
         noise = np.exp(generator.normal(size=(cases, len(task.classes))))
         values = predictions.task_probabilities(first, task) * noise
         probabilities[task.name] = values / values.sum(axis=1, keepdims=True)
-    return first, predictions.to_frame(first["case_num"].to_numpy(), labels, probabilities)
+    return first, predictions.to_frame(first["case_num"].to_numpy(), labels, probabilities, DERM7PT)
 
 
 def test_mcnemar_by_counting_coin_throws():
@@ -109,7 +109,7 @@ def test_holm_by_hand():
 
 def test_differences_are_first_minus_second_with_a_paired_interval():
     first, second = _pair(300)
-    result = compare_runs.compare(first, second, resamples=500)
+    result = compare_runs.compare(first, second, resamples=500, card=DERM7PT)
     accuracy = result["tasks"]["PN"]["accuracy"]
     right = [(table["PN_true"] == table["PN_pred"]).to_numpy(float) for table in (first, second)]
     assert accuracy["difference"] == pytest.approx(np.mean(right[0] - right[1]))
@@ -122,8 +122,8 @@ def test_differences_are_first_minus_second_with_a_paired_interval():
 
 def test_swapping_the_runs_turns_the_signs():
     first, second = _pair(80)
-    one = compare_runs.compare(first, second, resamples=50)
-    other = compare_runs.compare(second, first, resamples=50)
+    one = compare_runs.compare(first, second, resamples=50, card=DERM7PT)
+    other = compare_runs.compare(second, first, resamples=50, card=DERM7PT)
     area, mirrored = (result["tasks"]["DIAG"]["classes"]["MEL"]["auc"] for result in (one, other))
     assert area["difference"] == pytest.approx(-mirrored["difference"])
     assert area["delong_p"] == pytest.approx(mirrored["delong_p"])
@@ -132,7 +132,7 @@ def test_swapping_the_runs_turns_the_signs():
 
 def test_a_run_against_itself():
     first, _ = _pair(80)
-    result = compare_runs.compare(first, first.sample(frac=1, random_state=0), resamples=20)
+    result = compare_runs.compare(first, first.sample(frac=1, random_state=0), resamples=20, card=DERM7PT)
     assert result["average"]["accuracy"] == {
         "first": result["average"]["accuracy"]["first"],
         "second": result["average"]["accuracy"]["first"],
@@ -152,7 +152,7 @@ def test_a_task_of_two_classes_counts_once_in_the_correction(monkeypatch):
         return [0.5] * len(p_values)
 
     monkeypatch.setattr(compare_runs, "holm", counting)
-    result = compare_runs.compare(first, second, resamples=10)
+    result = compare_runs.compare(first, second, resamples=10, card=DERM7PT)
     assert sizes == [8, 5 + 5 * 3 + 2]
     assert {row["auc"]["delong_holm_p"] for row in result["tasks"]["BWV"]["classes"].values()} == {0.5}
 
@@ -160,11 +160,11 @@ def test_a_task_of_two_classes_counts_once_in_the_correction(monkeypatch):
 def test_other_cases_or_labels_are_refused():
     first, second = _pair(20)
     with pytest.raises(DataError, match="case 20 is in one of them only"):
-        compare_runs.compare(first, second.iloc[:19])
+        compare_runs.compare(first, second.iloc[:19], card=DERM7PT)
     changed = second.copy()
     changed.loc[4, "RS_true"] = "PRS" if changed.loc[4, "RS_true"] == "ABS" else "ABS"
     with pytest.raises(DataError, match="case 5, task RS"):
-        compare_runs.compare(first, changed)
+        compare_runs.compare(first, changed, card=DERM7PT)
     assert isinstance(changed, pd.DataFrame)
 
 
@@ -173,12 +173,14 @@ def test_the_first_case_with_another_label_is_named():
     for row in (3, 9, 15):
         second.loc[row, "BWV_true"] = "PRS" if second.loc[row, "BWV_true"] == "ABS" else "ABS"
     with pytest.raises(DataError, match="case 4, task BWV"):
-        compare_runs.compare(first, second)
+        compare_runs.compare(first, second, card=DERM7PT)
 
 
 def test_swapping_the_runs_swaps_counts_and_values():
     first, second = _pair(120)
-    one, other = (compare_runs.compare(*runs, resamples=20) for runs in ((first, second), (second, first)))
+    one, other = (
+        compare_runs.compare(*runs, resamples=20, card=DERM7PT) for runs in ((first, second), (second, first))
+    )
     for task in one["tasks"]:
         row, mirrored = one["tasks"][task]["accuracy"], other["tasks"][task]["accuracy"]
         assert (row["first"], row["second"]) == (mirrored["second"], mirrored["first"])

@@ -20,7 +20,7 @@ from amfam_tf.evaluation import calibration, predictions, run
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
 from amfam_tf.runs.finished import FinishedRun
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def test_absent_classes_are_null_and_said(evaluation):
 
 
 def test_predictions_are_those_of_the_split_and_can_be_read_back(evaluation):
-    back = predictions.read(evaluation.folder / "predictions.csv", evaluation.cases)
+    back = predictions.read(evaluation.folder / "predictions.csv", evaluation.cases, card=DERM7PT)
     pd.testing.assert_frame_equal(back, evaluation.table, check_exact=True)
     assert list(back["case_num"]) == list(evaluation.cases["case_num"])
 
 
 def test_accuracy_of_the_file_is_that_of_the_predictions(evaluation):
-    back = predictions.read(evaluation.folder / "predictions.csv")
+    back = predictions.read(evaluation.folder / "predictions.csv", card=DERM7PT)
     content = json.loads((evaluation.folder / "metrics.json").read_text(encoding="utf-8"))
     for task in TASKS:
         expected = np.mean(back[f"{task.name}_true"] == back[f"{task.name}_pred"])
@@ -92,7 +92,7 @@ def test_accuracy_of_the_file_is_that_of_the_predictions(evaluation):
 def test_results_carry_the_digests_of_weights_data_and_predictions(evaluation, finished, release):
     content = json.loads((evaluation.folder / "metrics.json").read_text(encoding="utf-8"))
     assert content["model_sha256"] == hashlib.sha256((finished / "model.keras").read_bytes()).hexdigest()
-    assert content["data_fingerprint"] == data_fingerprint(read_release(release))
+    assert content["data_fingerprint"] == data_fingerprint(read_release(release), card=DERM7PT)
     predicted = (evaluation.folder / "predictions.csv").read_bytes()
     assert content["predictions_sha256"] == hashlib.sha256(predicted).hexdigest()
     assert content["trained_on_these_data"] is True
@@ -233,8 +233,8 @@ def test_temperatures_come_from_the_validation_split_only(larger):
     fitted = opened.calibration
     cases = read_release(release)
     validation = cases[cases["split"] == "validate"].reset_index(drop=True)
-    raw = run.predict_cases(opened.inference_model(), validation, opened.config)
-    assert fitted.temperatures == pytest.approx(calibration.fit(raw, "").temperatures)
+    raw = run.predict_cases(opened.inference_model(), validation, opened.config, DERM7PT)
+    assert fitted.temperatures == pytest.approx(calibration.fit(raw, "", card=DERM7PT).temperatures)
     assert fitted.cases == 40
     assert not np.allclose(list(fitted.temperatures.values()), 1)
     assert evaluation.report["calibration"]["temperatures"] == fitted.temperatures

@@ -42,7 +42,7 @@ def answers(probabilities):
     given = np.array(probabilities, float)
     tasks = {task.name: np.full((len(given), len(task.classes)), 1 / len(task.classes)) for task in DERM7PT.tasks}
     unknown = {task.name: np.full(len(given), -1) for task in DERM7PT.tasks}
-    return predictions.to_frame(np.arange(len(given)), unknown, tasks | {"DIAG": given})
+    return predictions.to_frame(np.arange(len(given)), unknown, tasks | {"DIAG": given}, DERM7PT)
 
 
 def test_probabilities_are_added_and_scaled_and_labels_follow(written):

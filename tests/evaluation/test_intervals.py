@@ -9,15 +9,15 @@ from prediction_tables import random_table
 from scipy import stats
 
 from amfam_tf.evaluation import intervals, metrics, predictions
-from amfam_tf.tasks import DIAGNOSIS, TASKS
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASKS
 
 
 def test_counts_of_a_case_are_the_same_as_repeating_it():
     table = random_table(30, 3)
     counts = np.random.default_rng(0).integers(0, 4, 30)
     repeated = table.loc[np.repeat(np.arange(30), counts)].reset_index(drop=True)
-    expected = metrics.measure_of(repeated)(np.ones((1, len(repeated))))
-    found = metrics.measure_of(table)(counts[None].astype(float))
+    expected = metrics.measure_of(repeated, DERM7PT)(np.ones((1, len(repeated))))
+    found = metrics.measure_of(table, DERM7PT)(counts[None].astype(float))
     for path, value in expected.items():
         np.testing.assert_allclose(found[path], value, atol=1e-12, err_msg=str(path))
 
@@ -91,7 +91,7 @@ def test_wilson_by_its_formula():
 
 def test_bootstrap_and_wilson_agree_on_395_cases():
     table = random_table(395, 9)
-    resampled = intervals.bootstrap(table)
+    resampled = intervals.bootstrap(table, card=DERM7PT)
     for task in TASKS:
         right = int((table[f"{task.name}_true"] == table[f"{task.name}_pred"]).sum())
         found = resampled.interval("tasks", task.name, "accuracy")
@@ -107,16 +107,16 @@ def test_interval_needs_95_percent_of_the_resamples():
 def test_class_with_one_case_has_no_interval_outside_of_what_is_stratified():
     table = random_table(40, 10)
     table["VS_true"] = ["IR", *["ABS"] * 39]
-    resampled = intervals.bootstrap(table, 400)
+    resampled = intervals.bootstrap(table, 400, card=DERM7PT)
     assert np.isnan(resampled.interval("tasks", "VS", "classes", "IR", "sensitivity")).all()
     assert not np.isnan(resampled.interval("tasks", "VS", "classes", "ABS", "sensitivity")).any()
 
 
 def test_add_intervals_puts_one_beside_every_metric():
     table = random_table(50, 11)
-    measured = metrics.all_metrics(table)
+    measured = metrics.all_metrics(table, DERM7PT)
     report = {"average": measured["average"], "tasks": measured["tasks"]}
-    intervals.add_intervals(report, intervals.bootstrap(table, 100))
+    intervals.add_intervals(report, intervals.bootstrap(table, 100, card=DERM7PT))
     values = report["tasks"]["DIAG"]
     low, high = values["accuracy_ci95"]
     assert low <= values["accuracy"] <= high
@@ -129,7 +129,7 @@ def test_all_metrics_of_395_cases_take_at_most_20_seconds():
     table = random_table(395, 12)
     assert isinstance(table, pd.DataFrame)
     began = time.process_time()
-    resampled = intervals.bootstrap(table, 2000)
+    resampled = intervals.bootstrap(table, 2000, card=DERM7PT)
     seconds = time.process_time() - began
     assert len(resampled.replicates[("average", "accuracy")]) == 2000
     assert len(predictions.true_labels(table, DIAGNOSIS)) == 395
@@ -140,11 +140,11 @@ def test_measure_made_once_holds_for_any_number_of_blocks():
     """What is prepared for all blocks is left as it is by each, and so are the counts."""
     table = random_table(60, 4)
     random = np.random.default_rng(3)
-    measure = metrics.measure_of(table)
+    measure = metrics.measure_of(table, DERM7PT)
     for rows in (1, 5):
         counts = random.integers(0, 4, (rows, 60)).astype(float)
         before = counts.copy()
-        expected = metrics.measure_of(table)(counts)
+        expected = metrics.measure_of(table, DERM7PT)(counts)
         found = measure(counts)
         assert found.keys() == expected.keys()
         for path, values in found.items():

@@ -6,7 +6,7 @@ import pytest
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.predict import predict, probabilities_of
-from amfam_tf.tasks import TASK_BY_NAME, TASKS
+from amfam_tf.tasks import DERM7PT, TASK_BY_NAME, TASKS
 
 
 def _model(images, training):
@@ -31,8 +31,8 @@ def _batches(levels, size):
 
 def test_softmax_of_the_logits_in_the_order_of_the_dataset():
     levels = [0.1, -0.2, 0.3, 0.0, 0.2]
-    table = predict(_model, _batches(levels, 2))
-    assert list(table.columns) == predictions.columns()
+    table = predict(_model, _batches(levels, 2), card=DERM7PT)
+    assert list(table.columns) == predictions.columns(card=DERM7PT)
     assert list(table["case_num"]) == [10, 11, 12, 13, 14]
     weights = np.exp(5 * 0.3 * np.arange(5))
     row = table[predictions.probability_columns(TASK_BY_NAME["DIAG"])].to_numpy()[2]
@@ -49,8 +49,8 @@ def test_probabilities_sum_to_one_beyond_float32():
 
 def test_temperature_divides_the_logits_of_its_task_only():
     scales = {task.name: 1.0 for task in TASKS} | {"PN": 2.0}
-    plain = predict(_model, _batches([0.4], 1))
-    scaled = predict(_model, _batches([0.4], 1), scales)
+    plain = predict(_model, _batches([0.4], 1), card=DERM7PT)
+    scaled = predict(_model, _batches([0.4], 1), scales, card=DERM7PT)
     weights = np.exp(2.0 * np.arange(3) / 2)
     np.testing.assert_allclose(scaled[["PN_ABS", "PN_TYP", "PN_ATP"]].to_numpy()[0], weights / weights.sum(), rtol=1e-6)
     assert (scaled["VS_ABS"] == plain["VS_ABS"]).all()
@@ -62,4 +62,4 @@ def test_logits_that_are_not_finite_are_refused_with_task_and_case():
         match=r"no finite numbers: DIAG for 1 of 2 cases, PN for 1 of .*, RS for 1 of 2 cases "
         r"\(of one batch; the first is case 11\): the training has diverged",
     ):
-        predict(_model, _batches([0.1, np.inf], 2))
+        predict(_model, _batches([0.1, np.inf], 2), card=DERM7PT)

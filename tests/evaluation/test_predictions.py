@@ -9,7 +9,7 @@ from prediction_tables import cases_of_table, random_table
 
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import TASK_BY_NAME
+from amfam_tf.tasks import DERM7PT, TASK_BY_NAME
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def written(tmp_path):
     """Returns a table and the path that it was written to."""
     table = random_table(cases=7, seed=0)
     path = tmp_path / "evaluation" / "test" / "predictions.csv"
-    predictions.write(table, path)
+    predictions.write(table, path, card=DERM7PT)
     return table, path
 
 
@@ -39,7 +39,7 @@ def test_stable_columns(written):
 
 def test_floats_come_back_to_the_last_bit(written):
     table, path = written
-    back = predictions.read(path, cases_of_table(table))
+    back = predictions.read(path, cases_of_table(table), card=DERM7PT)
     pd.testing.assert_frame_equal(back, table, check_exact=True)
 
 
@@ -86,7 +86,7 @@ def test_edited_file_is_refused_with_row_and_column(written, name):
     edit, message = EDITS[name]
     edit(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
     with pytest.raises(DataError, match=message):
-        predictions.read(path, cases_of_table(table))
+        predictions.read(path, cases_of_table(table), card=DERM7PT)
 
 
 def test_prediction_that_is_not_the_most_probable_class_is_refused(written):
@@ -95,7 +95,7 @@ def test_prediction_that_is_not_the_most_probable_class_is_refused(written):
     _set(1, "BWV_pred", other)(raw := pd.read_csv(path, dtype=str)).to_csv(path, index=False)
     assert raw["BWV_pred"][1] == other
     with pytest.raises(DataError, match=r"row 1 .*column BWV_pred: \w+ is not the most probable class"):
-        predictions.read(path)
+        predictions.read(path, card=DERM7PT)
 
 
 def test_label_that_differs_from_the_data_set_is_refused(written):
@@ -103,7 +103,7 @@ def test_label_that_differs_from_the_data_set_is_refused(written):
     cases = cases_of_table(table)
     cases.loc[6, "RS"] = 1 - cases.loc[6, "RS"]
     with pytest.raises(DataError, match=r"row 6 .*column RS_true: \w+ differs from the data set's label"):
-        predictions.read(path, cases)
+        predictions.read(path, cases, card=DERM7PT)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"case_num,a\n1,2,3,4\n"])
@@ -111,14 +111,14 @@ def test_file_that_is_no_such_table_is_refused_by_name(tmp_path, content):
     path = tmp_path / "predictions.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=re.escape(str(path))):
-        predictions.read(path)
+        predictions.read(path, card=DERM7PT)
 
 
 def test_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*absent\.csv"):
-        predictions.read(tmp_path / "absent.csv")
+        predictions.read(tmp_path / "absent.csv", card=DERM7PT)
 
 
 def test_probabilities_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"DIAG must be of shape \(2, 5\)"):
-        predictions.to_frame(np.array([1, 2]), {"DIAG": np.zeros(2, int)}, {"DIAG": np.zeros((2, 3))})
+        predictions.to_frame(np.array([1, 2]), {"DIAG": np.zeros(2, int)}, {"DIAG": np.zeros((2, 3))}, DERM7PT)

@@ -53,7 +53,7 @@ def table_of(classes, truth=None, melanoma=None):
     if melanoma is not None:
         labels["DIAG"] = np.where(melanoma, MELANOMA, DIAGNOSIS.classes.index("NEV"))
     probabilities = {task.name: np.eye(len(task.classes))[numbers[task.name]] for task in TASKS}
-    return predictions.to_frame(np.arange(1, count + 1), labels, probabilities)
+    return predictions.to_frame(np.arange(1, count + 1), labels, probabilities, DERM7PT)
 
 
 def test_every_class_has_its_published_points():
@@ -70,8 +70,8 @@ def test_score_and_both_rules_of_a_case(classes, score, original, revised):
     answer = Answer({}, {}, {"seven_point_score": score}, "model", 1)
     assert answer.suspicious == {"original": original, "revised": revised}
     table = table_of([classes])
-    assert clinical.points(table).tolist() == [score]
-    assert clinical.expected_points(table).tolist() == [score]
+    assert clinical.points(table, DERM7PT).tolist() == [score]
+    assert clinical.expected_points(table, DERM7PT).tolist() == [score]
 
 
 def test_the_served_graph_gives_points_and_each_task_its_own_temperature():
@@ -85,7 +85,9 @@ def test_the_served_graph_gives_points_and_each_task_its_own_temperature():
     for place, task in enumerate(CRITERIA):
         for row, (classes, *_) in enumerate(CASES):
             logits[task.name][row, task.classes.index(classes[place])] = 5.0
-    found = outputs_of({name: tf.constant(values, tf.float32) for name, values in logits.items()}, temperatures)
+    found = outputs_of(
+        {name: tf.constant(values, tf.float32) for name, values in logits.items()}, temperatures, DERM7PT
+    )
     assert found["seven_point_score"].numpy().tolist() == [score for _, score, *_ in CASES]
     for name, values in logits.items():
         weights = np.exp(values / temperatures[name])
@@ -95,7 +97,7 @@ def test_the_served_graph_gives_points_and_each_task_its_own_temperature():
 
 def test_predicted_and_labelled_score_are_not_exchanged():
     table = table_of([CASES[9][0], CASES[0][0]], truth=[CASES[2][0], CASES[11][0]])
-    scores = clinical.scores_of(table)
+    scores = clinical.scores_of(table, DERM7PT)
     assert scores["seven_point_score"].tolist() == [3, 0]
     assert scores["expected_seven_point_score"].tolist() == [3, 0]
     assert scores["seven_point_score_of_labels"].tolist() == [1, 10]
@@ -105,20 +107,20 @@ def test_the_decision_curve_suspects_from_three_points_on():
     """Scores 0 to 4 and 10: a rule from 2 or from 4 on would give other counts at every threshold."""
     classes = [row[0] for row in CASES]
     melanoma = np.arange(len(classes)) % 2 == 0
-    curve = clinical.decision_curve(table_of(classes, melanoma=melanoma), (0.1, 0.4))
+    curve = clinical.decision_curve(table_of(classes, melanoma=melanoma), (0.1, 0.4), card=DERM7PT)
     suspected = np.array([row[1] >= 3 for row in CASES])
     right, wrong = int((suspected & melanoma).sum()), int((suspected & ~melanoma).sum())
     assert (right, wrong) == (1, 2)
     for threshold, benefit in zip((0.1, 0.4), curve["seven_point_rule"], strict=True):
         assert benefit == pytest.approx(right / 12 - wrong / 12 * threshold / (1 - threshold))
-    assert "at least 3" in lines_of()["seven_point_rule"][0]
+    assert "at least 3" in lines_of(DERM7PT)["seven_point_rule"][0]
 
 
 def test_the_classifier_suspects_from_the_threshold_on():
     table = table_of([CASES[0][0]] * 4, melanoma=np.array([True, True, False, False]))
     for row, probability in enumerate((0.5, 0.2, 0.2, 0.1)):
         table.loc[row, "DIAG_MEL"] = probability
-    curve = clinical.decision_curve(table, (0.2, 0.5))
+    curve = clinical.decision_curve(table, (0.2, 0.5), card=DERM7PT)
     # At 0.2 three are suspected, two of them rightly; at 0.5 one, rightly.
     assert curve["melanoma_probability"] == pytest.approx([2 / 4 - 1 / 4 * 0.25, 1 / 4])
     assert curve["everybody"] == pytest.approx([0.5 - 0.5 * 0.25, 0.0])
@@ -129,7 +131,7 @@ def test_each_rule_has_its_own_counts():
     classes = [row[0] for row in CASES]
     truth = [row[0] for row in reversed(CASES)]
     melanoma = np.array([True] * 5 + [False] * 7)
-    found = {row["rule"]: row for row in clinical.rules(table_of(classes, truth, melanoma))}
+    found = {row["rule"]: row for row in clinical.rules(table_of(classes, truth, melanoma), DERM7PT)}
     scores = {"predicted criteria": np.array([row[1] for row in CASES])}
     scores["labels"] = scores["predicted criteria"][::-1]
     seen = set()

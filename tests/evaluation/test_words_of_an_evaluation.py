@@ -20,7 +20,7 @@ from amfam_tf.evaluation import html_report, intervals
 from amfam_tf.evaluation.checklists import GUIDELINES
 from amfam_tf.evaluation.figures.write import FigureFile, draw_all
 from amfam_tf.runs.folder import RunFolder
-from amfam_tf.tasks import SPLITS, TASKS
+from amfam_tf.tasks import DERM7PT, SPLITS, TASKS
 
 AVERAGES = {
     "19 classes of the criteria (Table 3)": "paper_criteria",
@@ -446,7 +446,7 @@ def _no_pictures() -> list[FigureFile]:
 @pytest.fixture(scope="module")
 def pictures(results):
     """Returns the figures, drawn once."""
-    return draw_all(results.evaluation.table, results.evaluation.report, results.evaluation.cases)
+    return draw_all(results.evaluation.table, results.evaluation.report, results.evaluation.cases, card=DERM7PT)
 
 
 def test_each_figure_of_the_page_is_the_one_of_its_heading(results, pictures):
@@ -476,7 +476,7 @@ def test_words_that_stand_for_a_figure_have_its_numbers(pictures, report):
 
 
 def test_methods_and_configuration_of_the_page(page, report):
-    assert any(intervals.method() in text for text in page[1]["p"])
+    assert any(intervals.method(DERM7PT) in text for text in page[1]["p"])
     for name, text in report["averages_over"].items():
         assert f"{name.replace('_', ' ')}: {text}" in page[1]["li"]
     for guideline, items in GUIDELINES.items():

@@ -15,7 +15,7 @@ from amfam_tf.evaluation import run as evaluation_run
 from amfam_tf.explain import panel
 from amfam_tf.explain.run import choose_cases, explain_run
 from amfam_tf.runs.finished import FinishedRun
-from amfam_tf.tasks import DIAGNOSIS, TASK_BY_NAME, task_names
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASK_BY_NAME, task_names
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -79,8 +79,8 @@ def test_what_is_explained_is_what_is_evaluated(finished, cases):
     content["model_sha256"] = FinishedRun.open(finished).model_sha256
     (finished / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
     run = FinishedRun.open(finished)
-    raw = evaluation_run.predict_cases(run.inference_model(), cases, run.config)
-    table = calibration.apply(raw, temperatures).set_index("case_num")
+    raw = evaluation_run.predict_cases(run.inference_model(), cases, run.config, DERM7PT)
+    table = calibration.apply(raw, temperatures, DERM7PT).set_index("case_num")
     for task in (DIAGNOSIS, TASK_BY_NAME["RS"]):
         for one in explain_run(finished, cases, task):
             row = table.loc[one.case_num]

@@ -91,7 +91,7 @@ def test_the_schema_is_of_the_card(stored):
     assert features["clinical"].presence.min_count == 0 and features["clinical"].HasField("shape")
     assert features["dermoscopic"].presence.min_count == 1 and not features["dermoscopic"].HasField("shape")
     assert {"age", "sex", "group", "fold"} <= set(features) and "PN" not in features
-    spec = records.feature_spec(card=read_card(stored[1]))
+    spec = records.feature_spec(read_card(stored[1]))
     assert set(spec) == set(features)
 
 
@@ -136,7 +136,7 @@ def test_records_of_milk10k_by_the_verb(tmp_path, capsys):
     examples = tf.data.TFRecordDataset(str(tmp_path / "records" / "cases-00000-of-00002.tfrecord.gz"), "GZIP")
     example = tf.train.Example.FromString(next(iter(examples)).numpy())
     assert example.features.feature["case_id"].bytes_list.value == [b"IL_0000000"]
-    assert set(example.features.feature) == set(records.feature_spec(card=cards.packaged("milk10k")))
+    assert set(example.features.feature) == set(records.feature_spec(cards.packaged("milk10k")))
 
 
 def test_what_does_not_go_with_a_card_is_refused(tmp_path):

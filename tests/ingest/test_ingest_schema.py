@@ -12,7 +12,7 @@ from amfam_tf.errors import DataError
 from amfam_tf.ingest.schema import build_schema, read_schema, to_text
 from amfam_tf.ingest.statistics import statistics
 from amfam_tf.ingest.statistics_proto import statistics_proto
-from amfam_tf.tasks import METADATA, MODALITIES, SPLITS, TASKS, task_names
+from amfam_tf.tasks import DERM7PT, METADATA, MODALITIES, SPLITS, TASKS, task_names
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def table():
 
 
 def test_the_schema_comes_back_from_its_text(tmp_path):
-    schema = build_schema()
+    schema = build_schema(DERM7PT)
     (tmp_path / "schema.pbtxt").write_text(to_text(schema))
     again = read_schema(tmp_path / "schema.pbtxt")
     assert isinstance(again, schema_pb2.Schema)
@@ -45,9 +45,9 @@ def test_the_schema_comes_back_from_its_text(tmp_path):
 
 
 def test_the_schema_has_the_features_of_a_record_with_their_types():
-    schema = build_schema()
+    schema = build_schema(DERM7PT)
     types = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64}
-    spec = records.feature_spec()
+    spec = records.feature_spec(DERM7PT)
     assert {feature.name: types[feature.type] for feature in schema.feature} == {
         name: one.dtype for name, one in spec.items()
     }
@@ -58,7 +58,7 @@ def test_the_schema_has_the_features_of_a_record_with_their_types():
 
 
 def test_the_schema_has_the_classes_and_values_of_the_tasks():
-    schema = build_schema()
+    schema = build_schema(DERM7PT)
     features = {feature.name: feature for feature in schema.feature}
     domains = {domain.name: tuple(domain.value) for domain in schema.string_domain}
     for task in TASKS:
@@ -78,7 +78,7 @@ def test_a_damaged_schema_is_named_in_one_line(tmp_path):
 
 
 def test_the_statistics_count_classes_sizes_and_values(table):
-    found = statistics(table, [])
+    found = statistics(table, [], DERM7PT)
     assert (found["cases"], found["shared_files"]) == (4, 1)
     assert found["splits"] == {"train": 2, "validate": 0, "test": 2}
     row = next(row for row in found["classes"] if (row["task"], row["class"]) == ("DIAG", "NEV"))
@@ -102,7 +102,7 @@ def test_the_statistics_count_classes_sizes_and_values(table):
 
 
 def test_the_statistics_proto_says_the_same_per_split(table):
-    text = to_text(statistics_proto(table))
+    text = to_text(statistics_proto(table, DERM7PT))
     found = text_format.Parse(text, statistics_pb2.DatasetFeatureStatisticsList())
     assert [(data.name, data.num_examples) for data in found.datasets] == [("train", 2), ("test", 2)]
     features = {feature.path.step[0]: feature for feature in found.datasets[1].features}

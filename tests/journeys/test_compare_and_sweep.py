@@ -17,7 +17,7 @@ from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import predictions
 from amfam_tf.models.backbones import BACKBONES
 from amfam_tf.runs.folder import RunFolder
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 SMALLER = ("data.image_size=32", "model.reconstruction=false", "model.attention=none", "augmentation.enabled=false")
 FAST = (*SMALL_FOR_ANY, *SMALLER, "training.epochs=1", "training.batch_size=8")
@@ -62,7 +62,7 @@ def test_two_methods_with_two_seeds(drawn, tmp_path, monkeypatch, capsys):
     cases = release[release["split"] == "test"]
     for method in ("concat", "amfam"):
         runs = [out / f"runs/{method}-seed{seed}" for seed in (0, 1)]
-        found = [predictions.read(run / "evaluation/test/predictions.csv", cases) for run in runs]
+        found = [predictions.read(run / "evaluation/test/predictions.csv", cases, card=DERM7PT) for run in runs]
         accuracies = [
             [(table[f"{task.name}_true"] == table[f"{task.name}_pred"]).mean() for task in TASKS] for table in found
         ]

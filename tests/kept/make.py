@@ -30,6 +30,7 @@ from amfam_tf.export.export import export_run
 from amfam_tf.files.digests import file_digest
 from amfam_tf.models import backbones
 from amfam_tf.runs.folder import RunFolder
+from amfam_tf.tasks import DERM7PT
 from amfam_tf.training.run import fit
 
 OVERRIDES = (
@@ -84,7 +85,7 @@ def answers(run: Path) -> dict[str, list[float]]:
     """Returns {task: probabilities} of the network for the pair that the samples have as pixels."""
     network = keras.saving.load_model(run / "model.keras", compile=False).inference_model()
     temperatures = json.loads((run / "calibration.json").read_text(encoding="utf-8"))["temperatures"]
-    pair = samples.sample_inputs()["predict_images"]
+    pair = samples.sample_inputs(DERM7PT)["predict_images"]
     squares = {name: images.resize_to_square(pair[name], network.input[name].shape[1]) for name in network.input}
     logits = network({name: images.to_unit_range(square) for name, square in squares.items()}, training=False)
     return {

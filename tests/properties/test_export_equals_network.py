@@ -9,7 +9,7 @@ from small import random_batch, small_config
 from amfam_tf.export.decode import Preparation
 from amfam_tf.export.export import folded_network
 from amfam_tf.export.signatures import ServingModule
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
 TEMPERATURES = {task.name: 1.0 + number for number, task in enumerate(TASKS)}
 
@@ -33,7 +33,7 @@ def test_method(name):
         np.testing.assert_allclose(value, expected[key], rtol=0, atol=1e-4 * scale, err_msg=key)
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in folded._flatten_layers())
 
-    module = ServingModule(folded, Preparation.of(small_config(method=name).data), TEMPERATURES)
+    module = ServingModule(folded, Preparation.of(small_config(method=name).data), TEMPERATURES, card=DERM7PT)
     served = {layer.name for layer in network.inference_model().layers if layer.weights}
     assert {key.partition("/")[0] for key in module.weights} == served
     parts = {part for part, inside in network.parts.items() if {layer.name for layer in inside} & served}

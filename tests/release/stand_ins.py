@@ -16,6 +16,7 @@ from amfam_tf.export import version_files
 from amfam_tf.files import digests
 from amfam_tf.release import served
 from amfam_tf.release.step import Step
+from amfam_tf.tasks import DERM7PT
 
 CONFIG = """
 model: {model}
@@ -53,7 +54,7 @@ def ingest(data: Any, records: Path) -> tuple[int, int]:
     statistics["metadata"]["management"] = {"excision": {"train": 6, "validate": 3, "test": 3}}
     write_pieces(records / "statistics.json", json.dumps(statistics))
     write_pieces(records / "statistics.pbtxt", "datasets {}\n")
-    write_pieces(records / "schema.pbtxt", to_text(build_schema()))
+    write_pieces(records / "schema.pbtxt", to_text(build_schema(DERM7PT)))
     write_pieces(records / "anomalies.json", json.dumps({"anomalies": [], "duplicates": []}))
     return 12, 0
 

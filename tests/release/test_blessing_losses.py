@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import compare_runs, predictions
 from amfam_tf.release.losses import find_losses, sign_flip_p_value
-from amfam_tf.tasks import DIAGNOSIS, METADATA, TASKS
+from amfam_tf.tasks import DERM7PT, DIAGNOSIS, METADATA, TASKS
 
 CASES = 120
 
@@ -56,19 +56,19 @@ def spoiled(table: pd.DataFrame, rows: slice) -> pd.DataFrame:
         wrong = (labels[task.name][rows] + 1) % len(task.classes)
         values[rows] = np.eye(len(task.classes))[wrong]
         probabilities[task.name] = values
-    return predictions.to_frame(table["case_num"].to_numpy(), labels, probabilities)
+    return predictions.to_frame(table["case_num"].to_numpy(), labels, probabilities, DERM7PT)
 
 
 def test_equal_answers_lose_nowhere():
     table = random_table(CASES, seed=0)
-    rows = find_losses(table, table.iloc[::-1], with_sexes(table), ("sex",), 0.05)
+    rows = find_losses(table, table.iloc[::-1], with_sexes(table), ("sex",), 0.05, DERM7PT)
     assert [row["loss"] for row in rows] == [False] * 9
     assert all(row["difference"] == 0 for row in rows if row["tested"])
 
 
 def test_a_loss_in_one_subgroup_is_found_there_with_holms_correction():
     served = random_table(CASES, seed=1, skill=2.0)
-    rows = find_losses(spoiled(served, slice(60, 75)), served, with_sexes(served), ("sex",), 0.05)
+    rows = find_losses(spoiled(served, slice(60, 75)), served, with_sexes(served), ("sex",), 0.05, DERM7PT)
     found = {(row["quantity"], row["value"]): row for row in rows}
     assert found["accuracy", "male"]["loss"]
     assert found["diagnosis_accuracy", "male"]["loss"]
@@ -81,13 +81,15 @@ def test_a_loss_in_one_subgroup_is_found_there_with_holms_correction():
 
 def test_a_gain_is_never_a_loss():
     candidate = random_table(CASES, seed=2, skill=2.0)
-    rows = find_losses(candidate, spoiled(candidate, slice(0, 40)), with_sexes(candidate), ("sex",), 0.5)
+    rows = find_losses(candidate, spoiled(candidate, slice(0, 40)), with_sexes(candidate), ("sex",), 0.5, DERM7PT)
     assert not any(row["loss"] for row in rows)
 
 
 def test_melanoma_auc_is_delongs_test_on_one_side():
     one, other = random_table(CASES, seed=3, skill=0.3), random_table(CASES, seed=3, skill=1.5)
-    row = next(row for row in find_losses(one, other, with_sexes(one), (), 0.05) if row["quantity"] == "melanoma_auc")
+    row = next(
+        row for row in find_losses(one, other, with_sexes(one), (), 0.05, DERM7PT) if row["quantity"] == "melanoma_auc"
+    )
     expected = compare_runs.delong_of_class(one, other, DIAGNOSIS, DIAGNOSIS.classes.index("MEL"))["delong_p"] / 2
     assert row["difference"] < 0
     assert row["p"] == pytest.approx(expected)
@@ -96,7 +98,7 @@ def test_melanoma_auc_is_delongs_test_on_one_side():
 def test_a_subgroup_that_is_too_small_is_listed_and_not_tested():
     table = random_table(CASES, seed=4)
     cases = cases_of_table(table).assign(location=["back"] * 9 + ["chest"] * (CASES - 9))
-    rows = find_losses(spoiled(table, slice(0, 9)), table, cases, ("location",), 0.05)
+    rows = find_losses(spoiled(table, slice(0, 9)), table, cases, ("location",), 0.05, DERM7PT)
     back = [row for row in rows if row["value"] == "back"]
     assert len(back) == 3
     assert not any(row["tested"] or row["loss"] for row in back)
@@ -106,7 +108,7 @@ def test_a_subgroup_that_is_too_small_is_listed_and_not_tested():
 def test_ten_cases_of_a_subgroup_are_enough_and_nine_are_not():
     table = random_table(CASES, seed=4)
     cases = cases_of_table(table).assign(location=["back"] * 9 + ["chest"] * 10 + ["face"] * (CASES - 19))
-    rows = find_losses(spoiled(table, slice(0, 19)), table, cases, ("location",), 0.05)
+    rows = find_losses(spoiled(table, slice(0, 19)), table, cases, ("location",), 0.05, DERM7PT)
     found = {(row["quantity"], row["value"]): row for row in rows}
     for quantity in ("accuracy", "diagnosis_accuracy"):
         assert not found[quantity, "back"]["tested"]
@@ -125,14 +127,14 @@ def with_melanomas(count: int, of: int, whose: str) -> pd.DataFrame:
     labels = {task.name: predictions.true_labels(table, task).copy() for task in TASKS}
     labels["DIAG"][:of] = [kinds[0]] * count + [kinds[1]] * (of - count)
     probabilities = {task.name: predictions.task_probabilities(table, task) for task in TASKS}
-    return predictions.to_frame(table["case_num"].to_numpy(), labels, probabilities)
+    return predictions.to_frame(table["case_num"].to_numpy(), labels, probabilities, DERM7PT)
 
 
 @pytest.mark.parametrize("whose", ["melanomas", "others"])
 @pytest.mark.parametrize(("count", "tested"), [(9, False), (10, True)])
 def test_the_area_of_a_subgroup_needs_ten_of_both_kinds(count, tested, whose):
     table = with_melanomas(count, of=60, whose=whose)
-    rows = find_losses(table, table, with_sexes(table), ("sex",), 0.05)
+    rows = find_losses(table, table, with_sexes(table), ("sex",), 0.05, DERM7PT)
     (row,) = (row for row in rows if (row["quantity"], row["value"]) == ("melanoma_auc", "female"))
     assert row["tested"] is tested
     assert math.isnan(row["served"]) is not tested
@@ -142,7 +144,7 @@ def test_the_area_of_a_subgroup_needs_ten_of_both_kinds(count, tested, whose):
 @pytest.mark.parametrize(("count", "tested"), [(1, False), (2, True)])
 def test_the_area_of_the_whole_split_needs_two_of_both_kinds(count, tested, whose):
     table = with_melanomas(count, of=CASES, whose=whose)
-    rows = find_losses(table, table, with_sexes(table), (), 0.05)
+    rows = find_losses(table, table, with_sexes(table), (), 0.05, DERM7PT)
     (row,) = (row for row in rows if row["quantity"] == "melanoma_auc")
     assert row["tested"] is tested
     # Equal networks: as likely better as worse.
@@ -152,10 +154,10 @@ def test_the_area_of_the_whole_split_needs_two_of_both_kinds(count, tested, whos
 def test_a_p_value_at_the_level_is_no_loss():
     served = random_table(CASES, seed=1, skill=2.0)
     candidate = spoiled(served, slice(60, 64))
-    level = find_losses(candidate, served, with_sexes(served), (), 0.5)[0]["corrected_p"]
+    level = find_losses(candidate, served, with_sexes(served), (), 0.5, DERM7PT)[0]["corrected_p"]
     assert 0 < level < 0.5
     at, above = (
-        find_losses(candidate, served, with_sexes(served), (), significance)[0]["loss"]
+        find_losses(candidate, served, with_sexes(served), (), significance, DERM7PT)[0]["loss"]
         for significance in (level, math.nextafter(level, 1))
     )
     assert (at, above) == (False, True)
@@ -164,7 +166,7 @@ def test_a_p_value_at_the_level_is_no_loss():
 def test_the_row_of_the_whole_split():
     served = random_table(CASES, seed=1, skill=2.0)
     candidate = spoiled(served, slice(0, 30))
-    row = find_losses(candidate, served, with_sexes(served), (), 0.05)[0]
+    row = find_losses(candidate, served, with_sexes(served), (), 0.05, DERM7PT)[0]
     shares = [
         np.mean([predictions.predicted_labels(table, task) == predictions.true_labels(table, task) for task in TASKS])
         for table in (candidate, served)
@@ -180,11 +182,11 @@ def test_one_test_per_quantity_and_value_that_occurs():
     table = random_table(CASES, seed=5)
     values = METADATA["elevation"]
     cases = with_sexes(table).assign(elevation=[values[number % len(values)] for number in range(CASES)])
-    rows = find_losses(table, table, cases, ("sex", "elevation"), 0.05)
+    rows = find_losses(table, table, cases, ("sex", "elevation"), 0.05, DERM7PT)
     assert len(rows) == 3 * (1 + 2 + len(values))
 
 
 def test_other_cases_are_refused():
     table = random_table(CASES, seed=6)
     with pytest.raises(DataError, match="case 120 is in one of them only"):
-        find_losses(table, table.iloc[:-1], with_sexes(table), (), 0.05)
+        find_losses(table, table.iloc[:-1], with_sexes(table), (), 0.05, DERM7PT)

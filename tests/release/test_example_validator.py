@@ -11,7 +11,7 @@ from amfam_tf.release.component import run_component
 from amfam_tf.release.example_validator import schema_differences, small_splits, unknown_values
 from amfam_tf.release.pipeline import STEPS
 from amfam_tf.release.step import RefusedError, ReleaseError
-from amfam_tf.tasks import METADATA
+from amfam_tf.tasks import DERM7PT, METADATA
 
 LEAKAGE = {"kind": "leakage", "message": "2 pictures are in train and in test", "severity": "problem"}
 NOTE = {"kind": "absent_class", "message": "no case in test of BCC", "severity": "note"}
@@ -54,7 +54,7 @@ def test_a_problem_that_is_allowed_is_written_down(validate):
 
 
 def test_a_schema_under_version_control_decides(validate, tmp_path):
-    schema = build_schema()
+    schema = build_schema(DERM7PT)
     schema.feature.add(name="iris_colour", type=1)
     (tmp_path / "schema.pbtxt").write_text(to_text(schema))
     with pytest.raises(RefusedError, match="schema: the records have no feature iris_colour"):
@@ -77,24 +77,24 @@ def test_splits_with_too_few_cases():
 
 
 def test_differences_of_a_schema():
-    assert list(schema_differences(build_schema())) == []
-    schema = build_schema()
+    assert list(schema_differences(build_schema(DERM7PT), DERM7PT)) == []
+    schema = build_schema(DERM7PT)
     schema.feature[0].type = 2
     del schema.feature[1]
-    assert sorted(schema_differences(schema)) == [
+    assert sorted(schema_differences(schema, DERM7PT)) == [
         "feature clinical is of another type",
         "the records have a feature dermoscopic that it does not know",
     ]
 
 
 def test_values_that_a_schema_does_not_know():
-    schema = build_schema()
+    schema = build_schema(DERM7PT)
     counts = {
         column: {value: {"train": 1, "test": 1} for value in (*values, "")} for column, values in METADATA.items()
     }
-    assert list(unknown_values(schema, {"metadata": counts})) == []
+    assert list(unknown_values(schema, {"metadata": counts}, DERM7PT)) == []
     domain = next(domain for domain in schema.string_domain if domain.name == "location")
     domain.value.remove("acral")
-    assert list(unknown_values(schema, {"metadata": counts})) == [
+    assert list(unknown_values(schema, {"metadata": counts}, DERM7PT)) == [
         "2 cases have location 'acral', which is not in its domain"
     ]

@@ -13,6 +13,7 @@ from amfam_tf.ingest.schema import build_schema, to_text
 from amfam_tf.release import example_gen, served
 from amfam_tf.release.pipeline import STEPS
 from amfam_tf.release.step import RefusedError, ReleaseError
+from amfam_tf.tasks import DERM7PT
 
 NAMES = [step.name for step in STEPS]
 
@@ -104,9 +105,9 @@ def test_another_anomaly_is_validated_and_trains_nothing_again(release_quickly, 
 
 def test_another_schema_under_version_control_is_validated_and_trains_nothing_again(release_quickly, tmp_path):
     schema = tmp_path / "schema.pbtxt"
-    schema.write_text(to_text(build_schema()))
+    schema.write_text(to_text(build_schema(DERM7PT)))
     release_quickly(more=f"validation: {{schema: {schema}}}\n")
-    schema.write_text("# read by two people\n" + to_text(build_schema()))
+    schema.write_text("# read by two people\n" + to_text(build_schema(DERM7PT)))
     results, _ = release_quickly(more=f"validation: {{schema: {schema}}}\n")
     assert reused(results) == ["ExampleGen", "Trainer", "Evaluator", "InfraValidator"]
     schema.unlink()

@@ -15,6 +15,7 @@ from amfam_tf.evaluation.report import build_report
 from amfam_tf.release import configuration, dry_run, pipeline
 from amfam_tf.release.configuration import BlessingPart, Threshold
 from amfam_tf.release.metric_places import metric_places
+from amfam_tf.tasks import DERM7PT
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "pipelines" / "release.yaml"
@@ -55,7 +56,7 @@ def test_the_shortest_configuration_takes_the_defaults_of_the_example_but_for_th
     shortest = to_dict(parse())
     for section in ("training", "infra", "push"):
         assert shortest[section] == example[section]
-    assert BlessingPart(thresholds=(Threshold("average.accuracy", 0),)).subgroups == subgroups.variables()
+    assert BlessingPart(thresholds=(Threshold("average.accuracy", 0),)).subgroups == subgroups.variables(DERM7PT)
 
 
 def test_a_threshold_can_be_on_every_metric_of_a_report_that_has_an_interval_and_on_nothing_else():
@@ -66,7 +67,9 @@ def test_a_threshold_can_be_on_every_metric_of_a_report_that_has_an_interval_and
             elif isinstance(value, dict):
                 yield from places(value, f"{prefix}{key}.")
 
-    assert sorted(places(build_report(random_table(60, seed=1), "test"))) == sorted(metric_places())
+    assert sorted(places(build_report(random_table(60, seed=1), "test", card=DERM7PT))) == sorted(
+        metric_places(DERM7PT)
+    )
 
 
 def test_a_value_that_the_method_does_not_read_is_refused_before_any_step(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from amfam_tf.export import export
 from amfam_tf.models import registry
 from amfam_tf.release import configuration, pipeline, served
 from amfam_tf.release.served_predictions import predict_served
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +65,8 @@ def test_the_served_version_says_of_the_cases_what_evaluate_has_measured(release
     results, folder = released
     cases = records.read_records(results["ExampleGen"].folder / "records")
     cases = cases[cases["split"] == "test"].reset_index(drop=True)
-    found = predict_served(folder, cases)
-    stored = predictions.read(results["Evaluator"].folder / "run/evaluation/test/predictions.csv", cases)
+    found = predict_served(folder, cases, DERM7PT)
+    stored = predictions.read(results["Evaluator"].folder / "run/evaluation/test/predictions.csv", cases, card=DERM7PT)
     assert list(found["case_num"]) == list(stored["case_num"])
     for task in TASKS:
         difference = predictions.task_probabilities(found, task) - predictions.task_probabilities(stored, task)

@@ -30,7 +30,7 @@ def better_and_worse() -> tuple[pd.DataFrame, pd.DataFrame]:
     bad = random_table(CASES, seed=2, skill=0.0)
     labels = {task.name: predictions.true_labels(good, task) for task in TASKS}
     guesses = {task.name: predictions.task_probabilities(bad, task) for task in TASKS}
-    return good, predictions.to_frame(good["case_num"].to_numpy(), labels, guesses)
+    return good, predictions.to_frame(good["case_num"].to_numpy(), labels, guesses, DERM7PT)
 
 
 GOOD, BAD = better_and_worse()
@@ -40,8 +40,8 @@ GOOD, BAD = better_and_worse()
 def report_of(good: bool) -> dict[str, Any]:
     """Returns what the rule reads of metrics.json."""
     table = GOOD if good else BAD
-    measured = metrics.all_metrics(table)
-    intervals.add_intervals(measured, intervals.bootstrap(table, RESAMPLES))
+    measured = metrics.all_metrics(table, DERM7PT)
+    intervals.add_intervals(measured, intervals.bootstrap(table, RESAMPLES, card=DERM7PT))
     return measured
 
 
@@ -198,7 +198,7 @@ def test_every_loss_is_one_reason_and_only_the_first_is_in_the_sentence(evaluate
 @pytest.mark.parametrize("quantity", ["accuracy", "diagnosis_accuracy", "melanoma_auc"])
 def test_exchanged_tables_exchange_values_and_turn_the_p_value(quantity):
     one, other = (
-        next(row for row in find_losses(*tables, META, (), 0.05) if row["quantity"] == quantity)
+        next(row for row in find_losses(*tables, META, (), 0.05, DERM7PT) if row["quantity"] == quantity)
         for tables in ((BAD, GOOD), (GOOD, BAD))
     )
     assert (one["candidate"], one["served"]) == (other["served"], other["candidate"])
@@ -208,7 +208,7 @@ def test_exchanged_tables_exchange_values_and_turn_the_p_value(quantity):
 
 
 def test_every_subgroup_is_of_its_own_cases():
-    rows = {(row["quantity"], row["value"]): row for row in find_losses(BAD, GOOD, META, ("sex",), 0.05)}
+    rows = {(row["quantity"], row["value"]): row for row in find_losses(BAD, GOOD, META, ("sex",), 0.05, DERM7PT)}
     for value in METADATA["sex"]:
         inside = (META["sex"] == value).to_numpy()
         row = rows["diagnosis_accuracy", value]

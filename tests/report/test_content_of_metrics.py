@@ -13,6 +13,7 @@ from amfam_tf.errors import RunError
 from amfam_tf.evaluation import compare_runs, report
 from amfam_tf.files import json_file
 from amfam_tf.report import results
+from amfam_tf.tasks import DERM7PT
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,14 @@ def content(tmp_path_factory):
     table = random_table(12, seed=3)
     temperatures = dict.fromkeys(("DIAG", "PN", "BWV", "VS", "PIG", "STR", "DaG", "RS"), 1.5)
     built = report.build_report(
-        table, "test", cases=release, training=release, uncalibrated=table, temperatures=temperatures, notes=["a note"]
+        table,
+        "test",
+        cases=release,
+        training=release,
+        uncalibrated=table,
+        temperatures=temperatures,
+        notes=["a note"],
+        card=DERM7PT,
     )
     built["published"] = report.published_part("amfam", release, "test")
     return json_file.plain(
@@ -54,7 +62,7 @@ def undeclared(value, kind, place=""):
 
 def test_types_name_every_key_that_an_evaluation_writes(content):
     assert undeclared(content, results.Report) == []
-    compared = compare_runs.compare(random_table(20, 1), random_table(20, 1, skill=0.1), 20)
+    compared = compare_runs.compare(random_table(20, 1), random_table(20, 1, skill=0.1), 20, card=DERM7PT)
     assert undeclared(json_file.plain(compared | {"first": "a", "second": "b"}), results.RunComparison) == []
 
 

@@ -10,7 +10,6 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import metrics, predictions
 from amfam_tf.evaluation.figures.panels import many_classes, per_task
-from amfam_tf.tasks import DERM7PT
 
 LETTERS_ON_A_PAGE = 72
 """With more of them below a panel of full width, names of classes are written aslant."""
@@ -31,7 +30,7 @@ def shares_of(counts: np.ndarray) -> np.ndarray:
     return np.where(sums > 0, counts / np.maximum(sums, 1), np.nan)
 
 
-def draw_confusion(table: pd.DataFrame, card: DataCard = DERM7PT) -> Figure:
+def draw_confusion(table: pd.DataFrame, card: DataCard) -> Figure:
     """Returns the matrices: each cell has its count and its share of the label's cases in percent."""
     return per_task(lambda axes, task: _draw(axes, task, counts_of(table, task)), card.tasks, height=2.75)
 

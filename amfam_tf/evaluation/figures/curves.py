@@ -15,7 +15,6 @@ from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.figures.panels import many_classes, per_task, unit_square
 from amfam_tf.report.results import Report
-from amfam_tf.tasks import DERM7PT
 
 HEIGHT = 2.9
 LEGEND: Mapping[str, Any] = {
@@ -30,7 +29,7 @@ LEGEND: Mapping[str, Any] = {
 """Pale behind the words, so that curves below them stay visible and the words readable."""
 
 
-def draw_roc(table: pd.DataFrame, report: Report, card: DataCard = DERM7PT) -> Figure:
+def draw_roc(table: pd.DataFrame, report: Report, card: DataCard) -> Figure:
     """Returns the ROC curve of each class of each task, with its AUC and interval.
 
     Args:
@@ -54,7 +53,7 @@ def draw_roc(table: pd.DataFrame, report: Report, card: DataCard = DERM7PT) -> F
     return per_task(draw, card.tasks, HEIGHT)
 
 
-def draw_precision_recall(table: pd.DataFrame, report: Report, card: DataCard = DERM7PT) -> Figure:
+def draw_precision_recall(table: pd.DataFrame, report: Report, card: DataCard) -> Figure:
     """Returns the precision-recall curve of each class of each task, with its average precision and its frequency."""
 
     def draw(axes: Axes, task: Task) -> None:

@@ -6,13 +6,12 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import clinical, titles
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.report.results import Report, positives_of, targets_of
-from amfam_tf.tasks import DERM7PT
 
 RULE_LINES = ((style.VERMILLION, "--"), (style.GREEN, (0, (3, 1, 1, 1))), (style.ORANGE, (0, (5, 1))))
 """Of the scores, in order, beside the classifier's and the two constant ones."""
 
 
-def lines_of(card: DataCard = DERM7PT, target: str | None = None) -> dict[str, tuple[str, str, object]]:
+def lines_of(card: DataCard, target: str | None = None) -> dict[str, tuple[str, str, object]]:
     """Returns label, colour and style of each curve, by its name in metrics.json."""
     target = target or clinical.first_target(card)
     own = clinical.probability_name(target)
@@ -25,7 +24,7 @@ def lines_of(card: DataCard = DERM7PT, target: str | None = None) -> dict[str, t
     return lines | {"nobody": ("suspect nobody", style.INK, ":")}
 
 
-def draw_decision_curve(report: Report, card: DataCard = DERM7PT, target: str | None = None) -> Figure:
+def draw_decision_curve(report: Report, card: DataCard, target: str | None = None) -> Figure:
     """Returns the net benefit of each way to suspect a target.
 
     Args:

@@ -14,7 +14,6 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.data.cases import encoded_pair
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import predictions, titles
-from amfam_tf.tasks import DERM7PT
 
 OF_MAIN_TASK, OF_OTHERS = 8, 1
 SIDE = 220
@@ -62,7 +61,7 @@ def most_confident_errors(table: pd.DataFrame, task: Task, count: int) -> list[M
     ]
 
 
-def choose_mistakes(table: pd.DataFrame, card: DataCard = DERM7PT) -> list[Mistake]:
+def choose_mistakes(table: pd.DataFrame, card: DataCard) -> list[Mistake]:
     """Returns what the gallery shows: 8 errors of the card's main task, then one of each other task that has any."""
     mistakes = most_confident_errors(table, card.main_task, OF_MAIN_TASK)
     others = titles.other_tasks(card)

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.tasks import DERM7PT
 
 CASES = 4
 
 
-def draw_network(network: Any, cases: pd.DataFrame, config: Config, card: DataCard = DERM7PT) -> Figure | None:
+def draw_network(network: Any, cases: pd.DataFrame, config: Config, card: DataCard) -> Figure | None:
     """Returns inputs, attention maps and reconstructions of the first cases; None if the network has neither.
 
     Args:

@@ -10,10 +10,9 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import per_task, unit_square
 from amfam_tf.report.results import CalibrationBin, Forecast, Report
-from amfam_tf.tasks import DERM7PT
 
 
-def draw_reliability(report: Report, card: DataCard = DERM7PT) -> Figure:
+def draw_reliability(report: Report, card: DataCard) -> Figure:
     """Returns a diagram per task, before and after temperature scaling if there was any.
 
     Args:

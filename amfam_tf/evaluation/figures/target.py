@@ -9,10 +9,9 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import clinical, metrics, predictions, titles
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import unit_square
-from amfam_tf.tasks import DERM7PT
 
 
-def draw_target_roc(table: pd.DataFrame, card: DataCard = DERM7PT, target: str | None = None) -> Figure:
+def draw_target_roc(table: pd.DataFrame, card: DataCard, target: str | None = None) -> Figure:
     """Returns the ROC curve of each score that ranks the cases by suspicion of a target.
 
     Args:

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation import titles
-from amfam_tf.tasks import DERM7PT
 
 ACCURACY = "accuracy"
 VALIDATION = "val_"
@@ -22,7 +21,7 @@ def loss_parts(history: pd.DataFrame) -> list[str]:
     return [name for name in names if name not in apart and not name.startswith(ACCURACY)]
 
 
-def draw_training(history: pd.DataFrame, card: DataCard = DERM7PT) -> Figure:
+def draw_training(history: pd.DataFrame, card: DataCard) -> Figure:
     """Returns accuracy, total loss and each part of it per epoch, training and validation.
 
     Args:

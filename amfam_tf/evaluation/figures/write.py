@@ -23,7 +23,6 @@ from amfam_tf.evaluation.figures.target import draw_target_roc
 from amfam_tf.evaluation.figures.training import draw_training
 from amfam_tf.files.writing import write_bytes
 from amfam_tf.report.results import Report, targets_of
-from amfam_tf.tasks import DERM7PT
 
 FOLDER = "figures"
 
@@ -60,7 +59,7 @@ def draw_all(
     network: Any = None,
     config: Config | None = None,
     history: pd.DataFrame | None = None,
-    card: DataCard = DERM7PT,
+    card: DataCard,
 ) -> list[FigureFile]:
     """Returns the figures that can be drawn, in the order of the report.
 
