@@ -217,11 +217,13 @@ class LossConfig:
         reconstruction: gamma.
         class_weights: of the cross-entropy (Eq. 3): "none", or "batch" for max_count / count of the case's class,
             counted in each task and batch (Kawahara et al. 2018).
+        label_smoothing: share of a case's label that the cross-entropy gives to all classes alike.
     """
 
     adversarial: float = bounded(0.8, 0, 1e6)
     reconstruction: float = bounded(0.4, 0, 1e6)
     class_weights: Literal["none", "batch"] = "none"
+    label_smoothing: float = bounded(0.0, 0, BELOW_ONE)
 
     def __post_init__(self) -> None:
         check(self, "loss")
@@ -240,6 +242,8 @@ class OptimizerConfig:
         schedule: "constant", or "cosine" down to 0 over all epochs.
         warmup_epochs: epochs of linear warm-up.
         beta_1, beta_2, epsilon: Adam's.
+        backbone_rate: learning rate of the backbones, as a multiple of that of all else.
+        layer_decay: learning rate of a backbone's first layer, as a multiple of that of its last; geometric between.
     """
 
     learning_rate: float = bounded(1e-5, 1e-12, 100)
@@ -252,6 +256,8 @@ class OptimizerConfig:
     beta_1: float = bounded(0.9, 0, BELOW_ONE)
     beta_2: float = bounded(0.999, 0, BELOW_ONE)
     epsilon: float = bounded(1e-8, 1e-30, 1)
+    backbone_rate: float = bounded(1.0, 1e-6, 1e3)
+    layer_decay: float = bounded(1.0, 1e-6, 1)
 
     def __post_init__(self) -> None:
         check(self, "optimizer")
@@ -271,6 +277,7 @@ class TrainingConfig:
         recompute: decoders and the first stages of G are computed again for their gradient instead of being kept.
         picture_every: epochs between two pictures of inputs, attention maps and reconstructions; 0 for none.
         pretraining_epochs: of `epochs`, those of the first stage of a method that trains in two; null is half.
+        frozen_epochs: first epochs in which the backbones stay as they are, batch statistics too.
     """
 
     batch_size: int = bounded(8, 1, 65_536)
@@ -282,6 +289,7 @@ class TrainingConfig:
     recompute: bool = False
     picture_every: int = bounded(5, 0, MOST_EPOCHS)
     pretraining_epochs: int | None = bounded(None, 1, MOST_EPOCHS)
+    frozen_epochs: int = bounded(0, 0, MOST_EPOCHS)
 
     def __post_init__(self) -> None:
         check(self, "training")

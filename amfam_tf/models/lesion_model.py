@@ -123,6 +123,11 @@ class LesionModel(keras.Model):
         """The layers of each part of the method, by its symbol, e.g. "G", "D", "C", "RC", "RD"."""
         return dict(self._parts)
 
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """The symbols of the parts that are backbones: "G", or "G_clinical" and others."""
+        return tuple(name for name in self._parts if name.partition("_")[0] == "G")
+
     def parameter_groups(self) -> dict[str, list[keras.Variable]]:
         """Returns the trainable variables of each part: theta_G, theta_D, theta_C, ..."""
         return {

@@ -137,7 +137,7 @@ class Checkpoint(keras.callbacks.Callback):
         folder: where to; None writes nothing, for a worker that is not the chief.
         state: of the epochs already done.
         patience: epochs without a better mean validation accuracy; None never stops.
-        plan: of the training; only epochs of its last stage can be the best or wait for a better one.
+        plan: of the training; only epochs that train the final prediction can be the best or wait for a better one.
         monitored: the logged accuracy that says how good an epoch is.
     """
 
@@ -189,7 +189,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _judge(self, epoch: int, accuracy: float) -> dict[str, object]:
         """Returns what the epoch changes in the state; writes its weights if they are the best."""
-        if not self._plan.is_last(epoch):
+        if not self._plan.is_judged(epoch):
             return {}
         if accuracy <= self.state.best_accuracy:
             return {"waited": self.state.waited + 1}

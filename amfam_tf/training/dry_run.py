@@ -47,7 +47,7 @@ def dry_run(data: Path, config: Config, console: Console, card: Path | None = No
     pipeline.check_training_cases(splits["train"], config, tasks)
     steps = pipeline.steps_per_epoch(len(splits["train"]), config, tasks)
     trainer = trainer_for(config, steps, splits["train"], found.card)
-    plan = plan_stages(trainer.network.stages, config.training)
+    plan = plan_stages(trainer.network.stages, config.training, trainer.network.backbones)
     warn_of_metadata(config, found.card, console)
     tell_of_labels(splits, found.card, console)
     batch = _first_batch(splits["train"], config, found.card)

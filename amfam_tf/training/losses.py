@@ -23,15 +23,23 @@ def sum_in_order(terms: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def cross_entropy(
-    labels: tf.Tensor, logits: tf.Tensor, class_weights: str = "none", incomplete: bool = False
+    labels: tf.Tensor,
+    logits: tf.Tensor,
+    class_weights: str = "none",
+    incomplete: bool = False,
+    smoothing: float = 0.0,
 ) -> tf.Tensor:
     """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
+
+    With smoothing e, a case's target is (1 - e) of its label and e of the mean of all K classes:
+    (1 - e) (-log p_y) + e / K sum_k (-log p_k) (Szegedy et al. 2016, Sec. 7).
 
     Args:
         labels: class numbers.
         logits: of any type; computed in float32.
         class_weights: "none", or "batch" for `batch_class_weights`.
         incomplete: leave out the cases with a label below 0, which nobody knows: the mean is over the others.
+        smoothing: e, in [0, 1).
 
     Raises:
         ValueError: unknown class weights.
@@ -39,14 +47,22 @@ def cross_entropy(
     if class_weights not in CLASS_WEIGHTS:
         raise ValueError(f"`class_weights` must be one of {', '.join(CLASS_WEIGHTS)}. Received: {class_weights!r}")
     known = tf.maximum(labels, 0) if incomplete else labels
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(known, tf.cast(logits, tf.float32))
+    logits = tf.cast(logits, tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(known, logits)
+    if smoothing:
+        of_all = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+        losses = (1.0 - smoothing) * losses + smoothing * of_all
     if class_weights == "batch":
         losses *= batch_class_weights(labels, logits.shape[-1])
     return mean_of_known(losses, tf.cast(labels >= 0, tf.float32)) if incomplete else tf.reduce_mean(losses)
 
 
 def classification_loss(
-    labels: Tensors, logits: Tensors, class_weights: str = "none", incomplete: Collection[str] = ()
+    labels: Tensors,
+    logits: Tensors,
+    class_weights: str = "none",
+    incomplete: Collection[str] = (),
+    smoothing: float = 0.0,
 ) -> tf.Tensor:
     """Returns L_P, the sum over tasks of the mean cross-entropy (Eq. 3).
 
@@ -56,12 +72,13 @@ def classification_loss(
             `labels`.
         class_weights: see `cross_entropy`; counted for each task on its own.
         incomplete: names of the tasks whose labels may be unknown, see `cross_entropy`.
+        smoothing: see `cross_entropy`.
     """
     names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
     return sum_in_order(
-        [cross_entropy(labels[name], logits[name], class_weights, name in incomplete) for name in names]
+        [cross_entropy(labels[name], logits[name], class_weights, name in incomplete, smoothing) for name in names]
     )
 
 
@@ -145,14 +162,13 @@ def build_losses(
 
     Args:
         output_names: names of the network's outputs.
-        weights: lambda, gamma and class weights.
+        weights: lambda, gamma, class weights and label smoothing.
         attention: weighting of the reconstruction, see `reconstruction_loss`.
         tasks: `LesionModel.tasks`.
         branches: `LesionModel.branches`.
     """
     losses = [
-        Loss(classification_name(branch), 1.0, _classification_term(branch, weights.class_weights, tasks))
-        for branch in branches
+        Loss(classification_name(branch), 1.0, _classification_term(branch, weights, tasks)) for branch in branches
     ]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
@@ -170,13 +186,13 @@ def classification_name(branch: str) -> str:
 
 
 def _classification_term(
-    branch: str, class_weights: str, tasks: Sequence[Task]
+    branch: str, weights: LossConfig, tasks: Sequence[Task]
 ) -> Callable[[Tensors, Tensors], tf.Tensor]:
     incomplete = [task.name for task in tasks if task.missing]
 
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
         logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
-        return classification_loss(batch, logits, class_weights, incomplete)
+        return classification_loss(batch, logits, weights.class_weights, incomplete, weights.label_smoothing)
 
     return compute
 

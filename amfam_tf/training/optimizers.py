@@ -1,11 +1,15 @@
-"""Adam with coupled L2, the learning-rate schedules, and how both go from one stage of training to the next."""
+"""Adam with coupled L2, learning rates of parts, their schedules, and how these go from a stage to the next."""
 
+from collections import defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from amfam_tf.config import OptimizerConfig
+from amfam_tf.models.lesion_model import LesionModel
 
 Gradients = list[tuple[tf.Tensor, tf.Variable]]
 NORM_AND_BIAS = ("gamma", "beta", "bias")
@@ -22,8 +26,39 @@ class _SummedGradients:
         return grads_and_vars
 
 
+class _OwnRates:
+    """Of an optimiser: some variables have a multiple of the learning rate, in the update and in decoupled decay."""
+
+    rates: Mapping[str, float] = MappingProxyType({})
+    """By the variable's path; 1 for all others."""
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        rate = self.rates.get(_path(variable), 1.0)
+        super().update_step(gradient, variable, learning_rate if rate == 1.0 else learning_rate * rate)  # type: ignore[misc]
+
+    def _apply_weight_decay(self: Any, variables: list[Any]) -> None:
+        decay, by_rate = self.weight_decay, defaultdict(list)
+        for variable in variables:
+            by_rate[self.rates.get(_path(variable), 1.0)].append(variable)
+        try:
+            for rate, those in by_rate.items():
+                self.weight_decay = decay if decay is None else decay * rate
+                super()._apply_weight_decay(those)  # type: ignore[misc]
+        finally:
+            self.weight_decay = decay
+
+
+def _path(variable: Any) -> str:
+    """Returns the path of a variable.
+
+    Keras hands over a tf.Variable, whose name is like "conv1_bn/gamma:0" or, of the second replica,
+    "conv1_bn/gamma/replica_1:0"; or its own, with a path.
+    """
+    return getattr(variable, "path", variable.name).split(":")[0].split("/replica_")[0]
+
+
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class CoupledAdam(_SummedGradients, keras.optimizers.Adam):
+class CoupledAdam(_SummedGradients, _OwnRates, keras.optimizers.Adam):
     """Adam whose weight decay is L2: `l2 * variable` joins the gradient before the moments.
 
     This is what the reference implementation's Adam does; AdamW instead shrinks the variable beside the update.
@@ -42,10 +77,7 @@ class CoupledAdam(_SummedGradients, keras.optimizers.Adam):
         self.exclude = tuple(exclude)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        # Keras hands over the tf.Variable, whose name is like "backbone/conv1_bn/gamma:0" or, of the second replica,
-        # "backbone/conv1_bn/gamma/replica_1:0".
-        own_name = variable.name.split(":")[0].split("/replica_")[0].split("/")[-1]
-        if self.l2 > 0 and own_name not in self.exclude:
+        if self.l2 > 0 and _path(variable).split("/")[-1] not in self.exclude:
             gradient = gradient + tf.cast(self.l2, gradient.dtype) * tf.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
 
@@ -54,7 +86,7 @@ class CoupledAdam(_SummedGradients, keras.optimizers.Adam):
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class DecoupledAdam(_SummedGradients, keras.optimizers.AdamW):
+class DecoupledAdam(_SummedGradients, _OwnRates, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2019, Algorithm 2)."""
 
 
@@ -98,6 +130,31 @@ def restart(optimizer: keras.optimizers.Optimizer) -> None:
 def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Returns the optimiser inside loss scaling, which keeps its own state."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def set_backbone_rates(optimizer: keras.optimizers.Optimizer, network: LesionModel, config: OptimizerConfig) -> None:
+    """Gives the backbones of a network the rates of the configuration; to be called before a train step is traced.
+
+    Of a backbone's n layers with weights, the k-th has backbone_rate * layer_decay^((n - k) / (n - 1)).
+
+    Source: Howard and Ruder 2018, Sec. 3.2 (discriminative fine-tuning).
+    """
+    rates: dict[str, float] = {}
+    groups = network.parameter_groups()
+    for part in network.backbones:
+        layers = list(dict.fromkeys(_layer_of(variable) for variable in groups[part]))
+        last = len(layers) - 1
+        for variable in groups[part]:
+            above = (last - layers.index(_layer_of(variable))) / max(last, 1)
+            rates[variable.path] = config.backbone_rate * config.layer_decay**above
+    others = {variable.path for name, group in groups.items() if name not in network.backbones for variable in group}
+    if others & rates.keys():
+        raise ValueError(f"A backbone and another part share the path {min(others & rates.keys())}.")
+    _inner(optimizer).rates = {path: rate for path, rate in rates.items() if rate != 1.0}
+
+
+def _layer_of(variable: keras.Variable) -> str:
+    return variable.path.rpartition("/")[0]
 
 
 def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:

@@ -33,7 +33,7 @@ from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
-from amfam_tf.training.optimizers import create_optimizer
+from amfam_tf.training.optimizers import create_optimizer, set_backbone_rates
 from amfam_tf.training.stages import StagePlan, plan_stages
 from amfam_tf.training.trainer import Trainer
 
@@ -89,6 +89,7 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard) -> Trai
         jit_compile=use_xla(config),
         steps_per_execution=config.training.steps_per_execution,
     )
+    set_backbone_rates(trainer.optimizer, network, config.optimizer)
     # Before a stage freezes anything: the state of all variables is in every checkpoint.
     trainer.optimizer.build(trainer.trainable_variables)
     trainer.enter_stage(network.stages[0])
@@ -173,7 +174,8 @@ def fit(
         steps = pipeline.steps_per_epoch(len(splits["train"]), session.config, tasks)
         with recorder.phase("building the network"), distribution.scope():
             trainer = trainer_for(session.config, steps, splits["train"], found.card)
-        training = _Training(found.card, splits, steps, trainer, plan_stages(trainer.network.stages, config.training))
+        plan = plan_stages(trainer.network.stages, config.training, trainer.network.backbones)
+        training = _Training(found.card, splits, steps, trainer, plan)
         # Only now: what cannot be built must not claim the folder.
         _begin(session, training, description, state)
         if not state.stopped and state.epochs < session.config.training.epochs:

@@ -79,16 +79,41 @@ def batches():
     ("epochs", "pretraining", "starts"), [(10, None, (0, 5)), (5, None, (0, 2)), (2, None, (0, 1)), (9, 7, (0, 7))]
 )
 def test_the_last_stage_begins_after_the_pretraining_epochs(epochs, pretraining, starts):
-    plan = plan_stages(STAGES, TrainingConfig(epochs=epochs, pretraining_epochs=pretraining))
+    plan = plan_stages(STAGES, TrainingConfig(epochs=epochs, pretraining_epochs=pretraining), ("G",))
     assert plan.starts == starts
     assert [plan.index(epoch) for epoch in range(epochs)] == [0] * starts[1] + [1] * (epochs - starts[1])
-    assert [plan.is_last(epoch) for epoch in range(epochs)] == [False] * starts[1] + [True] * (epochs - starts[1])
+    assert [plan.is_judged(epoch) for epoch in range(epochs)] == [False] * starts[1] + [True] * (epochs - starts[1])
     assert plan.stage(starts[1]).name == "embedding"
 
 
 def test_a_method_of_one_stage_is_in_it_from_the_first_epoch():
-    plan = plan_stages([Stage("all")], TrainingConfig(epochs=3, pretraining_epochs=2))
-    assert (plan.starts, plan.staged, plan.is_last(0)) == ((0,), False, True)
+    plan = plan_stages([Stage("all")], TrainingConfig(epochs=3, pretraining_epochs=2), ("G",))
+    assert (plan.starts, plan.staged, plan.is_judged(0)) == ((0,), False, True)
+
+
+@pytest.mark.parametrize(
+    ("stages", "frozen", "expected", "first_judged"),
+    [
+        (1, 2, [(("G",), 0), ((), 2)], 0),
+        (1, 6, [(("G",), 0)], 0),
+        (2, 1, [(("G",), 0), ((), 1), (("G", "B"), 3)], 3),
+        (2, 3, [(("G",), 0), (("G", "B"), 3)], 3),
+    ],
+)
+def test_the_first_epochs_may_freeze_the_backbone(stages, frozen, expected, first_judged):
+    chosen = STAGES if stages == 2 else [Stage("all")]
+    plan = plan_stages(chosen, TrainingConfig(epochs=6, frozen_epochs=frozen), ("G",))
+    assert [(stage.frozen, start) for stage, start in zip(plan.stages, plan.starts, strict=True)] == expected
+    assert plan.stages[0].name == f"{chosen[0].name}, backbone frozen"
+    assert plan.stages[0].losses == chosen[0].losses
+    assert [plan.is_judged(epoch) for epoch in range(6)] == [epoch >= first_judged for epoch in range(6)]
+
+
+def test_more_frozen_epochs_than_the_first_stage_has_are_refused():
+    with pytest.raises(ConfigError, match=r"frozen_epochs must be at most the 3 epochs of stage branch\. Received: 4"):
+        plan_stages(STAGES, TrainingConfig(epochs=6, frozen_epochs=4), ("G",))
+    with pytest.raises(ConfigError, match=r"frozen_epochs must be at most the 6 epochs of stage all\. Received: 7"):
+        plan_stages([Stage("all")], TrainingConfig(epochs=6, frozen_epochs=7), ("G",))
 
 
 def test_fewer_epochs_than_stages_are_refused_before_the_folder_is_claimed(drawn, tmp_path):
@@ -212,6 +237,30 @@ def test_the_first_stage_leaves_the_embedding_untrained_and_the_last_leaves_the_
     assert changed(after_first, finished) == {"E", "C"}
 
 
+def test_a_fit_with_frozen_epochs_leaves_the_backbone_until_they_are_over(drawn, tmp_path, monkeypatch):
+    """Killed after them, it goes on as an unbroken one."""
+    config = staged_config("training.epochs=3", "training.frozen_epochs=1")
+    trainer = create_trainer(config, steps_per_epoch=2, card=DERM7PT)
+    states = [parts_of(trainer.network)]
+    die_at_write(monkeypatch, "epoch-0001.weights.h5")
+    with pytest.raises(Killed):
+        fit(drawn, tmp_path / "run", config, quiet())
+    checkpoints = tmp_path / "run/checkpoints"
+    trainer.load_weights(checkpoints / "epoch-0000.weights.h5")
+    states.append(parts_of(trainer.network))
+    assert changed(*states) == {"B"}
+    monkeypatch.undo()
+    monkeypatch.setitem(models.METHODS, "staged", STAGED)
+    for name in ("run", "unbroken"):
+        fit(drawn, tmp_path / name, config, quiet())
+    ours, theirs = ((tmp_path / name / "history.csv").read_bytes() for name in ("run", "unbroken"))
+    assert ours == theirs
+    stages = ["branch, backbone frozen", "branch", "embedding"]
+    assert list(pd.read_csv(tmp_path / "run/history.csv")["stage"]) == stages
+    trainer.load_weights(checkpoints / "epoch-0002.weights.h5")
+    assert changed(states[1], parts_of(trainer.network)) == {"G", "B", "E", "C"}
+
+
 def test_patience_counts_the_last_stage_only(drawn, tmp_path):
     still = ("optimizer.learning_rate=1e-12", "optimizer.weight_decay=0")
     config = staged_config("training.epochs=9", "training.pretraining_epochs=4", "training.patience=1", *still)
@@ -236,7 +285,7 @@ def test_the_optimiser_starts_anew_in_the_last_stage_and_its_rate_goes_on():
 
     config = staged_config("optimizer.schedule=cosine", "optimizer.weight_decay=0")
     trainer = create_trainer(config, steps_per_epoch=2, card=DERM7PT)
-    stages = callbacks.Stages(plan_stages(STAGES, config.training), steps=2)
+    stages = callbacks.Stages(plan_stages(STAGES, config.training, ()), steps=2)
     trainer.fit(batches(), steps_per_epoch=2, epochs=4, callbacks=[stages, Watch()], verbose=0, shuffle=False)
     steps = np.arange(8)
     np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * steps / 8)) / 2, rtol=1e-5)
