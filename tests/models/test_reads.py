@@ -12,6 +12,7 @@ from amfam_tf.errors import ConfigError
 from amfam_tf.models import METHODS, refuse_unread
 from amfam_tf.models.reads import PARTICULAR, PARTS, read_keys
 from amfam_tf.models.registry import resolve
+from amfam_tf.tasks import TASKS
 
 READ_BY_THE_TRAINING = {"model.reversal_schedule"}
 WATCHED = {field.name for field in dataclasses.fields(ModelConfig)}
@@ -33,7 +34,7 @@ def test_what_is_said_to_be_read_is_read_while_the_network_is_built(method):
     watched = WatchedConfig(**{name: getattr(config.model, name) for name in WATCHED})
     read: set[str] = set()
     object.__setattr__(watched, "notes", read)
-    METHODS[method].network(config=watched, image_size=config.data.image_size)
+    METHODS[method].network(config=watched, image_size=config.data.image_size, tasks=TASKS)
     said = {key for key in read_keys(config) if key.startswith("model.")}
     assert (read & PARTICULAR) - PARTS == said - PARTS - READ_BY_THE_TRAINING
     assert bool(read & PARTS) == bool(said & PARTS)

@@ -73,7 +73,7 @@ ARCHIVE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Layout:
+class Packing:
     """Where the files are: {part} stands for Training or Test, {lesion} and {picture} for ids.
 
     Attributes:
@@ -90,15 +90,15 @@ class Layout:
     metadata: str = ""
 
 
-LAYOUTS: Mapping[str, Layout] = {
-    "milk10k": Layout(
+LAYOUTS: Mapping[str, Packing] = {
+    "milk10k": Packing(
         "MILK10k_{part}_Input/{lesion}/{picture}.jpg",
         "MILK10k_Training_GroundTruth.csv",
         "MILK10k_{part}_Metadata.csv",
         "MILK10k_Training_Supplement.csv",
         parts=("Training", "Test"),
     ),
-    "milk10k-archive": Layout(
+    "milk10k-archive": Packing(
         "images/{picture}.jpg",
         "supplements/training_gt.csv",
         "supplements/training_input.csv",
@@ -167,7 +167,7 @@ def write_milk10k(
         _write_tables(hidden, plans, places, seed)
 
 
-def _pictures_of(plans: list[LesionPlan], layout: Layout) -> dict[tuple[str, str], str]:
+def _pictures_of(plans: list[LesionPlan], layout: Packing) -> dict[tuple[str, str], str]:
     """Returns the path of each picture by its lesion and view."""
     return {
         (plan.name, view): layout.picture.format(part=plan.part, lesion=plan.name, picture=plan.pictures[view])
@@ -176,7 +176,7 @@ def _pictures_of(plans: list[LesionPlan], layout: Layout) -> dict[tuple[str, str
     }
 
 
-def _write_tables(root: Path, plans: list[LesionPlan], layout: Layout, seed: int) -> None:
+def _write_tables(root: Path, plans: list[LesionPlan], layout: Packing, seed: int) -> None:
     for part in layout.parts:
         own = [plan for plan in plans if plan.part == part]
         rows = [dict(zip(PICTURE_COLUMNS, row, strict=True)) for row in _picture_rows(own, seed)]
@@ -224,7 +224,7 @@ def _plan(cases: int, seed: int, size: tuple[int, int]) -> list[LesionPlan]:
     ]
 
 
-def _draw(plan: LesionPlan, root: Path, seed: int, layout: Layout) -> None:
+def _draw(plan: LesionPlan, root: Path, seed: int, layout: Packing) -> None:
     paths = _pictures_of([plan], layout).values()
     for path, picture in zip(paths, draw_case(LOOKS[plan.label], seed, plan.row, plan.size), strict=True):
         save_picture(picture, root / path)
