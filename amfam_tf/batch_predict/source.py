@@ -154,7 +154,9 @@ def _pairs_of_card(root: Path, card: DataCard, folder: Path) -> PairSource:
     reasons = {
         problem.row: str(problem)
         for problem in reversed(problems)
-        if problem.file == card.cases.table and (problem.kind in _OF_COUNTS or problem.message.startswith("picture "))
+        if problem.file == card.cases.table
+        and not card.one_row_per_picture
+        and (problem.kind in _OF_COUNTS or problem.message.startswith("picture "))
     }
 
     def rows() -> Iterator[PairRow]:

@@ -17,6 +17,8 @@ def problems(card: DataCard) -> list[str]:
     """Returns what is wrong, "place: what", in the order of the file."""
     classes = {entry.name: _class_names(entry) for entry in card.questions}
     found = [*_pictures(card.pictures), *_split(card.split, classes)]
+    if card.one_row_per_picture and card.split.index_files is not None:
+        found.append("split.index_files: counts rows of cases, and the table has a row for each picture")
     for number, entry in enumerate(card.questions):
         found += [f"tasks[{number}]{text}" for text in _task(entry)]
     found += _names(card)

@@ -55,7 +55,7 @@ class Join(CardSection):
 
 
 class CaseRule(CardSection):
-    """Where the cases are: one row each."""
+    """Where the cases are: one row each, or one for each picture if `pictures.table` is the same."""
 
     table: Within
     id: Text
@@ -239,6 +239,11 @@ class DataCard(CardSection):
         "average.accuracy"
     )
     submission: Submission | None = None
+
+    @property
+    def one_row_per_picture(self) -> bool:
+        """Returns whether the cases are told by a table with a row for each picture, and by no other."""
+        return self.pictures.table == self.cases.table
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:

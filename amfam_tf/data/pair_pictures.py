@@ -51,8 +51,8 @@ class PictureFinder:
         found: Found = {name: [()] * len(ids) for name in MODALITIES}
         for row, fields in enumerate(pictures.frame.to_dict("records")):
             case, kind = fields.get(self._card.cases.id), fields.get(rule.kind or "")
-            if case is None or kind is None:
-                continue
+            if case is None or kind is None or (case == "" and self._card.one_row_per_picture):
+                continue  # told where the tables are read
             if kind not in views:
                 message = f"column {rule.kind!r}: value {kind!r} is none of: {', '.join(views)}"
                 self._problems.append(Problem(pictures.file, row, "unknown_view", message))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from amfam_tf.card.consistency import path_columns
 from amfam_tf.card.schema import MODALITIES, DataCard
-from amfam_tf.data import pair_labels, pair_splits
+from amfam_tf.data import long_table, pair_labels, pair_splits
 from amfam_tf.data.pair_pictures import ALL_PICTURES, PictureFinder
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable, read_raw_table
@@ -31,9 +31,8 @@ def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem
         class number for each task (-1: unknown), a column for each score and metadata column, shared_file (bool).
     """
     problems: list[Problem] = []
-    cases = _joined(card, folder, read_raw_table(folder, card.cases.table, _needed(card), problems), problems)
+    cases, pictures, places = _tables(card, folder, problems)
     ids = _ids(card, cases, problems)
-    pictures = _picture_table(card, folder, problems)
     frame = _with_pictures(card, folder, ids, cases, pictures, problems)
     groups = cases.column(card.cases.group) if card.cases.group else ids
     # A case of no known patient is a group of its own.
@@ -41,10 +40,15 @@ def scan_pairs(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem
     for task in card.tasks:
         frame[task.name] = pair_labels.class_numbers(task, cases, problems)
     _add_splits(card, folder, frame, cases, problems)
+    if card.cases.group is not None:
+        by_row = frame.set_axis(places) if places else frame
+        problems += pair_splits.overlapping_groups(by_row, card.cases.group, card.cases.table)
     _add_metadata(card, frame, cases, pictures, problems)
     for name, score in card.scores.items():
         frame[name] = pair_labels.scores(name, score, card, frame, cases, problems)
     frame["shared_file"] = (frame["clinical"] == frame["dermoscopic"]) & (frame["clinical"] != "")
+    if card.one_row_per_picture:
+        problems = long_table.in_rows_of_pictures(problems, cases, card.cases.table, places)
     return frame, problems
 
 
@@ -81,12 +85,25 @@ def scan_blind(card: DataCard, folder: Path) -> tuple[pd.DataFrame, list[Problem
     return frame, problems
 
 
+def _tables(card: DataCard, folder: Path, problems: list[Problem]) -> tuple[RawTable, RawTable | None, Sequence[int]]:
+    """Returns the cases, the table of pictures if there is one, and the row of it that each case of it begins in."""
+    if not card.one_row_per_picture:
+        cases = read_raw_table(folder, card.cases.table, _needed(card), problems)
+        return _joined(card, folder, cases, problems), _picture_table(card, folder, problems), ()
+    pictures = read_raw_table(folder, card.cases.table, (*_picture_columns(card), *_needed(card)), problems)
+    cases, places = long_table.cases_of(pictures, card.cases.id, _wanted(card), problems)
+    return _joined(card, folder, cases, problems), pictures, places
+
+
 def _picture_table(card: DataCard, folder: Path, problems: list[Problem]) -> RawTable | None:
     """Returns the table with a row for each picture; None if the card has none."""
     if card.pictures.table is None:
         return None
-    needed = (card.cases.id, card.pictures.kind or "", *path_columns(card.pictures.column, card.pictures.path))
-    return read_raw_table(folder, card.pictures.table, needed, problems)
+    return read_raw_table(folder, card.pictures.table, _picture_columns(card), problems)
+
+
+def _picture_columns(card: DataCard) -> tuple[str, ...]:
+    return (card.cases.id, card.pictures.kind or "", *path_columns(card.pictures.column, card.pictures.path))
 
 
 def _with_pictures(
@@ -116,12 +133,16 @@ def _add_metadata(
 
 
 def _needed(card: DataCard) -> list[str]:
-    """Returns the columns of the table of cases that the card names; with joins they may be in any of the tables."""
-    if card.cases.join:
-        return [card.cases.id]
+    """Returns the columns that the table of cases must have; with joins the others may be in any of the tables."""
+    return [card.cases.id] if card.cases.join else _wanted(card)
+
+
+def _wanted(card: DataCard) -> list[str]:
+    """Returns the columns of the cases that the card names."""
     wanted = [card.cases.id, *filter(None, (card.cases.group,))]
     if card.pictures.table is None:
         wanted += [name for modality in MODALITIES for name in _view_columns(card, modality)]
+    if card.pictures.table is None or card.one_row_per_picture:
         wanted += [column.column or name for name, column in card.metadata.items()]
     if card.split.column is not None:
         wanted.append(card.split.column.name)
@@ -157,7 +178,7 @@ def _joined(card: DataCard, folder: Path, cases: RawTable, problems: list[Proble
         frame = frame.where(frame.notna(), None)
     joined = RawTable(cases.file, frame)
     if card.cases.join:
-        for name in _needed(card.model_copy(update={"cases": card.cases.model_copy(update={"join": ()})})):
+        for name in _wanted(card):
             if name not in frame:
                 message = f"no column {name!r}, which the card names, in it and the tables joined with it"
                 problems.append(Problem(cases.file, None, "missing_column", message))
@@ -195,8 +216,6 @@ def _add_splits(card: DataCard, folder: Path, frame: pd.DataFrame, cases: RawTab
         frame["split"] = pair_splits.assigned(rule.assign, groups, labels)
         if rule.assign.folds is not None:
             frame["fold"] = pair_splits.folds(rule.assign.folds, rule.assign.seed, groups, labels)
-    if card.cases.group is not None:
-        problems += pair_splits.overlapping_groups(frame, card.cases.group, cases.file)
 
 
 def _metadata(
@@ -209,10 +228,5 @@ def _metadata(
         message = f"no column {column!r}, which the card names, in it and in {pictures.file}"
         problems.append(Problem(cases.file, None, "missing_column", message))
         return [None] * len(ids)
-    by_case: dict[str, str] = {}
-    rows = zip(pictures.column(card.cases.id), pictures.column(column), strict=True)
-    for row, (case, value) in enumerate(rows):
-        if case and value and by_case.setdefault(case, value) != value:
-            message = f"column {column!r}: value {value!r}, and {by_case[case]!r} with another picture of {case!r}"
-            problems.append(Problem(pictures.file, row, "contradiction", message))
+    by_case = long_table.values_by_case(pictures, card.cases.id, column, problems)
     return [by_case.get(name, "") for name in ids]

@@ -15,8 +15,9 @@ from amfam_tf.ingest.case_table import Case, CaseTable, DeadLetter
 def read_pairs(source: str, card: DataCard, folder: Path, images: str | None = None) -> CaseTable:
     """Reads the tables of a data set with a card.
 
-    A row of the table of cases with a problem becomes a dead letter; any other problem is one of the data set as a
-    whole, and so is a group in several splits, which leaving out a row would not mend.
+    A row of the table of cases with a problem becomes a dead letter; any other problem, and any of a table with a row
+    for each picture, is one of the data set as a whole, and so is a group in several splits, which leaving out a row
+    would not mend.
 
     Args:
         source: what to call it in an error.
@@ -35,7 +36,8 @@ def read_pairs(source: str, card: DataCard, folder: Path, images: str | None = N
     for problem in findings:
         if problem.severity == "note":
             continue
-        if problem.file != card.cases.table or problem.row is None or problem.kind == "leakage":
+        elsewhere = problem.file != card.cases.table or card.one_row_per_picture
+        if elsewhere or problem.row is None or problem.kind == "leakage":
             raise DataError(f"{source}: {problem}")
         number = int(frame["case_num"][problem.row])
         dead.setdefault(problem.row, DeadLetter(problem.row, number, problem.kind, problem.message))

@@ -71,6 +71,9 @@ metadata:
   site: {values: [arm, leg], missing: [""]}
   age: {range: [0, 90], missing: [""]}
 """
+SINGLE = LONG.replace("name: long", "name: single").replace(
+    "{table: truth.csv, id: lesion}", "{table: photos.csv, id: lesion, group: patient}"
+)
 JOINED = """
 name: joined
 cases:
@@ -116,7 +119,7 @@ tasks:
     missing: [unklar]
   - {name: SEX, column: sex, classes: [{name: f}, {name: m}]}
 """
-ALL = {"eleven": ELEVEN, "ward": WARD, "long": LONG, "joined": JOINED, "shared": SHARED, "derm": DERM}
+ALL = {"eleven": ELEVEN, "ward": WARD, "long": LONG, "single": SINGLE, "joined": JOINED, "shared": SHARED, "derm": DERM}
 CASES = 40
 GAPS = Gaps(unknown=0.4, missing=0.1, several=0.1)
 

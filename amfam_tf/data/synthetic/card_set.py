@@ -109,9 +109,13 @@ def _write_tables(card: DataCard, root: Path, drawn: DrawnCases, placed: Sequenc
     tables = {file: (columns, list(where.rows(file, fields))) for file, columns in where.columns.items()}
     files = [cards.FILE, *tables]
     if card.pictures.table is not None:
-        files.append(card.pictures.table)
-        rows = [[row[column] for column in where.pictures] for one in placed for row in one.rows]
-        tables[card.pictures.table] = (where.pictures, rows)
+        columns = where.pictures
+        if card.one_row_per_picture:
+            columns = tuple(dict.fromkeys((*where.columns[card.cases.table], *columns)))
+        else:
+            files.append(card.pictures.table)
+        rows = [[row[column] for column in columns] for one in placed for row in one.rows]
+        tables[card.pictures.table] = (columns, rows)
     for split, file in card.split.index_files.by_split.items() if card.split.index_files else ():
         files.append(file)
         tables[file] = ((INDEX_COLUMN,), [[str(row)] for row, own in enumerate(drawn.splits) if own == split])
