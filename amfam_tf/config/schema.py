@@ -244,6 +244,8 @@ class OptimizerConfig:
         beta_1, beta_2, epsilon: Adam's.
         backbone_rate: learning rate of the backbones, as a multiple of that of all else.
         layer_decay: learning rate of a backbone's first layer, as a multiple of that of its last; geometric between.
+        weight_average: momentum of the moving average of the weights that is validated, kept and exported in their
+            place; 0 for none.
     """
 
     learning_rate: float = bounded(1e-5, 1e-12, 100)
@@ -258,6 +260,7 @@ class OptimizerConfig:
     epsilon: float = bounded(1e-8, 1e-30, 1)
     backbone_rate: float = bounded(1.0, 1e-6, 1e3)
     layer_decay: float = bounded(1.0, 1e-6, 1)
+    weight_average: float = bounded(0.0, 0, BELOW_ONE)
 
     def __post_init__(self) -> None:
         check(self, "optimizer")

@@ -1,9 +1,10 @@
 """What happens around epochs: stages, seeds, checkpoints and early stop, curves, pictures."""
 
+import contextlib
 import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -111,6 +112,20 @@ class Stages(keras.callbacks.Callback):
         self._entered = index
 
 
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates the moving average of the weights, see `optimizers.averaged`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held = contextlib.ExitStack()
+
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self._held.enter_context(optimizers.averaged(self.model.optimizer))
+
+    def on_test_end(self, logs: Any = None) -> None:  # noqa: ARG002
+        self._held.close()
+
+
 class ReversalRamp(keras.callbacks.Callback):
     """Raises the reversal coefficient: scale * (2 / (1 + exp(-10 p)) - 1), p the share of training done.
 
@@ -139,6 +154,7 @@ class Checkpoint(keras.callbacks.Callback):
         patience: epochs without a better mean validation accuracy; None never stops.
         plan: of the training; only epochs that train the final prediction can be the best or wait for a better one.
         monitored: the logged accuracy that says how good an epoch is.
+        averaged: within it the weights are those to keep as the best, see `optimizers.averaged`.
     """
 
     def __init__(
@@ -148,8 +164,10 @@ class Checkpoint(keras.callbacks.Callback):
         patience: int | None,
         plan: StagePlan,
         monitored: str = MONITORED,
+        averaged: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
     ):
         super().__init__()
+        self._averaged = averaged
         self._monitored = monitored
         self.folder = folder
         self.state = state
@@ -194,7 +212,8 @@ class Checkpoint(keras.callbacks.Callback):
         if accuracy <= self.state.best_accuracy:
             return {"waited": self.state.waited + 1}
         weights = f"best-{epoch:04d}.weights.h5"
-        self._write(weights, self.model.network)
+        with self._averaged():
+            self._write(weights, self.model.network)
         return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
 
 

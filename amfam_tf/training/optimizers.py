@@ -1,7 +1,8 @@
 """Adam with coupled L2, learning rates of parts, their schedules, and how these go from a stage to the next."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,16 @@ class _SummedGradients:
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Gradients) -> Gradients:
         return grads_and_vars
+
+
+class _KeptAverage:
+    """Of an optimiser: at the end of a fit the weights stay what they are, beside their moving average.
+
+    Keras would put the averages in their place, those of other variables if some are frozen.
+    """
+
+    def finalize_variable_values(self, var_list: list[Any]) -> None:
+        """Does nothing, see `averaged`."""
 
 
 class _OwnRates:
@@ -58,7 +69,7 @@ def _path(variable: Any) -> str:
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class CoupledAdam(_SummedGradients, _OwnRates, keras.optimizers.Adam):
+class CoupledAdam(_SummedGradients, _OwnRates, _KeptAverage, keras.optimizers.Adam):
     """Adam whose weight decay is L2: `l2 * variable` joins the gradient before the moments.
 
     This is what the reference implementation's Adam does; AdamW instead shrinks the variable beside the update.
@@ -86,7 +97,7 @@ class CoupledAdam(_SummedGradients, _OwnRates, keras.optimizers.Adam):
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class DecoupledAdam(_SummedGradients, _OwnRates, keras.optimizers.AdamW):
+class DecoupledAdam(_SummedGradients, _OwnRates, _KeptAverage, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2019, Algorithm 2)."""
 
 
@@ -125,6 +136,28 @@ def restart(optimizer: keras.optimizers.Optimizer) -> None:
     for variable in inner.variables:
         if variable is not inner._learning_rate:
             variable.assign(tf.zeros_like(variable))
+
+
+@contextlib.contextmanager
+def averaged(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Within it, the weights are their moving average a, if the optimiser keeps one; then again what they were.
+
+    After each step a = m a + (1 - m) w, a = w after the first of a stage (Polyak and Juditsky 1992, geometric weights).
+    """
+    inner = _inner(optimizer)
+    if not inner.use_ema:
+        yield
+        return
+    # Not Keras' way of adding and taking away, which rounds: training goes on with the same bits.
+    pairs = list(zip(inner._trainable_variables, inner._model_variables_moving_average, strict=True))
+    kept = [variable.numpy() for variable, _ in pairs]
+    for variable, average in pairs:
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, kept, strict=True):
+            variable.assign(value)
 
 
 def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -167,6 +200,8 @@ def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int)
         "epsilon": config.epsilon,
         "global_clipnorm": config.clip_norm,
     }
+    if config.weight_average:
+        common |= {"use_ema": True, "ema_momentum": config.weight_average}
     if config.weight_decay_mode == "coupled":
         return CoupledAdam(l2=config.weight_decay, exclude=exclude, **common)
     optimizer = DecoupledAdam(weight_decay=config.weight_decay, **common)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from amfam_tf.training import callbacks, profile, progress
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
-from amfam_tf.training.optimizers import create_optimizer, set_backbone_rates
+from amfam_tf.training.optimizers import averaged, create_optimizer, set_backbone_rates
 from amfam_tf.training.stages import StagePlan, plan_stages
 from amfam_tf.training.trainer import Trainer
 
@@ -290,7 +291,12 @@ def _train(session: _Session, training: _Training, state: RunState) -> RunState:
     config, distribution, splits = session.config, session.distribution, training.splits
     folder = session.folder if distribution.chief else None
     checkpoint = callbacks.Checkpoint(
-        folder, state, config.training.patience, training.plan, callbacks.monitored(training.card)
+        folder,
+        state,
+        config.training.patience,
+        training.plan,
+        callbacks.monitored(training.card),
+        functools.partial(averaged, training.trainer.optimizer),
     )
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
         with session.recorder.phase("making the input"):
@@ -348,6 +354,8 @@ def _callbacks(session: _Session, training: _Training, checkpoint: callbacks.Che
     network, plan, steps = training.trainer.network, training.plan, training.steps
     chosen = [callbacks.Stages(plan, steps), callbacks.EpochSeeds(network, config.seed, distribution)]
     chosen.append(FiniteLoss())
+    if config.optimizer.weight_average:
+        chosen.append(callbacks.AveragedWeights())
     if config.model.batch_norm == "per_replica":
         chosen.append(callbacks.MovingAverages(network, distribution))
     if config.model.adversarial and config.model.reversal_schedule == "ramp":
