@@ -143,7 +143,7 @@ def evaluate(journey, data):
     shown = typed("evaluate", "run", "--data", "data")
     folder = journey.folder / "run/evaluation/test"
     report, cases = read_json(folder / "metrics.json"), data.cases[data.cases["split"] == "test"]
-    table = predictions.read(folder / "predictions.csv", cases.reset_index(drop=True), card)
+    table = predictions.read(folder / "predictions.csv", cases.reset_index(drop=True), card=card)
     assert list(report["tasks"]) == [task.name for task in card.tasks]
     for task in card.tasks:
         right = predictions.predicted_labels(table, task) == predictions.true_labels(table, task)
