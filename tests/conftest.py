@@ -148,3 +148,11 @@ def loaded(version):
     import tensorflow as tf
 
     return tf.saved_model.load(str(version.path))
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory):
+    """An exported run of `clinic` that takes metadata; not to be changed."""
+    from clinic import clinic_version
+
+    return clinic_version(shared_folder(tmp_path_factory))

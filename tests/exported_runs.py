@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from small import make_weights_all_different, small_config
+from small import SMALL, make_weights_all_different, small_config
 
 from amfam_tf import config as configuration
 from amfam_tf import models
 from amfam_tf.card import cards
+from amfam_tf.card.inputs import MetadataInput, inputs_of, number_places, width
 from amfam_tf.card.schema import DataCard
 from amfam_tf.files.digests import file_digest
+from amfam_tf.layers import Standardise
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.runs import calibration
 from amfam_tf.runs.folder import RunFolder, RunState
@@ -41,12 +43,30 @@ class Version:
     network: LesionModel
 
 
-def small_network(*overrides: str, method: str = "amfam", seed: int = 0, card: DataCard = DERM7PT) -> LesionModel:
+def small_network(
+    *overrides: str,
+    method: str = "amfam",
+    seed: int = 0,
+    card: DataCard = DERM7PT,
+    sizes: tuple[str, ...] = SMALL,
+) -> LesionModel:
     """Returns a network whose weights are all different and whose logits are of ordinary size."""
-    config = small_config(*overrides, method=method)
-    network = models.create(config.method, config, card.tasks)
+    config = small_config(*overrides, method=method, sizes=sizes)
+    network = models.create(config.method, config, card.tasks, inputs_of(card, config.model.metadata))
     make_weights_all_different(network, seed)
+    for layer in network.layers:
+        if isinstance(layer, Standardise):
+            _standardise_ordinary_numbers(layer, inputs_of(card, config.model.metadata))
     return network
+
+
+def _standardise_ordinary_numbers(layer: Standardise, columns: tuple[MetadataInput, ...]) -> None:
+    """Gives the layer mean and deviation of numbers from all of each column's range."""
+    random, found = np.random.default_rng(0), np.zeros((50, width(columns)), np.float32)
+    ranges = [one.range for one in columns if one.range]
+    for place, bounds in zip(number_places(columns), ranges, strict=True):
+        found[:, place] = random.uniform(*bounds, 50)
+    layer.adapt(found)
 
 
 def write_run(
@@ -56,12 +76,13 @@ def write_run(
     finished: bool = True,
     temperatures: dict[str, float] | None = None,
     card: DataCard = DERM7PT,
+    sizes: tuple[str, ...] = SMALL,
 ) -> LesionModel:
     """Writes a run folder, finished or after its first epoch; returns its network."""
-    network = small_network(*overrides, method=method, card=card)
+    network = small_network(*overrides, method=method, card=card, sizes=sizes)
     folder = RunFolder(run)
     folder.checkpoints.mkdir(parents=True)
-    config = models.resolve(small_config(*overrides, method=method))
+    config = models.resolve(small_config(*overrides, method=method, sizes=sizes))
     folder.config_file.write_text(configuration.dump(config), encoding="utf-8")
     if card != DERM7PT:
         folder.card_file.write_text(cards.to_yaml(card), encoding="utf-8")

@@ -4,7 +4,7 @@ Threads prepare the next batch while the model works on this one; TensorFlow let
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,7 @@ from amfam_tf.batch_predict import plan
 from amfam_tf.batch_predict.model import LoadedVersion, PictureError
 from amfam_tf.batch_predict.pair import DecodedPair, End, PairRow
 from amfam_tf.beam import urls
+from amfam_tf.card import metadata_values
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import images, records, shards
 from amfam_tf.errors import DataError
@@ -32,7 +33,7 @@ def batches(
     Raises:
         DataError: a file of records is damaged; names it.
     """
-    rows = read_records(task.records) if task.rows is None else plan.read_rows(task.rows)
+    rows = read_records(task.records, version.columns) if task.rows is None else plan.read_rows(task.rows)
     ahead: deque[Future[DecodedPair]] = deque()
     numbers = count()
     total = 0
@@ -48,14 +49,18 @@ def batches(
 
 
 def prepare(row: PairRow, version: LoadedVersion, shard: int, position: int) -> DecodedPair:
-    """Reads and decodes a pair; what is wrong with a picture becomes the pair's error."""
-    squares, error = None, row.error
+    """Reads and decodes a pair; what is wrong with a picture or value becomes the pair's error."""
+    squares, error, told = None, row.error, row.metadata or {}
+    metadata: dict[str, str] = {}
     if error is None:
         try:
+            metadata = {
+                name: metadata_values.given(name, column, told.get(name)) for name, column in version.columns.items()
+            }
             squares = _squares(row, version)
         except DataError as problem:
             error = str(problem)
-    return DecodedPair(shard, position, row.case_num, squares, error)
+    return DecodedPair(shard, position, row.case_num, squares, error, metadata)
 
 
 def _squares(row: PairRow, version: LoadedVersion) -> dict[str, np.ndarray]:
@@ -76,28 +81,32 @@ def _read(modality: str, path: str) -> bytes:
         raise DataError(f"{modality} picture {path} {error}") from error
 
 
-def read_records(paths: tuple[str, ...]) -> Iterator[PairRow]:
+def read_records(paths: tuple[str, ...], columns: Collection[str] = ()) -> Iterator[PairRow]:
     """Gives the pairs of files of records, in order, with the first picture of each view; labels are not looked at.
+
+    Args:
+        columns: metadata to give with them, see `source.open_source`.
 
     Raises:
         DataError: a file is damaged; names it.
     """
     for path in paths:
         known = records.feature_spec(shards.read_card(Path(path).parent))
-        spec = {name: known[name] for name in ("case_num", *MODALITIES)}
+        spec = {name: known[name] for name in ("case_num", *MODALITIES, *columns)}
         dataset = tf.data.TFRecordDataset(path, compression_type=records.COMPRESSION)
         try:
             for number, serialised in enumerate(dataset):
                 example = tf.io.parse_single_example(serialised, spec)
-                yield _row_of_record(example, f"{path}, record {number}")
+                yield _row_of_record(example, f"{path}, record {number}", columns)
         except tf.errors.OpError as error:
             raise DataError(f"damaged records in {path}: {images.reason(error)}") from error
 
 
-def _row_of_record(example: Mapping[str, tf.Tensor], place: str) -> PairRow:
+def _row_of_record(example: Mapping[str, tf.Tensor], place: str, columns: Collection[str]) -> PairRow:
     places = {name: f"{place}, {name}" for name in MODALITIES}
     pictures = {name: tf.reshape(example[name], [-1]).numpy().tolist() for name in MODALITIES}
     missing = [name for name in MODALITIES if not pictures[name]]
     error = f"{place} has no {missing[0]} picture" if missing else None
     contents = None if missing else {name: found[0] for name, found in pictures.items()}
-    return PairRow(int(example["case_num"]), **places, error=error, contents=contents)
+    metadata = {name: example[name].numpy().decode() for name in columns} if columns else None
+    return PairRow(int(example["case_num"]), **places, error=error, contents=contents, metadata=metadata)

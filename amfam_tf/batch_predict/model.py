@@ -3,14 +3,16 @@
 import re
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from amfam_tf.card.schema import DataCard
+from amfam_tf.card import metadata_values
+from amfam_tf.card.metadata_values import Given
+from amfam_tf.card.schema import MODALITIES, DataCard, MetadataColumn
 from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError, one_line
 from amfam_tf.export import signature_names, version_files
@@ -31,6 +33,7 @@ class ExportedVersion:
         number: of the version.
         fingerprint: SHA-256, 64 hex digits, of name, number and the digests of all its files.
         card: of the data that it is trained on.
+        columns: of its metadata, those that the version takes.
     """
 
     path: Path
@@ -38,6 +41,12 @@ class ExportedVersion:
     number: int
     fingerprint: str
     card: DataCard
+    columns: tuple[str, ...] = ()
+
+    @property
+    def metadata(self) -> dict[str, MetadataColumn]:
+        """The columns that the version takes beside the pictures, by name."""
+        return {name: self.card.metadata[name] for name in self.columns}
 
 
 def describe_version(folder: Path) -> ExportedVersion:
@@ -54,7 +63,8 @@ def describe_version(folder: Path) -> ExportedVersion:
     version_files.check_number(path, content)
     version_files.check_files(path, content["files"])
     identity = digests.of_value([content["name"], content["version"], content["files"]])
-    return ExportedVersion(path, content["name"], content["version"], identity, version_files.read_card(path))
+    card, columns = version_files.read_card(path), tuple(content.get("metadata", ()))
+    return ExportedVersion(path, content["name"], content["version"], identity, card, columns)
 
 
 class PictureError(DataError):
@@ -71,6 +81,9 @@ class LoadedVersion:
     Args:
         path: its folder.
 
+    Attributes:
+        columns: metadata that it takes beside the pictures, by name.
+
     Raises:
         ExportError: it cannot be loaded, or holds weights that are no finite numbers.
     """
@@ -82,6 +95,11 @@ class LoadedVersion:
                 self._model = tf.saved_model.load(str(plain))
             self._signatures = self._model.signatures
             self._prepare = self._model.batching[signature_names.SERVING_DEFAULT].before
+            taken = self._signatures[signature_names.PREDICT_IMAGES].structured_input_signature[1]
+            metadata = version_files.read_card(Path(path)).metadata
+            self.columns = {
+                name: column for name, column in metadata.items() if metadata_values.input_name(name) in taken
+            }
             check_weights(Path(path))
         except (tf.errors.OpError, OSError, ValueError, AttributeError, KeyError) as error:
             text = reason(error) if isinstance(error, tf.errors.OpError) else one_line(error)
@@ -93,20 +111,36 @@ class LoadedVersion:
         Raises:
             PictureError: one of them cannot be used; why.
         """
-        inputs = {name: tf.constant([content]) for name, content in contents.items()}
+        inputs = {name: tf.constant([content]) for name, content in contents.items()} | self._metadata([{}])
         try:
-            return {name: square[0].numpy() for name, square in self._prepare(**inputs).items()}
+            squares = self._prepare(**inputs)
+            return {name: squares[name][0].numpy() for name in MODALITIES}
         except tf.errors.InvalidArgumentError as error:
             refused = self._find_refused(inputs)
             if refused is None:
                 raise
             raise refused from error
 
-    def predict(self, squares: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs by name, [B, ...], of uint8 [B, S, S, 3] in [0, 255] by modality."""
-        inputs = {name: tf.constant(batch) for name, batch in squares.items()}
+    def predict(
+        self, squares: Mapping[str, np.ndarray], metadata: Sequence[Mapping[str, Given]] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs by name, [B, ...].
+
+        Args:
+            squares: uint8 [B, S, S, 3] in [0, 255] by modality.
+            metadata: of each pair, by column; what is left out is unknown.
+
+        Raises:
+            DataError: a value that cannot be.
+        """
+        rows = [{}] * len(squares[MODALITIES[0]]) if metadata is None else metadata
+        inputs = {name: tf.constant(batch) for name, batch in squares.items()} | self._metadata(rows)
         outputs = self._signatures[signature_names.PREDICT_IMAGES](**inputs)
         return {name: output.numpy() for name, output in outputs.items()}
+
+    def _metadata(self, rows: Sequence[Mapping[str, Given]]) -> dict[str, tf.Tensor]:
+        values = metadata_values.as_inputs(self.columns, rows)
+        return {name: tf.constant(value) for name, value in values.items()}
 
     def _find_refused(self, inputs: Mapping[str, tf.Tensor]) -> PictureError | None:
         """Returns why the signature refuses a pair: it says which picture it is, where the quick way does not."""

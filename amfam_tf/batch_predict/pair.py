@@ -1,7 +1,7 @@
 """A pair on its way through batch prediction: row of a source, squares, answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ class PairRow:
         dermoscopic: likewise.
         error: why it cannot be predicted, as far as the source's table tells; else None.
         contents: bytes of both files by modality, if the source holds them.
+        metadata: what is known beside the pictures, by column; None for a version that takes nothing.
     """
 
     case_num: int
@@ -23,6 +24,7 @@ class PairRow:
     dermoscopic: str
     error: str | None = None
     contents: Mapping[str, bytes] | None = None
+    metadata: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class DecodedPair:
         case_num: its number.
         squares: uint8 [S, S, 3] in [0, 255] by modality; None if there is an error.
         error: one line that names file and reason, or None.
+        metadata: by column, each a value that the version takes.
     """
 
     shard: int
@@ -42,6 +45,7 @@ class DecodedPair:
     case_num: int
     squares: Mapping[str, np.ndarray] | None
     error: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

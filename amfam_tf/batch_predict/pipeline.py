@@ -55,8 +55,8 @@ def run(
     shard_file.find_pyarrow()
     workers = beam_engine.worker_count(beam_arguments)
     urls.ask_stores((str(source), images), beam_arguments)
-    found = open_source(str(source), images)
     model = describe_version(Path(version))
+    found = open_source(str(source), images, model.metadata)
     manifest = plan.describe(found, model, shards, batch_size)
     with results_folder(str(out), manifest, found) as folder:
         tasks = plan.tasks(manifest, found, folder)

@@ -93,7 +93,7 @@ def write(manifest: Manifest, source: PairSource, folder: Path) -> None:
         for shard in manifest["shards"]:
             with _rows_file(folder, shard["file"]).open("w", encoding="utf-8") as file:
                 for row in itertools.islice(rows, shard["pairs"]):
-                    file.write(json.dumps(asdict(row)) + "\n")
+                    file.write(json.dumps(_without_nothing_told(row)) + "\n")
     json_file.write(folder / MANIFEST_FILE, manifest)
 
 
@@ -192,9 +192,17 @@ def _described(source: PairSource) -> Iterable[list[Any]]:
     if source.kind == "records":
         return ([path.name, *_state(str(path))] for path in source.records)
     return (
-        [row.case_num, row.clinical, *_state(row.clinical), row.dermoscopic, *_state(row.dermoscopic), row.error]
+        [
+            *(row.case_num, row.clinical, *_state(row.clinical), row.dermoscopic, *_state(row.dermoscopic), row.error),
+            *(() if row.metadata is None else (dict(row.metadata),)),
+        ]
         for row in source.rows()
     )
+
+
+def _without_nothing_told(row: PairRow) -> dict[str, Any]:
+    """Returns a row to write down; of versions that take no metadata it is that of all versions before them."""
+    return {key: value for key, value in asdict(row).items() if key != "metadata" or value is not None}
 
 
 def _state(path: str) -> tuple[int, int] | tuple[()]:

@@ -78,9 +78,11 @@ class VersionHandler(ModelHandler[DecodedPair | End, PredictedPair | End, Loaded
         """Returns an answer for each pair; one with an error is not asked about, the end of a shard stays as it is."""
         del inference_args
         asked = _squares(batch)
+        metadata = [pair.metadata for pair in batch if isinstance(pair, DecodedPair) and pair.squares is not None]
         outputs: dict[str, np.ndarray] = {}
         if asked:
-            outputs = model.predict({name: np.stack([squares[name] for squares in asked]) for name in MODALITIES})
+            stacked = {name: np.stack([squares[name] for squares in asked]) for name in MODALITIES}
+            outputs = model.predict(stacked, metadata)
         rows = iter(range(len(asked)))
         return [
             item

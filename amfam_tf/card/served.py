@@ -3,14 +3,16 @@
     {"format": 1, "name": "derm7pt", "title": "Derm7pt", "main_task": "DIAG",
      "tasks": [{"name": "DIAG", "title": "diagnosis", "classes": [{"name": "MEL", "title": "melanoma"}, ...]}, ...],
      "targets": {"melanoma": {"task": "DIAG", "classes": ["MEL"]}},
-     "scores": {"seven_point_score": {"points": {"PN": {"ATP": 2}, ...}, "thresholds": {"original": 3, ...}, ...}}}
+     "scores": {"seven_point_score": {"points": {"PN": {"ATP": 2}, ...}, "thresholds": {"original": 3, ...}, ...}},
+     "metadata": {"age": {"range": [0, 110], "missing": [""]}, "sex": {"values": ["female", "male"]}}}
 
+`metadata` has the columns that the network takes beside the pictures, and is left out if it takes none.
 Keys that a reader does not know are left out: later versions may say more.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,7 +20,7 @@ from pydantic import ValidationError
 
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
-from amfam_tf.card.schema import CardSection, DataCard, Score, Target
+from amfam_tf.card.schema import CardSection, DataCard, MetadataColumn, Score, Target
 from amfam_tf.errors import DataError
 
 FORMAT = 1
@@ -35,6 +37,7 @@ class ServedCard:
         main_task: the name of the one that comes first to people.
         targets: classes that are asked for together, by name.
         scores: points of classes, by name.
+        metadata: the columns that are given beside the pictures, by name, in order.
     """
 
     name: str
@@ -43,11 +46,12 @@ class ServedCard:
     main_task: str
     targets: Mapping[str, Target]
     scores: Mapping[str, Score]
+    metadata: Mapping[str, MetadataColumn] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, card: DataCard) -> "ServedCard":
-        """Returns what a card says."""
-        return cls.from_json(to_json(card))
+    def of(cls, card: DataCard, columns: Iterable[str] = ()) -> "ServedCard":
+        """Returns what a card says; `columns` are the metadata that the network takes."""
+        return cls.from_json(to_json(card, columns))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "ServedCard":
@@ -63,7 +67,8 @@ class ServedCard:
             tasks = tuple(_task(one) for one in content["tasks"])
             targets = {name: _only_known(Target, one) for name, one in content["targets"].items()}
             scores = {name: _only_known(Score, one) for name, one in content["scores"].items()}
-            found = cls(content["name"], content["title"], tasks, content["main_task"], targets, scores)
+            columns = {name: _only_known(MetadataColumn, one) for name, one in content.get("metadata", {}).items()}
+            found = cls(content["name"], content["title"], tasks, content["main_task"], targets, scores, columns)
             found._check_names()
         except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
             raise DataError(f"the served card cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
@@ -83,6 +88,7 @@ class ServedCard:
         named: list[tuple[str, set[str]]] = [(self.main_task, set())]
         named += [(target.task, set(target.classes)) for target in self.targets.values()]
         named += [(task, set(points)) for score in self.scores.values() for task, points in score.points.items()]
+        named += [(one.follows_from, set()) for one in self.metadata.values() if one.follows_from is not None]
         for task, wanted in named:
             if not wanted <= classes[task]:
                 raise ValueError(f"task {task} has no class {min(wanted - classes[task])}")
@@ -99,8 +105,9 @@ def output_of_target(name: str) -> str:
     return f"{name}_probability"
 
 
-def to_json(card: DataCard) -> str:
-    """Returns a card as the text that travels, in ASCII."""
+def to_json(card: DataCard, columns: Iterable[str] = ()) -> str:
+    """Returns a card as the text that travels, in ASCII; `columns` are the metadata that the network takes."""
+    metadata = {name: _described_column(card, name) for name in columns}
     content = {
         "format": FORMAT,
         "name": card.name,
@@ -112,6 +119,7 @@ def to_json(card: DataCard) -> str:
             name: one.model_dump(mode="json", exclude_none=True, exclude={"column"})
             for name, one in card.scores.items()
         },
+        **({"metadata": metadata} if metadata else {}),
     }
     return json.dumps(content, separators=(",", ":"))
 
@@ -123,6 +131,11 @@ def _described(task: Task) -> dict[str, Any]:
         "title": task.title,
         "classes": [{"name": name, "title": title} for name, title in classes],
     }
+
+
+def _described_column(card: DataCard, name: str) -> dict[str, Any]:
+    wanted = {"title", "values", "range", "missing", "follows_from"}
+    return card.metadata[name].model_dump(mode="json", exclude_none=True, include=wanted)
 
 
 def _task(content: Mapping[str, Any]) -> Task:

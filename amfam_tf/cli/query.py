@@ -26,6 +26,13 @@ Named = tuple["Answer | UserError", tuple[str, str]]
 @click.argument("pairs", required=False, type=UserPath(exists=True, path_type=Path))
 @click.option("--clinical", type=EXISTING_FILE, help="The clinical picture of one pair.")
 @click.option("--dermoscopic", type=EXISTING_FILE, help="The dermoscopic picture of one pair.")
+@click.option(
+    "--metadata",
+    "given",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="What is known beside the pictures, for a model that takes it; repeatable. Left out: unknown.",
+)
 @click.option("--server", help="HOST:PORT.  [default: localhost:8500, with --rest localhost:8501]")
 @click.option("--model", default="amfam", show_default=True, help="Name of the model on the server.")
 @click.option("--model-version", type=click.IntRange(0, 2**63 - 1), help="A version of it.  [default: the latest]")
@@ -79,26 +86,43 @@ def query(
     """Ask a served model about one pair of pictures, or about PAIRS.
 
     PAIRS is a CSV file with the columns clinical and dermoscopic (paths relative to it), or a folder of files
-    NAME_clinical.jpg and NAME_dermoscopic.jpg. A pair that cannot be used is an error at its place; the others are
+    NAME_clinical.jpg and NAME_dermoscopic.jpg. For a model that takes metadata the CSV file may have a column for each,
+    as the data's card names it. A pair that cannot be used is an error at its place; the others are
     answered, and the exit status is 1. Works with amfam-tf serve and with TensorFlow Serving.
     """
     _check_usage(pairs, clinical, dermoscopic, picture, options)
     from amfam_tf.client.client import Client
-    from amfam_tf.client.pairs import find_pairs
+    from amfam_tf.client.pairs import find_metadata, find_pairs
 
+    told = _told(options["given"])
     listed = find_pairs(pairs, _note) if pairs else []
     with Client(_connection(options), options["rest"]) as client:
         if client.proxy:
             echo(f"{client.connection.server} is asked through the proxy of {client.proxy}", err=True)
         if pairs:
-            _print_all(_predict(client, listed, options), len(listed), options["form"], client)
+            metadata = find_metadata(pairs, lambda: client.card().metadata)
+            answers = _predict(client, listed, metadata or [{}] * len(listed), options)
+            _print_all(answers, len(listed), options["form"], client)
         elif clinical and dermoscopic:
-            answer, names = _ask_one(client, (clinical, dermoscopic), picture, options)
+            answer, names = _ask_one(client, (clinical, dermoscopic), told, picture, options)
             _print_one(answer, names, options["form"])
 
 
 def _note(text: str) -> None:
     echo(f"note: {text}", err=True)
+
+
+def _told(given: Iterable[str]) -> dict[str, str]:
+    """Returns the values of `--metadata` by column."""
+    told: dict[str, str] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"--metadata takes COLUMN=VALUE, such as age=54. Received: {text!r}")
+        if name in told:
+            raise click.UsageError(f"--metadata names {name} twice")
+        told[name] = value
+    return told
 
 
 def _check_usage(
@@ -108,6 +132,8 @@ def _check_usage(
         raise click.UsageError("--clinical and --dermoscopic are needed, or PAIRS")
     if pairs is not None and (clinical or dermoscopic or picture):
         raise click.UsageError("PAIRS stands alone: --clinical, --dermoscopic and --explain are for one pair")
+    if pairs is not None and options["given"]:
+        raise click.UsageError("--metadata is for one pair: give the table of PAIRS a column for each")
     if not picture and (options["task"] or options["class_name"]):
         raise click.UsageError("--task and --class say what --explain OUT.png explains")
     if bool(options["tls_certificate"]) != bool(options["tls_key"]):
@@ -131,28 +157,32 @@ def _connection(options: dict[str, Any]) -> Any:
     )
 
 
-def _predict(client: "Client", paths: list[tuple[Path, Path]], options: dict[str, Any]) -> Iterator[Named]:
+def _predict(
+    client: "Client", paths: list[tuple[Path, Path]], metadata: list[dict[str, str]], options: dict[str, Any]
+) -> Iterator[Named]:
     """Yields answers and errors; a pair that cannot be read is an error like one that the server cannot use."""
     from amfam_tf.client.client import Pair
     from amfam_tf.errors import DataError
 
-    def read(pair: tuple[Path, Path]) -> Pair | DataError:
+    def read(pair: tuple[Path, Path], told: dict[str, str]) -> Pair | DataError:
         try:
-            return Pair.read(*pair)
+            return Pair.read(*pair, told)
         except DataError as error:
             return error
 
-    answers = client.answer_many(map(read, paths), options["batch_size"])
+    answers = client.answer_many(map(read, paths, metadata), options["batch_size"])
     for answer, pair in zip(answers, paths, strict=True):
         yield answer, (str(pair[0]), str(pair[1]))
 
 
-def _ask_one(client: "Client", paths: tuple[Path, Path], picture: Path | None, options: dict[str, Any]) -> Any:
+def _ask_one(
+    client: "Client", paths: tuple[Path, Path], told: dict[str, str], picture: Path | None, options: dict[str, Any]
+) -> Any:
     """Returns the answer for one pair and its names; with a picture to write, the explanation too."""
     from amfam_tf.client.card import write_panel
     from amfam_tf.client.client import Pair
 
-    pair = Pair.read(*paths)
+    pair = Pair.read(*paths, told)
     if picture is None:
         return client.predict(pair), pair.names
     explanation = client.explain(pair, options["task"], options["class_name"])

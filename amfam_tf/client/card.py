@@ -1,6 +1,6 @@
 """An answer for people (card), for programs (JSON, CSV), and as a picture with Grad-CAM laid over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
     version = "" if answer.version is None else f", version {answer.version}"
     heading = f"{names[0]} + {names[1]}   ({answer.model}{version})"
     console.print(heading, style="bold", markup=False, soft_wrap=True)
+    for line in _told_beside(answer):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(_main_task(answer))
     if len(answer.card.tasks) > 1:
         console.print(_other_tasks(answer))
@@ -43,6 +45,23 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
             f"{title_of_score(answer.card, name)} {scale}: {verdict(answer, name)}", markup=False, soft_wrap=True
         )
     console.print(RESEARCH_ONLY, style="yellow", soft_wrap=True)
+
+
+def _told_beside(answer: Answer) -> Iterator[str]:
+    """Yields what the model was told beside the pictures, what it was not, and what it must not be believed with."""
+    titles = {name: column.title or name.replace("_", " ") for name, column in answer.card.metadata.items()}
+    known = [name for name in titles if answer.metadata.get(name)]
+    told = ", ".join(f"{titles[name]} {answer.metadata[name]}" for name in known) or "nothing"
+    unknown = ", ".join(titles[name] for name in titles if name not in known)
+    if titles:
+        yield f"told beside the pictures: {told}" + (f"; unknown: {unknown}" if unknown else "")
+    for name in known:
+        cause = answer.card.metadata[name].follows_from
+        if cause is not None:
+            yield (
+                f"{titles[name]} is decided from the {answer.card.task(cause).title}: the model can answer without "
+                "looking at a picture"
+            )
 
 
 def _main_task(answer: Answer) -> "Table":
@@ -128,10 +147,19 @@ def to_json(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
         **dict(zip(MODALITIES, names, strict=True)),
         "model": answer.model,
         "version": answer.version,
+        **({"metadata": _metadata(answer)} if answer.card.metadata else {}),
         "tasks": tasks,
         **_derived(answer),
         **({"suspicious": suspicious} if suspicious else {}),
         "notice": RESEARCH_ONLY,
+    }
+
+
+def _metadata(answer: Answer) -> dict[str, str | float | None]:
+    """Returns what the model was told beside the pictures, by column; None where nobody knows."""
+    return {
+        name: (float(text) if column.range is not None else text) if (text := answer.metadata.get(name)) else None
+        for name, column in answer.card.metadata.items()
     }
 
 
@@ -148,13 +176,15 @@ def failure_to_json(error: UserError, names: Sequence[str]) -> dict[str, Any]:
 def columns(card: ServedCard) -> list[str]:
     """Returns the columns of a table of answers; `error` says in a row that is empty otherwise why it is."""
     of_tasks = [f"{task.name}_{name}" for task in card.tasks for name in ("pred", *task.classes)]
-    return [*MODALITIES, "model", "version", *of_tasks, *map(output_of_target, card.targets), *card.scores, ERROR]
+    asked = [*MODALITIES, "model", "version", *card.metadata]
+    return [*asked, *of_tasks, *map(output_of_target, card.targets), *card.scores, ERROR]
 
 
 def to_row(answer: Answer, names: Sequence[str]) -> dict[str, Any]:
     """Returns the answer as a row of a table; the columns of the tasks are those of predictions.csv."""
     row: dict[str, Any] = dict(zip(MODALITIES, names, strict=True))
     row |= {"model": answer.model, "version": "" if answer.version is None else answer.version}
+    row |= {name: answer.metadata.get(name, "") for name in answer.card.metadata}
     for task in answer.card.tasks:
         row[f"{task.name}_pred"] = answer.classes[task.name]
         names_of_classes = (f"{task.name}_{name}" for name in task.classes)

@@ -7,9 +7,11 @@
     print(answer.classes["DIAG"], answer.targets, answer.scores)
 
 Works with `amfam-tf serve` and with TensorFlow Serving, and does not import TensorFlow. What tasks, classes, targets
-and scores are, the served version tells by its signature `describe`; one that has none is of Derm7pt.
+and scores are, the served version tells by its signature `describe`; one that has none is of Derm7pt. If it takes
+metadata, they are given with the pair: `client.predict(pair, metadata={"age": 54})`; what is not given is unknown.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from amfam_tf.card import served
-from amfam_tf.card.schema import MODALITIES
+from amfam_tf.card import metadata_values, served
+from amfam_tf.card.metadata_values import Given
+from amfam_tf.card.schema import MODALITIES, MetadataColumn
 from amfam_tf.card.served import ServedCard, output_of_target
 from amfam_tf.client.transport import TOO_MUCH, Connection, GrpcTransport, Inputs, Refused, RestTransport, Transport
 from amfam_tf.errors import DataError, QueryError, UserError
@@ -34,6 +37,7 @@ GONE = ("NOT_FOUND", "404")
 Outputs = Mapping[str, np.ndarray]
 _BAD_PICTURE = re.compile(r"input (\w+), index (\d+): (the picture [^\]\n]*)")
 _NO_DESCRIPTION = re.compile(rf'signature \w+:? "{DESCRIBE}" not found')
+_OTHER_INPUTS = re.compile(r"(?:does not match|not found in) signature|Missing named input|index \d+: the value ")
 _BAD_QUESTION = re.compile(r"input (?:task|class_name), index \d+ (must be [^\]\n]*)")
 
 
@@ -44,14 +48,16 @@ class Pair:
     Attributes:
         clinical, dermoscopic: contents of the image files.
         names: what to call them in messages, e.g. their paths.
+        metadata: what is known beside them, by column of the card; "", None and NaN are unknown as what is left out.
     """
 
     clinical: bytes
     dermoscopic: bytes
     names: tuple[str, str] = MODALITIES
+    metadata: Mapping[str, Given] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def read(cls, clinical: str | Path, dermoscopic: str | Path) -> "Pair":
+    def read(cls, clinical: str | Path, dermoscopic: str | Path, metadata: Mapping[str, Given] | None = None) -> "Pair":
         """Returns the pair of two files.
 
         Raises:
@@ -65,7 +71,7 @@ class Pair:
                 raise DataError(f"cannot read {path}: {error.strerror}") from error
             except ValueError as error:  # a NUL in the path
                 raise DataError(f"cannot read {str(path)!r}: {error}") from error
-        return cls(contents[0], contents[1], (str(clinical), str(dermoscopic)))
+        return cls(contents[0], contents[1], (str(clinical), str(dermoscopic)), metadata or {})
 
 
 def _too_long(name: str, size: int, limit: int) -> str:
@@ -83,6 +89,8 @@ class Answer:
         model: its name.
         version: that answered; None where the server does not say.
         card: what its tasks, targets and scores are.
+        metadata: what it was told beside the pictures, by column in the order of the card: the name of a value, or a
+            number as text; "" where nobody knows.
     """
 
     probabilities: Mapping[str, tuple[float, ...]]
@@ -91,6 +99,7 @@ class Answer:
     model: str
     version: int | None
     card: ServedCard = field(default_factory=served.derm7pt, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> dict[str, str]:
@@ -153,6 +162,10 @@ class _BadPicture(DataError):
         self.row = row
 
 
+class _OtherMetadata(Exception):
+    """The version that is served now takes other metadata than were sent."""
+
+
 def _misfit(outputs: Outputs, card: ServedCard, count: int) -> str | None:
     """Returns the first output of a card that an answer lacks, or has in another shape; None if it has all."""
     shapes: dict[str, tuple[int, ...]] = {task.name: (count, len(task.classes)) for task in card.tasks}
@@ -161,8 +174,16 @@ def _misfit(outputs: Outputs, card: ServedCard, count: int) -> str | None:
     return next((f"{name} of shape {shapes[name]}" for name in wrong), None)
 
 
-def _inputs(pairs: Sequence[Pair]) -> dict[str, list[bytes]]:
-    return {name: [getattr(pair, name) for pair in pairs] for name in MODALITIES}
+Columns = Mapping[str, MetadataColumn]
+
+
+def _inputs(pairs: Sequence[Pair], columns: Columns) -> Inputs:
+    """Returns the inputs of pairs whose metadata are known to fit."""
+    known = metadata_values.as_inputs(columns, [pair.metadata for pair in pairs])
+    return {name: [getattr(pair, name) for pair in pairs] for name in MODALITIES} | {
+        name: [value.encode() if isinstance(value, str) else value for value in values]
+        for name, values in known.items()
+    }
 
 
 class Client:
@@ -177,6 +198,7 @@ class Client:
         self.connection = Connection(connection) if isinstance(connection, str) else connection
         self._transport: Transport = (RestTransport if rest else GrpcTransport)(self.connection)
         self._cards: dict[int | None, ServedCard] = {}
+        self._columns: Columns = {}
 
     def __enter__(self) -> "Client":
         return self
@@ -188,12 +210,14 @@ class Client:
         """Ends the connection."""
         self._transport.close()
 
-    def predict(self, pair: Pair) -> Answer:
-        """Returns the answer for one pair; see `predict_many` for errors."""
+    def predict(self, pair: Pair, metadata: Mapping[str, Given] | None = None) -> Answer:
+        """Returns the answer for one pair, with these metadata in place of its own; see `predict_many` for errors."""
+        if metadata is not None:
+            pair = dataclasses.replace(pair, metadata=metadata)
         return next(self.predict_many([pair]))
 
     def card(self, version: int | None = None) -> ServedCard:
-        """Returns what a version's tasks, targets and scores are; asked once per version.
+        """Returns what a version's tasks, targets, scores and metadata are; asked once per version.
 
         Args:
             version: a number; None for that of the connection.
@@ -202,7 +226,8 @@ class Client:
             QueryError: the server cannot be reached, or what it tells is no card.
         """
         if version not in self._cards:
-            self._cards[version] = self._ask_card(version)
+            card, answered = self._ask_card(version)
+            self._cards |= {version: card, answered: card}
         return self._cards[version]
 
     @property
@@ -214,7 +239,7 @@ class Client:
         """Yields the answer for each pair, in order.
 
         Raises:
-            DataError: the server cannot use a picture; names it.
+            DataError: the server cannot use a picture, or takes no such metadata; names what.
             QueryError: the server cannot be reached or refuses the request.
         """
         for answer in self.answer_many(pairs, batch_size):
@@ -256,12 +281,19 @@ class Client:
         Raises:
             DataError, QueryError: see `predict_many`.
         """
-        checked = self._checked(pair)
-        if isinstance(checked, UserError):
-            raise checked
         question = {"task": [task.encode()], "class_name": [class_name.encode()]}
-        outputs, version, card = self._call(EXPLAIN, [pair], question)
-        answer = self._answers(outputs, version, card, 1)[0]
+        for _ in range(MOST_SWAPS):
+            checked = self._checked(pair)
+            if isinstance(checked, UserError):
+                raise checked
+            try:
+                outputs, version, card = self._call(EXPLAIN, [pair], question)
+                break
+            except _OtherMetadata:
+                continue
+        else:
+            raise self._restless()
+        answer = self._answers(outputs, version, card, [pair])[0]
         images, maps = (
             {name: self._row(outputs, f"{name}_{kind}") for name in MODALITIES} for kind in ("image", "map")
         )
@@ -272,24 +304,45 @@ class Client:
         )
 
     def _checked(self, pair: Pair | UserError) -> Pair | UserError:
-        """Returns the pair, or that it is too long even for a request of its own."""
+        """Returns the pair, or why it cannot be asked about: metadata, or too long even for a request of its own."""
         if isinstance(pair, UserError):
             return pair
+        if pair.metadata and not self._columns:
+            self._columns = self.card().metadata
+        try:
+            self._understood(pair)
+        except DataError as error:
+            return error
         size, limit = self._request_bytes([pair]), self.connection.max_message_bytes
         return DataError(_too_long(" + ".join(pair.names), size, limit)) if size > limit else pair
 
+    def _understood(self, pair: Pair) -> dict[str, str]:
+        """Returns the metadata of a pair as the model is told them, by column.
+
+        Raises:
+            DataError: a column or value that it does not take.
+        """
+        pictures = " + ".join(pair.names)
+        unknown = [name for name in pair.metadata if name not in self._columns]
+        if unknown:
+            taken = f"it takes {', '.join(self._columns)}" if self._columns else "it takes none"
+            raise DataError(f"{pictures}: model {self.connection.model} has no metadata {unknown[0]!r}: {taken}")
+        try:
+            return {
+                name: metadata_values.given(name, column, pair.metadata.get(name))
+                for name, column in self._columns.items()
+            }
+        except DataError as error:
+            raise DataError(f"{pictures}: {error}") from error
+
     def _request_bytes(self, pairs: Sequence[Pair]) -> int:
-        return self._transport.request_bytes(_inputs(pairs))
+        return self._transport.request_bytes(_inputs(pairs, self._columns))
 
     def _answer_batch(self, batch: Sequence[Pair | UserError]) -> list[Answer | UserError]:
         """Returns answers and errors in order; the pairs are asked again without those that the server cannot use."""
         found: dict[int, Answer | UserError] = {}
-        pairs: dict[int, Pair] = {}
-        for place, pair in enumerate(batch):
-            if isinstance(pair, UserError):
-                found[place] = pair
-            else:
-                pairs[place] = pair
+        pairs = self._sorted_out(dict(enumerate(batch)), found)
+        swaps = 0
         while pairs:
             try:
                 found |= zip(pairs, self._predict_batch([*pairs.values()]), strict=True)
@@ -298,7 +351,22 @@ class Client:
                 place = [*pairs][error.row]
                 found[place] = DataError(str(error))
                 del pairs[place]
+            except _OtherMetadata as error:
+                swaps += 1
+                if swaps == MOST_SWAPS:
+                    raise self._restless() from error
+                pairs = self._sorted_out({place: self._checked(pair) for place, pair in pairs.items()}, found)
         return [found[place] for place in range(len(batch))]
+
+    def _sorted_out(
+        self, pairs: Mapping[int, Pair | UserError], found: dict[int, Answer | UserError]
+    ) -> dict[int, Pair]:
+        """Returns those that can be asked about; the errors are put among what is found."""
+        found |= {place: pair for place, pair in pairs.items() if isinstance(pair, UserError)}
+        return {place: pair for place, pair in pairs.items() if isinstance(pair, Pair)}
+
+    def _restless(self) -> QueryError:
+        return QueryError(f"{self._named} takes other metadata each time that it is asked: name a version")
 
     def _predict_batch(self, pairs: Sequence[Pair]) -> Sequence[Answer | UserError]:
         """Returns the answers to one request, or to its halves if it is too much for the server."""
@@ -311,7 +379,7 @@ class Client:
                 return [error]
             middle = len(pairs) // 2
             return [*self._answer_batch(pairs[:middle]), *self._answer_batch(pairs[middle:])]
-        return self._answers(outputs, version, card, len(pairs))
+        return self._answers(outputs, version, card, pairs)
 
     def _call(self, signature: str, pairs: Sequence[Pair], more: Inputs) -> tuple[Outputs, int | None, ServedCard]:
         """Returns the outputs, the version that answered, and its card."""
@@ -327,7 +395,7 @@ class Client:
 
     def _send(self, signature: str, pairs: Sequence[Pair], more: Inputs) -> tuple[Outputs, int | None]:
         try:
-            return self._transport.predict(signature, {**_inputs(pairs), **more})
+            return self._transport.predict(signature, {**_inputs(pairs, self._columns), **more})
         except Refused as error:
             bad = _BAD_PICTURE.search(error.details)
             if bad and bad.group(1) in MODALITIES and int(bad.group(2)) < len(pairs):
@@ -336,22 +404,32 @@ class Client:
             question = _BAD_QUESTION.search(error.details)
             if question:
                 raise QueryError(f"the task or class to explain {question.group(1)}") from error
+            if _OTHER_INPUTS.search(error.details) and self._has_other_columns():
+                raise _OtherMetadata from error
             raise
 
-    def _ask_card(self, version: int | None) -> ServedCard:
+    def _has_other_columns(self) -> bool:
+        """Returns whether the version that is served now takes other metadata than so far; asks it, and keeps that."""
+        self._cards.pop(None, None)
+        before, self._columns = self._columns, self.card().metadata
+        return before != self._columns
+
+    def _ask_card(self, version: int | None) -> tuple[ServedCard, int | None]:
+        """Returns the card, and the version that told it if it is known."""
         try:
-            outputs, _ = self._transport.predict(DESCRIBE, {"anything": [b""]}, version)
+            outputs, answered = self._transport.predict(DESCRIBE, {"anything": [b""]}, version)
         except Refused as error:
             if _NO_DESCRIPTION.search(error.details):
-                return served.derm7pt()
+                return served.derm7pt(), version
             raise
         told = outputs.get("card", np.empty(0))
         try:
-            return ServedCard.from_json(told[0] if told.shape == (1,) else "")
+            return ServedCard.from_json(told[0] if told.shape == (1,) else ""), answered
         except DataError as error:
             raise QueryError(f"{self._named} does not tell its tasks by {DESCRIBE}: {error}") from error
 
-    def _answers(self, outputs: Outputs, version: int | None, card: ServedCard, count: int) -> list[Answer]:
+    def _answers(self, outputs: Outputs, version: int | None, card: ServedCard, pairs: Sequence[Pair]) -> list[Answer]:
+        count = len(pairs)
         wrong = _misfit(outputs, card, count)
         if wrong and version is None:
             # The server does not say who answers: perhaps the version has changed since it told its card.
@@ -362,7 +440,7 @@ class Client:
             raise QueryError(f"{self._named} is no lesion model: its answer has no {wrong}")
         broken = broken_tasks(outputs, card.tasks)
         if broken:
-            told = ", ".join(f"{name} for {pairs} of {count} pairs" for name, pairs in broken.items())
+            told = ", ".join(f"{name} for {some} of {count} pairs" for name, some in broken.items())
             raise QueryError(
                 f"the answers of {self._named} are no finite numbers: {told}; the served version has diverged: serve "
                 "another one"
@@ -375,8 +453,9 @@ class Client:
                 self.connection.model,
                 version,
                 card,
+                self._understood(pair),
             )
-            for row in range(count)
+            for row, pair in enumerate(pairs)
         ]
 
     @property

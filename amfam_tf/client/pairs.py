@@ -1,6 +1,6 @@
 """Lists of pairs to ask about: a CSV file, or a folder of files named by lesion and modality."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from amfam_tf.card.schema import MODALITIES
@@ -26,6 +26,26 @@ def find_pairs(source: Path, tell: Callable[[str], object] = lambda _: None) -> 
         DataError: no pair, a column or a partner is missing; says which.
     """
     return _pairs_of_folder(source) if source.is_dir() else _pairs_of_table(source, tell)
+
+
+def find_metadata(source: Path, taken: Callable[[], Iterable[str]]) -> list[dict[str, str]] | None:
+    """Returns what a table of pairs has beside them, a row each, by column; None for a folder and for pairs alone.
+
+    Args:
+        source: as of `find_pairs`.
+        taken: tells the columns that the model takes; called only if the table has more than the pairs. What else is
+            in the table is left out.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    if source.is_dir():
+        return None
+    table = PairTable(str(source), MODALITIES, "a list of pairs")
+    if not set(table.columns) - set(MODALITIES):
+        return None
+    names = [name for name in taken() if name in table.columns]
+    return [{name: raw[name] for name in names} for _, raw in table.rows()] if names else None
 
 
 def _pairs_of_table(path: Path, tell: Callable[[str], object]) -> list[PairPaths]:

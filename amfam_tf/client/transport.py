@@ -22,7 +22,7 @@ from amfam_tf.client import proxies, wire
 from amfam_tf.errors import QueryError
 from amfam_tf.limits import MAX_MESSAGE_BYTES, MEBIBYTE
 
-Inputs = Mapping[str, Sequence[bytes]]
+Inputs = Mapping[str, Sequence[bytes] | Sequence[float]]
 Result = TypeVar("Result")
 
 LONGEST_ANSWER_BYTES = 256 * MEBIBYTE
@@ -33,7 +33,9 @@ TOO_MUCH = ("RESOURCE_EXHAUSTED", "413", "429")
 """How a server says that a request is too large, or that it has no room for one now."""
 _TOO_LONG = re.compile(r"^(?!CLIENT:).*(?:larger than max|longer than \d+ bytes)")
 REQUEST_BYTES, VALUE_BYTES = 1024, 32
-"""At most what a request has beside its values and the model's name, and beside each value."""
+"""At most what a request has beside its values and the model's name, and beside each value; a number is within it."""
+USUAL_INPUTS, INPUT_BYTES = 4, 128
+"""Inputs that are within REQUEST_BYTES, and at most what each further one has beside its values."""
 TEXT_INPUTS = ("task", "class_name", "anything")
 PORTS = {"gRPC": 8500, "REST": 8501}
 MODEL = "amfam"
@@ -202,7 +204,7 @@ class GrpcTransport:
         if version is not None:
             request.model_spec.version.value = version
         for name, values in inputs.items():
-            request.inputs.add(key=name, value=wire.string_tensor(values))
+            request.inputs.add(key=name, value=wire.tensor(values))
         return self.send(request)
 
     def send(self, request: Any) -> tuple[dict[str, np.ndarray], int | None]:
@@ -256,7 +258,7 @@ class RestTransport:
         """See Transport; REST does not say which version answers."""
         if version not in (None, self._connection.version):
             return RestTransport(dataclasses.replace(self._connection, version=version)).predict(signature, inputs)
-        columns = {name: [_json_string(name, value) for value in values] for name, values in inputs.items()}
+        columns = {name: [_json_value(name, value) for value in values] for name, values in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         answer = with_attempts(lambda seconds: self._attempt(body, seconds), self._connection, self.route)
         try:
@@ -338,12 +340,14 @@ def _request_bytes(connection: Connection, inputs: Inputs, written: Callable[[in
     """Returns how long a request is at most; `written` is how long so many bytes of a value are in it."""
     values = [value for column in inputs.values() for value in column]
     # A character of the name may take six bytes more than one in JSON.
-    named = REQUEST_BYTES + 8 * len(connection.model)
-    return named + sum(VALUE_BYTES + written(len(value)) for value in values)
+    named = REQUEST_BYTES + 8 * len(connection.model) + INPUT_BYTES * max(0, len(inputs) - USUAL_INPUTS)
+    return named + sum(VALUE_BYTES + (written(len(value)) if isinstance(value, bytes) else 0) for value in values)
 
 
-def _json_string(name: str, value: bytes) -> Any:
-    """Returns text as it is and an image file in base64, as TensorFlow Serving asks for."""
+def _json_value(name: str, value: bytes | float) -> Any:
+    """Returns numbers and text as they are and an image file in base64, as TensorFlow Serving asks for."""
+    if not isinstance(value, bytes):
+        return value
     return value.decode() if name in TEXT_INPUTS else {"b64": base64.b64encode(value).decode("ascii")}
 
 

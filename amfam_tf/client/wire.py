@@ -48,15 +48,26 @@ PredictRequest: Any = _CLASSES["PredictRequest"]
 PredictResponse: Any = _CLASSES["PredictResponse"]
 Tensor: Any = _CLASSES["Tensor"]
 
-STRING = 7
-_TYPES = {1: np.float32, 3: np.int32, 4: np.uint8, STRING: np.object_}
+FLOAT, STRING = 1, 7
+_TYPES = {FLOAT: np.float32, 3: np.int32, 4: np.uint8, STRING: np.object_}
 """Numbers of TensorFlow's DataType that a lesion model answers in."""
 
 
 def string_tensor(values: Sequence[bytes]) -> Any:
     """Returns a tensor of strings, [len(values)]."""
-    tensor = Tensor(dtype=STRING, string_val=values)
-    tensor.tensor_shape.dim.add(size=len(values))
+    return _vector(Tensor(dtype=STRING, string_val=values), len(values))
+
+
+def tensor(values: Sequence[bytes] | Sequence[float]) -> Any:
+    """Returns a tensor of float32, or of strings, [len(values)]."""
+    numbers = [value for value in values if isinstance(value, float)]
+    if numbers:
+        return _vector(Tensor(dtype=FLOAT, float_val=numbers), len(numbers))
+    return string_tensor([value for value in values if isinstance(value, bytes)])
+
+
+def _vector(tensor: Any, size: int) -> Any:
+    tensor.tensor_shape.dim.add(size=size)
     return tensor
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from amfam_tf.card import cards
 from amfam_tf.card.consistency import TAKEN
+from amfam_tf.card.metadata_values import number
 from amfam_tf.data.csv_table import TableError
-from amfam_tf.data.pair_labels import number
 from amfam_tf.data.tables import read_rows
 from amfam_tf.errors import DataError
 

@@ -1,19 +1,17 @@
 """Class numbers, metadata and scores of the cases of a data set with a card; what stands there and cannot be."""
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from amfam_tf.card.metadata_values import in_table, number
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard, MetadataColumn, Score
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable
 from amfam_tf.errors import DataError
 
-_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]{1,2})?")
 UNKNOWN = -1
 """Stands for a label that nobody knows, and for one that could not be read."""
 
@@ -22,8 +20,8 @@ def class_numbers(task: Task, table: RawTable, problems: list[Problem]) -> pd.Se
     """Returns the class number of each case, `UNKNOWN` where the card says that nobody knows; int64 [cases]."""
     numbers = _from_columns(task, table, problems) if task.one_hot else _from_labels(task, table, problems)
     known = set(numbers)
-    for number, name in enumerate(task.classes):
-        if len(numbers) and known != {UNKNOWN} and number not in known:
+    for place, name in enumerate(task.classes):
+        if len(numbers) and known != {UNKNOWN} and place not in known:
             problems.append(Problem(table.file, None, "empty_class", f"task {task.name}: no case has class {name}"))
     return pd.Series(numbers, dtype="int64")
 
@@ -61,25 +59,16 @@ def _from_columns(task: Task, table: RawTable, problems: list[Problem]) -> list[
     return [encode(row, fields) for row, fields in enumerate(columns)]
 
 
-def number(raw: str) -> float:
-    """Returns the number that a field spells in decimal digits, with a point or a decimal comma; NaN for none."""
-    text = raw.strip()
-    return float(text.replace(",", ".")) if len(text) < 40 and _NUMBER.fullmatch(text) else math.nan
-
-
 def metadata_values(
     name: str, column: MetadataColumn, raw_values: Sequence[str | None], file: str, problems: list[Problem]
 ) -> pd.Series:
     """Returns a metadata column: names of values, or numbers as text; "" where nobody knows."""
-    names = {raw: value for value, group in column.raw_values.items() for raw in group}
+    names = [raw for group in column.raw_values.values() for raw in group]
 
     def read(row: int, raw: str | None) -> str:
-        if raw is None or raw in column.missing:
-            return ""
-        if column.range is None and raw in names:
-            return names[raw]
-        if column.range is not None and column.range[0] <= number(raw) <= column.range[1]:
-            return f"{number(raw):g}"
+        found = in_table(column, raw)
+        if found is not None:
+            return found
         allowed = ", ".join(names) if column.range is None else f"{column.range[0]:g} to {column.range[1]:g}"
         message = f"column {column.column or name!r}: value {raw!r} is none of: {allowed}"
         problems.append(Problem(file, row, "unknown_metadata", message))

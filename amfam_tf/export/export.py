@@ -25,7 +25,7 @@ from amfam_tf.export.version_files import METADATA_FILE
 from amfam_tf.files import json_file
 from amfam_tf.files.plain_path import plain_path
 from amfam_tf.files.publish import publishing
-from amfam_tf.models.lesion_model import METADATA_INPUT, LesionModel
+from amfam_tf.models.lesion_model import LesionModel
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -66,7 +66,6 @@ def export_run(
     if onnx is not None:
         onnx_file.find_converter()
     source = read_source(run, allow_unfinished)
-    check_inputs(source.network)
     if onnx is not None:
         onnx_file.write_onnx(folded_network(source.network), source, onnx)
     module = serving_module(source, precision)
@@ -74,7 +73,7 @@ def export_run(
     with publishing(base) as (folder, version):
         tf.saved_model.save(module, str(folder), signatures=module.functions)
         check_variables(folder, source.network)
-        write_samples(folder, name, module.functions, source.card)
+        write_samples(folder, name, module.functions, source.card, source.columns)
         version_files.write_card(folder, source.card)
         content = metadata.describe(source, name, version, precision, folder)
         json_file.write(folder / METADATA_FILE, content)
@@ -85,11 +84,12 @@ def export_run(
 def serving_module(source: Source, precision: Precision = "float32") -> ServingModule:
     """Returns the object to save: folded network, preparation and temperatures of a run."""
     network = folded_network(source.network, precision)
-    return ServingModule(network, Preparation.of(source.config.data), source.temperatures, source.card)
+    preparation = Preparation.of(source.config.data)
+    return ServingModule(network, preparation, source.temperatures, source.card, source.columns)
 
 
 def folded_network(network: LesionModel, precision: Precision = "float32") -> keras.Model:
-    """Returns pictures -> logits and features, with weights of its own in `precision` and no batch norm."""
+    """Returns the inputs -> logits and features, with weights of its own in `precision` and no batch norm."""
     folded = fold_batch_norm(
         network.explanation_model(), lambda layer: "float32" if layer.name.endswith("_logits") else precision
     )
@@ -97,20 +97,6 @@ def folded_network(network: LesionModel, precision: Precision = "float32") -> ke
     if left:
         raise ExportError(f"batch norm {left[0]} follows no convolution: it cannot be folded")
     return folded
-
-
-def check_inputs(network: LesionModel) -> None:
-    """Checks that the network takes images and nothing else: the signatures have no metadata.
-
-    Raises:
-        ExportError: it takes metadata.
-    """
-    if METADATA_INPUT in network.input:
-        columns = ", ".join(network.model_config.metadata)
-        raise ExportError(
-            f"this run's network takes metadata ({columns}) beside the images, which the signatures do not have: "
-            "only image-only runs can be exported (model.metadata=[])"
-        )
 
 
 def check_variables(folder: Path, network: LesionModel) -> None:

@@ -1,6 +1,8 @@
 """assets.extra/metadata.json of an exported version: what it is, what it takes and gives, and what it is not for."""
 
 import datetime
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 import amfam_tf
 from amfam_tf import config as configuration
+from amfam_tf.card import served
+from amfam_tf.card.metadata_values import input_name
 from amfam_tf.card.questions import Task
-from amfam_tf.card.schema import MODALITIES, DataCard
+from amfam_tf.card.schema import MODALITIES, DataCard, MetadataColumn
 from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
@@ -69,6 +73,7 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
         "limits": list(LIMITS),
         "tasks": [_describe_task(task) for task in source.card.tasks],
         "signatures": describe_signatures(folder, source.card),
+        **({"metadata": _describe_metadata(source)} if source.columns else {}),
         "preprocessing": _describe_preprocessing(source),
         "thresholds": {
             "predicted_class": "the largest probability of each task; there is no other operating point",
@@ -97,16 +102,28 @@ def describe_signatures(folder: Path, card: DataCard) -> dict[str, Any]:
 
 
 def _describe_signature(definition: meta_graph_pb2.SignatureDef, card: DataCard) -> dict[str, Any]:
-    sides = {"inputs": definition.inputs, "outputs": definition.outputs}
+    columns = {input_name(name): _describe_column(one) for name, one in card.metadata.items()}
+    sides = {"inputs": (definition.inputs, columns), "outputs": (definition.outputs, {})}
     return {
-        side: {key: _describe_tensor(key, tensors[key], card) for key in sorted(tensors)}
-        for side, tensors in sides.items()
+        side: {key: _describe_tensor(key, tensors[key], card, known) for key in sorted(tensors)}
+        for side, (tensors, known) in sides.items()
     }
 
 
-def _describe_tensor(name: str, info: meta_graph_pb2.TensorInfo, card: DataCard) -> dict[str, Any]:
+def _describe_column(column: MetadataColumn) -> str:
+    if column.range is not None:
+        return "{:g} to {:g}; NaN: unknown".format(*column.range)
+    return f"one of {', '.join(column.raw_values)}, or a raw value of the card; an empty string: unknown"
+
+
+def _describe_tensor(
+    name: str, info: meta_graph_pb2.TensorInfo, card: DataCard, columns: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns type, shape and content; `columns` are the contents of inputs that are metadata."""
     kind = tf.dtypes.as_dtype(info.dtype).name
-    if name in card.scores:
+    if name in columns:
+        content = columns[name]
+    elif name in card.scores:
         content = "{} to {}".format(*card.scores[name].range_of(card.tasks))
     elif kind == "string" and name in MODALITIES:
         content = FILE_CONTENT
@@ -115,6 +132,12 @@ def _describe_tensor(name: str, info: meta_graph_pb2.TensorInfo, card: DataCard)
     else:
         content = RANGES[kind]
     return {"type": kind, "shape": tf.TensorShape(info.tensor_shape).as_list(), "content": content}
+
+
+def _describe_metadata(source: Source) -> dict[str, Any]:
+    """Returns, by column, the input of the signatures and what the card says of it."""
+    told = json.loads(served.to_json(source.card, source.columns))["metadata"]
+    return {name: {"input": input_name(name), **one} for name, one in told.items()}
 
 
 def _describe_task(task: Task) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The network as an ONNX file: squares in, the outputs of `predict_images` out; for onnxruntime and the like.
 
-Needs the extra `onnx`. Pictures must be S x S already; decoding, cropping and resizing stay outside.
+Needs the extra `onnx`. Pictures must be S x S already; decoding, cropping and resizing stay outside. So does making
+numbers of metadata: where the network takes some, the input `metadata` is what `amfam_tf.card.inputs.encode` gives.
 """
 
 import importlib
@@ -13,9 +14,11 @@ import tensorflow as tf
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import images
 from amfam_tf.errors import ExportError
+from amfam_tf.export import metadata_inputs
 from amfam_tf.export.signatures import outputs_of
 from amfam_tf.export.source import Source
 from amfam_tf.files.writing import write_bytes
+from amfam_tf.models.lesion_model import METADATA_INPUT
 
 OPSET = 18
 MISSING = "--onnx needs tf2onnx: pip install amfam-tf[onnx]"
@@ -36,7 +39,8 @@ def find_converter() -> ModuleType:
 def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
     """Writes an ONNX file.
 
-    Inputs: clinical, dermoscopic: RGB, uint8 [B, S, S, 3] in [0, 255]. Outputs: as all signatures'.
+    Inputs: clinical, dermoscopic: RGB, uint8 [B, S, S, 3] in [0, 255]; metadata: float32 [B, n], if the network takes
+    some. Outputs: as all signatures'.
 
     Args:
         network: folded, float32.
@@ -49,12 +53,15 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
     converter = find_converter()
     size, temperatures = source.config.data.image_size, source.temperatures
     specs = [tf.TensorSpec((None, size, size, 3), tf.uint8, name=name) for name in MODALITIES]
+    if source.columns:
+        specs.append(tf.TensorSpec((None, metadata_inputs.width(source.columns)), tf.float32, name=METADATA_INPUT))
 
     @tf.function(input_signature=specs, autograph=False)
-    def classify(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> dict[str, tf.Tensor]:
+    def classify(clinical: tf.Tensor, dermoscopic: tf.Tensor, *metadata: tf.Tensor) -> dict[str, tf.Tensor]:
         squares = {"clinical": clinical, "dermoscopic": dermoscopic}
-        pictures = {name: images.to_unit_range(square) for name, square in squares.items()}
-        return outputs_of(network(pictures, training=False), temperatures, source.card)
+        given = {name: images.to_unit_range(square) for name, square in squares.items()}
+        given |= dict(zip([METADATA_INPUT], metadata, strict=False))
+        return outputs_of(network(given, training=False), temperatures, source.card)
 
     model, _ = converter.convert.from_function(classify, input_signature=specs, opset=OPSET)
     write_bytes(path, model.SerializeToString(), ExportError)

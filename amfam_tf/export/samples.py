@@ -6,14 +6,17 @@ version takes traffic; it ignores the responses beside them, which `amfam-tf exp
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from amfam_tf.card.metadata_values import input_name
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.synthetic import draw_case
 from amfam_tf.export import signature_names
+from amfam_tf.export.metadata_inputs import Columns
 
 SAMPLES_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 LESIONS = (
@@ -26,38 +29,51 @@ SIZE = (160, 120)
 Signature = Callable[..., Mapping[str, tf.Tensor]]
 
 
-def sample_inputs(card: DataCard) -> dict[str, dict[str, tf.Tensor]]:
-    """Returns inputs for each signature, one or two drawn cases."""
+def sample_inputs(card: DataCard, columns: Columns = MappingProxyType({})) -> dict[str, dict[str, tf.Tensor]]:
+    """Returns inputs for each signature, one or two drawn cases; the metadata of the second are unknown."""
     main = card.main_task
     wanted = next((one.classes[0] for one in card.targets.values() if one.task == main.name), main.classes[0])
     drawn = [draw_case(lesion, seed=0, row=row, size=SIZE) for row, lesion in enumerate(LESIONS)]
     arrays = {name: np.stack([pair[place] for pair in drawn]) for place, name in enumerate(MODALITIES)}
     files = {name: [tf.io.encode_jpeg(picture).numpy() for picture in value] for name, value in arrays.items()}
+    known = {name: next(iter(one.raw_values), sum(one.range or ()) / 2) for name, one in columns.items()}
+    both = {
+        input_name(name): tf.constant([value, "" if isinstance(value, str) else np.nan])
+        for name, value in known.items()
+    }
+    first = {name: values[:1] for name, values in both.items()}
     # One case where the answers or the pictures are large.
     return {
-        signature_names.SERVING_DEFAULT: {name: tf.constant(value) for name, value in files.items()},
-        signature_names.PREDICT_IMAGES: {name: tf.constant(value[:1]) for name, value in arrays.items()},
-        signature_names.PREDICT_EXAMPLES: {"examples": tf.constant(_examples(files))},
+        signature_names.SERVING_DEFAULT: {name: tf.constant(value) for name, value in files.items()} | both,
+        signature_names.PREDICT_IMAGES: {name: tf.constant(value[:1]) for name, value in arrays.items()} | first,
+        signature_names.PREDICT_EXAMPLES: {"examples": tf.constant(_examples(files, known))},
         signature_names.EXPLAIN: {
             **{name: tf.constant(value[:1]) for name, value in files.items()},
             "task": tf.constant([""]),
             "class_name": tf.constant([wanted]),
+            **first,
         },
         signature_names.DESCRIBE: {"anything": tf.constant([""])},
     }
 
 
-def _examples(files: Mapping[str, list[bytes]]) -> list[bytes]:
+def _examples(files: Mapping[str, list[bytes]], known: Mapping[str, str | float]) -> list[bytes]:
+    """Returns an example of each pair; the first has the metadata that are known."""
     examples = []
-    for pair in zip(*(files[name] for name in MODALITIES), strict=True):
-        lists = [tf.train.BytesList(value=[content]) for content in pair]
-        features = {name: tf.train.Feature(bytes_list=value) for name, value in zip(MODALITIES, lists, strict=True)}
+    for number, pair in enumerate(zip(*(files[name] for name in MODALITIES), strict=True)):
+        contents: dict[str, bytes] = dict(zip(MODALITIES, pair, strict=True))
+        if number == 0:
+            contents |= {name: str(value).encode() for name, value in known.items()}
+        lists = {name: tf.train.BytesList(value=[content]) for name, content in contents.items()}
+        features = {name: tf.train.Feature(bytes_list=value) for name, value in lists.items()}
         example = tf.train.Example(features=tf.train.Features(feature=features))
         examples.append(example.SerializeToString(deterministic=True))
     return examples
 
 
-def write_samples(folder: Path, name: str, functions: Mapping[str, Signature], card: DataCard) -> None:
+def write_samples(
+    folder: Path, name: str, functions: Mapping[str, Signature], card: DataCard, columns: Columns
+) -> None:
     """Writes a request and its response for each signature.
 
     Args:
@@ -65,11 +81,12 @@ def write_samples(folder: Path, name: str, functions: Mapping[str, Signature], c
         name: of the model.
         functions: the signatures.
         card: of the data that the model is trained on.
+        columns: of its metadata, those that the network takes.
     """
     path = folder / SAMPLES_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in sample_inputs(card).items():
+        for signature, inputs in sample_inputs(card, columns).items():
             log = prediction_log_pb2.PredictionLog()
             request, response = log.predict_log.request, log.predict_log.response
             for spec in (request.model_spec, response.model_spec):

@@ -8,6 +8,9 @@
 | explain | as serving_default, and task, class_name: string [B], "" for the main task and the predicted class |
 | describe | anything: string [B], not looked at; TensorFlow Serving wants an input |
 
+All but `describe` have an input for each metadata column that the network takes, see `metadata_inputs`; in
+`predict_examples` it is a feature of the tf.Example.
+
 Pictures of `predict_images` count as cropped already; another size than S x S is resized as training does, S x S is
 taken as it is. Outputs of the first four follow from the card of the data:
 
@@ -29,7 +32,9 @@ Any B, also 0. Wrong input is INVALID_ARGUMENT, and says which input and which i
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -41,8 +46,11 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, DataCard, Score, Target
 from amfam_tf.data import images, records
 from amfam_tf.explain import grad_cam
+from amfam_tf.export import metadata_inputs
 from amfam_tf.export.decode import Preparation, check_same_length, prepare_good_pictures, prepare_pictures
+from amfam_tf.export.metadata_inputs import Columns, Specs
 from amfam_tf.export.signature_names import DESCRIBE, EXPLAIN, PREDICT_EXAMPLES, PREDICT_IMAGES, SERVING_DEFAULT
+from amfam_tf.models.lesion_model import METADATA_INPUT
 
 Tensors = dict[str, tf.Tensor]
 
@@ -59,6 +67,7 @@ class ServingModule(tf.Module):
         preparation: how files become squares.
         temperatures: by task name, what its logits are divided by.
         card: of the data that the network is trained on.
+        columns: of its metadata, those that the network takes.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class ServingModule(tf.Module):
         preparation: Preparation,
         temperatures: Mapping[str, float],
         card: DataCard,
+        columns: Columns = MappingProxyType({}),
     ):
         super().__init__(name="amfam")
         # By name and not as a Keras object, which would bring its own bookkeeping into the saved file.
@@ -76,15 +86,15 @@ class ServingModule(tf.Module):
             for variable in layer.variables
         }
         size = preparation.image_size
-        classify = _classifier(network, size, temperatures, card)
-        explain = _explainer(network, size, temperatures, card)
+        classify = _classifier(network, size, temperatures, card, columns)
+        explain = _explainer(network, size, temperatures, card, columns)
         # Two ways to the same squares: the signature names a bad picture, the stage before a batch is cheap.
         naming, cheap = (
             {
-                SERVING_DEFAULT: (_prepare_files(prepare), classify),
-                PREDICT_IMAGES: (_prepare_arrays(size), classify),
-                PREDICT_EXAMPLES: (_prepare_examples(prepare), classify),
-                EXPLAIN: (_prepare_question(prepare, card), explain),
+                SERVING_DEFAULT: (_prepare_files(prepare, columns), classify),
+                PREDICT_IMAGES: (_prepare_arrays(size, columns), classify),
+                PREDICT_EXAMPLES: (_prepare_examples(prepare, columns), classify),
+                EXPLAIN: (_prepare_question(prepare, card, columns), explain),
             }
             for prepare in (
                 functools.partial(prepare_pictures, preparation=preparation),
@@ -93,7 +103,7 @@ class ServingModule(tf.Module):
         )
         self.batching = {name: _stages(*functions) for name, functions in cheap.items()}
         self.functions = {name: _one_after_the_other(*functions) for name, functions in naming.items()}
-        self.functions[DESCRIBE] = _describer(card)
+        self.functions[DESCRIBE] = _describer(card, columns)
 
 
 def _stages(before: Callable[..., Tensors], batched: Callable[..., Tensors]) -> tf.Module:
@@ -113,28 +123,54 @@ def _one_after_the_other(
     return signature
 
 
-def _function(
-    **inputs: tuple[tf.DType, tuple[int | None, ...]],
-) -> Callable[[Callable[..., Tensors]], Callable[..., Any]]:
-    """Returns the decorator for a function of named inputs, each of a type and a shape without the batch."""
-    specs = [tf.TensorSpec((None, *shape), dtype, name=name) for name, (dtype, shape) in inputs.items()]
-    return tf.function(input_signature=specs, autograph=False)
+def _function(**inputs: tuple[tf.DType, tuple[int | None, ...]]) -> Callable[[Callable[[Tensors], Tensors]], Any]:
+    """Returns the decorator for a function of tensors by name, each of a type and a shape without the batch."""
+    listed = [tf.TensorSpec((None, *shape), dtype, name=name) for name, (dtype, shape) in inputs.items()]
+
+    def decorate(function: Callable[[Tensors], Tensors]) -> Any:
+        @functools.wraps(function)
+        def named(*tensors: tf.Tensor) -> Tensors:
+            return function(dict(zip(inputs, tensors, strict=True)))
+
+        # A card names some of the inputs: they cannot be written as the arguments of a function.
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        named.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in inputs])  # type: ignore[attr-defined]
+        return tf.function(named, input_signature=listed, autograph=False)
+
+    return decorate
 
 
 FILE = (tf.string, ())
+PAIR: Specs = dict.fromkeys(MODALITIES, FILE)
 Prepare = Callable[[Tensors], Tensors]
 """Bytes of picture files, string [B] by input, to uint8 [B, S, S, 3] by input."""
 
 
-def _prepare_files(prepare: Prepare) -> Callable[..., Tensors]:
-    @_function(clinical=FILE, dermoscopic=FILE)
-    def before(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> Tensors:
-        return prepare({"clinical": clinical, "dermoscopic": dermoscopic})
+def _pictures_of(given: Tensors) -> Tensors:
+    return {name: given[name] for name in MODALITIES}
+
+
+def _vector(columns: Columns, given: Tensors) -> Tensors:
+    """Returns the metadata as the network is given them, float32 [B, n], by the name of its input; {} if it has none.
+
+    Raises:
+        tf.errors.InvalidArgumentError: inputs of different lengths, or a value that cannot be.
+    """
+    if not columns:
+        return {}
+    with tf.control_dependencies([check_same_length(given)]):
+        return {METADATA_INPUT: tf.identity(metadata_inputs.encode(columns, given))}
+
+
+def _prepare_files(prepare: Prepare, columns: Columns) -> Any:
+    @_function(**PAIR, **metadata_inputs.specs(columns))
+    def before(given: Tensors) -> Tensors:
+        return prepare(_pictures_of(given)) | _vector(columns, given)
 
     return before
 
 
-def _prepare_arrays(size: int) -> Callable[..., Tensors]:
+def _prepare_arrays(size: int, columns: Columns) -> Any:
     picture = (tf.uint8, (None, None, 3))
 
     def to_square(pictures: tf.Tensor) -> tf.Tensor:
@@ -144,32 +180,34 @@ def _prepare_arrays(size: int) -> Callable[..., Tensors]:
         pictures = tf.cond(resize, lambda: images.resize_to_square(pictures, size), lambda: pictures)
         return tf.reshape(pictures, (tf.shape(pictures)[0], size, size, 3))
 
-    @_function(clinical=picture, dermoscopic=picture)
-    def before(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> Tensors:
-        inputs = {"clinical": clinical, "dermoscopic": dermoscopic}
-        with tf.control_dependencies([check_same_length(inputs)]):
-            return {name: to_square(pictures) for name, pictures in inputs.items()}
+    @_function(clinical=picture, dermoscopic=picture, **metadata_inputs.specs(columns))
+    def before(given: Tensors) -> Tensors:
+        with tf.control_dependencies([check_same_length(given)]):
+            squares = {name: to_square(pictures) for name, pictures in _pictures_of(given).items()}
+        return squares | _vector(columns, given)
 
     return before
 
 
-def _prepare_examples(prepare: Prepare) -> Callable[..., Tensors]:
+def _prepare_examples(prepare: Prepare, columns: Columns) -> Any:
     @_function(examples=FILE)
-    def before(examples: tf.Tensor) -> Tensors:
-        pair = tf.io.parse_example(examples, records.picture_spec())
-        return prepare({name: pair[name] for name in MODALITIES})
+    def before(given: Tensors) -> Tensors:
+        spec = records.picture_spec() | metadata_inputs.feature_specs(columns)
+        pair = tf.io.parse_example(given["examples"], spec)
+        vector = {METADATA_INPUT: metadata_inputs.encode_texts(columns, pair)} if columns else {}
+        return prepare(_pictures_of(pair)) | vector
 
     return before
 
 
-def _prepare_question(prepare: Prepare, card: DataCard) -> Callable[..., Tensors]:
-    @_function(clinical=FILE, dermoscopic=FILE, task=FILE, class_name=FILE)
-    def before(clinical: tf.Tensor, dermoscopic: tf.Tensor, task: tf.Tensor, class_name: tf.Tensor) -> Tensors:
-        pair = {"clinical": clinical, "dermoscopic": dermoscopic}
-        with tf.control_dependencies([check_same_length(pair | {"task": task, "class_name": class_name})]):
-            task_number = _task_number(task, card)
-        class_number = _class_number(class_name, task_number, card.tasks)
-        return prepare(pair) | {"task_number": task_number, "class_number": class_number}
+def _prepare_question(prepare: Prepare, card: DataCard, columns: Columns) -> Any:
+    @_function(**PAIR, task=FILE, class_name=FILE, **metadata_inputs.specs(columns))
+    def before(given: Tensors) -> Tensors:
+        with tf.control_dependencies([check_same_length(given)]):
+            task_number = _task_number(given["task"], card)
+        class_number = _class_number(given["class_name"], task_number, card.tasks)
+        question = {"task_number": task_number, "class_number": class_number}
+        return prepare(_pictures_of(given)) | question | _vector(columns, given)
 
     return before
 
@@ -206,16 +244,25 @@ def _position(matches: tf.Tensor, names: tf.Tensor, name: str, what: str) -> tf.
         return tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int32)
 
 
-def _classifier(
-    network: keras.Model, size: int, temperatures: Mapping[str, float], card: DataCard
-) -> Callable[..., Tensors]:
-    square = (tf.uint8, (size, size, 3))
+def _squares(size: int, columns: Columns) -> Specs:
+    """Returns what the batched part of each signature takes: squares, and the metadata if there are any."""
+    squares: Specs = dict.fromkeys(MODALITIES, (tf.uint8, (size, size, 3)))
+    return squares | ({METADATA_INPUT: (tf.float32, (metadata_inputs.width(columns),))} if columns else {})
 
-    @_function(clinical=square, dermoscopic=square)
-    def classify(clinical: tf.Tensor, dermoscopic: tf.Tensor) -> Tensors:
-        squares = {"clinical": clinical, "dermoscopic": dermoscopic}
-        pictures = {name: images.to_unit_range(_never_empty(square)) for name, square in squares.items()}
-        return _first(tf.shape(clinical)[0], outputs_of(network(pictures, training=False), temperatures, card))
+
+def _for_network(given: Tensors) -> Tensors:
+    """Returns the inputs of the network: pictures in [0, 1], and the metadata if there are any; at least one row."""
+    pictures = {name: images.to_unit_range(_never_empty(given[name])) for name in MODALITIES}
+    return pictures | ({METADATA_INPUT: _never_empty(given[METADATA_INPUT])} if METADATA_INPUT in given else {})
+
+
+def _classifier(
+    network: keras.Model, size: int, temperatures: Mapping[str, float], card: DataCard, columns: Columns
+) -> Callable[..., Tensors]:
+    @_function(**_squares(size, columns))
+    def classify(given: Tensors) -> Tensors:
+        answer = outputs_of(network(_for_network(given), training=False), temperatures, card)
+        return _first(tf.shape(given["clinical"])[0], answer)
 
     return classify
 
@@ -232,21 +279,17 @@ def _first(count: tf.Tensor, tensors: Tensors) -> Tensors:
 
 
 def _explainer(
-    network: keras.Model, size: int, temperatures: Mapping[str, float], card: DataCard
+    network: keras.Model, size: int, temperatures: Mapping[str, float], card: DataCard, columns: Columns
 ) -> Callable[..., Tensors]:
-    square, number = (tf.uint8, (size, size, 3)), (tf.int32, ())
+    number = (tf.int32, ())
 
-    @_function(clinical=square, dermoscopic=square, task_number=number, class_number=number)
-    def explain(
-        clinical: tf.Tensor, dermoscopic: tf.Tensor, task_number: tf.Tensor, class_number: tf.Tensor
-    ) -> Tensors:
-        squares = {"clinical": clinical, "dermoscopic": dermoscopic}
-        pictures = {name: images.to_unit_range(_never_empty(square)) for name, square in squares.items()}
-        question = (_never_empty(task_number), _never_empty(class_number))
-        maps, logits = grad_cam.grad_cam(network, pictures, *question, size, card.tasks)
+    @_function(**_squares(size, columns), task_number=number, class_number=number)
+    def explain(given: Tensors) -> Tensors:
+        question = (_never_empty(given["task_number"]), _never_empty(given["class_number"]))
+        maps, logits = grad_cam.grad_cam(network, _for_network(given), *question, size, card.tasks)
         answer = outputs_of(logits, temperatures, card)
         answer |= {f"{name}_map": maps[name] for name in MODALITIES}
-        return _first(tf.shape(clinical)[0], answer) | {f"{name}_image": squares[name] for name in MODALITIES}
+        return _first(tf.shape(given["clinical"])[0], answer) | {f"{name}_image": given[name] for name in MODALITIES}
 
     return explain
 
@@ -278,9 +321,9 @@ def _score(score: Score, tasks: Sequence[Task], logits: Mapping[str, tf.Tensor])
     return tf.reduce_sum(tf.stack(points), axis=0)
 
 
-def _describer(card: DataCard) -> Callable[..., Tensors]:
+def _describer(card: DataCard, columns: Columns) -> Callable[..., Tensors]:
     told = {
-        "card": served.to_json(card),
+        "card": served.to_json(card, columns),
         "tasks": [task.name for task in card.tasks],
         "classes": _classes_of_each(card.tasks),
         "targets": list(card.targets),
@@ -289,10 +332,10 @@ def _describer(card: DataCard) -> Callable[..., Tensors]:
     arrays = {name: np.array(value, object) for name, value in told.items()}
 
     @_function(anything=FILE)
-    def describe(anything: tf.Tensor) -> Tensors:
+    def describe(given: Tensors) -> Tensors:
         def repeated(array: np.ndarray) -> tf.Tensor:
             once = tf.constant(array, tf.string)[tf.newaxis]
-            return tf.tile(once, [tf.shape(anything)[0], *[1] * array.ndim])
+            return tf.tile(once, [tf.shape(given["anything"])[0], *[1] * array.ndim])
 
         return {name: repeated(array) for name, array in arrays.items()}
 

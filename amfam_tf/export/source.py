@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import models
-from amfam_tf.card.schema import SPLITS, DataCard
+from amfam_tf.card import inputs, metadata_values
+from amfam_tf.card.schema import SPLITS, DataCard, MetadataColumn
 from amfam_tf.config import Config
 from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import provenance
@@ -54,6 +55,11 @@ class Source:
             return {task.name: 1.0 for task in self.card.tasks}
         return dict(self.calibration.temperatures)
 
+    @property
+    def columns(self) -> dict[str, MetadataColumn]:
+        """The metadata that the network takes, by name, in order."""
+        return {column.name: self.card.metadata[column.name] for column in self.network.metadata}
+
 
 def read_source(run: Path, allow_unfinished: bool = False) -> Source:
     """Reads a run folder.
@@ -74,11 +80,12 @@ def read_source(run: Path, allow_unfinished: bool = False) -> Source:
     if not isinstance(finished.network, LesionModel):
         kind = type(finished.network).__name__
         raise ExportError(f"{folder.model_file} holds no network of this package but a {kind}")
-    _check_tasks(finished.network, finished.card, folder)
+    _check_questions(finished.network, finished.card, folder)
+    _check_values(finished.network, finished.card)
     scaling = finished.own_calibration
     check_weights(finished.network.inference_model(), folder.model_file, finished.card.tasks)
     metrics, notes = _read_metrics(folder, digest)
-    notes += provenance.training_notes(finished)
+    notes += [*provenance.training_notes(finished), *_leaks(finished.network, finished.card)]
     return Source(
         finished.network,
         finished.card,
@@ -111,19 +118,44 @@ def _read_unfinished(folder: RunFolder) -> Source:
     path = _best_weights(folder, state)
     digest = file_digest(path)
     network = _load_best(path, config, card)
+    _check_values(network, card)
     check_weights(network.inference_model(), path, card.tasks)
     metrics, notes = _read_metrics(folder, digest)
+    notes += _leaks(network, card)
     return Source(network, card, config, state, folder.read_environment(), None, metrics, digest, notes=tuple(notes))
 
 
-def _check_tasks(network: LesionModel, card: DataCard, folder: RunFolder) -> None:
-    """Checks that the network answers the questions of the run's card: otherwise answers would get other names."""
+def _check_values(network: LesionModel, card: DataCard) -> None:
+    """Checks that a text that a signature is given for a column means one thing."""
+    columns = {one.name: card.metadata[one.name] for one in network.metadata}
+    twofold = next(metadata_values.ambiguous(columns), None)
+    if twofold:
+        raise ExportError(
+            f"card {card.name}: {twofold} is also a raw value of something else, so that clients could not say which "
+            "is meant: name it otherwise, and fit again"
+        )
+
+
+def _check_questions(network: LesionModel, card: DataCard, folder: RunFolder) -> None:
+    """Checks that questions and metadata of network and card are the same: else answers would get other names."""
     found, expected = ({task.name: task.classes for task in tasks} for tasks in (network.tasks, card.tasks))
+    two_runs = "the folder holds files of two runs; fit again in a new one"
     if list(found.items()) != list(expected.items()):
         raise RunError(
             f"{folder.model_file} answers {', '.join(found)}, and the card of the run ({card.name}) has "
-            f"{', '.join(expected)}, or other classes: the folder holds files of two runs; fit again in a new one"
+            f"{', '.join(expected)}, or other classes: {two_runs}"
         )
+    columns = [one.name for one in network.metadata]
+    if network.metadata != inputs.inputs_of(card, columns):
+        raise RunError(
+            f"{folder.model_file} takes {', '.join(columns)} with other values or ranges than the card of the run "
+            f"({card.name}) has: {two_runs}"
+        )
+
+
+def _leaks(network: LesionModel, card: DataCard) -> list[str]:
+    warning = inputs.warning(card, [one.name for one in network.metadata])
+    return [] if warning is None else [warning]
 
 
 def _best_weights(folder: RunFolder, state: RunState) -> Path:
@@ -137,9 +169,8 @@ def _best_weights(folder: RunFolder, state: RunState) -> Path:
 
 def _load_best(path: Path, config: Config, card: DataCard) -> LesionModel:
     # The weights come from the checkpoint: the initial ones need not be there.
-    network = models.create(
-        config.method, dataclasses.replace(config, model=dataclasses.replace(config.model, weights="none")), card.tasks
-    )
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, weights="none"))
+    network = models.create(config.method, config, card.tasks, inputs.inputs_of(card, config.model.metadata))
     with stored_network.naming(path):
         network.load_weights(path)
     return network

@@ -20,7 +20,8 @@ class Standardise(keras.layers.Layer):
     """
 
     def __init__(self, places: Sequence[int], **kwargs: Any):
-        super().__init__(**kwargs)
+        # A number of a thousand has no digits after the point in a type of 16 bits.
+        super().__init__(autocast=False, **kwargs)
         self.places = tuple(places)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

@@ -168,9 +168,14 @@ def _ask_canaries(connection: Any, work: Work) -> list[dict[str, Any]]:
     cases = cases.iloc[places].reset_index(drop=True)
     folder = RunFolder(work.inputs["Evaluator"] / RUN).evaluation(split)
     measured = predictions.read(folder / PREDICTIONS_FILE, card=card).set_index(predictions.CASE)
-    pairs = (Pair(pair["clinical"], pair["dermoscopic"]) for pair in records.encoded_pairs(cases).as_numpy_iterator())
+    pictures = records.encoded_pairs(cases).as_numpy_iterator()
     rows: list[dict[str, Any]] = []
     with Client(connection) as client:
+        columns = list(client.card().metadata)
+        pairs = (
+            Pair(pair["clinical"], pair["dermoscopic"], metadata={name: cases[name].iat[row] for name in columns})
+            for row, pair in enumerate(pictures)
+        )
         for case, answer in zip(cases[predictions.CASE], client.predict_many(pairs), strict=True):
             found = {name: np.array(values) for name, values in answer.probabilities.items()}
             stored = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,11 +38,12 @@ def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard) -> pd.Data
             "release under another model's name"
         )
     version, pairs = LoadedVersion(str(folder)), several.all_pairs(cases)
+    metadata = _metadata(version, folder, pairs)
     squares = _squares(version, pairs)
     answers = []
     while batch := list(islice(squares, BATCH)):
         stacked: dict[str, np.ndarray] = {name: np.stack([square[name] for square in batch]) for name in MODALITIES}
-        answers.append(version.predict(stacked))
+        answers.append(version.predict(stacked, list(islice(metadata, len(batch)))))
     probabilities = {}
     for task in card.tasks:
         found = [answer[task.name] for answer in answers if task.name in answer]
@@ -58,6 +60,17 @@ def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard) -> pd.Data
     labels = {task.name: pairs[task.name].to_numpy() for task in card.tasks}
     table = predictions.to_frame(pairs["case_num"].to_numpy(), labels, probabilities, card)
     return table if pairs is cases else predictions.averaged(table, card)
+
+
+def _metadata(version: LoadedVersion, folder: Path, cases: pd.DataFrame) -> Iterator[dict[Any, str]]:
+    """Returns what the version is told of each case beside the pictures."""
+    missing = [name for name in version.columns if name not in cases]
+    if missing:
+        raise ExportError(
+            f"{folder} takes metadata {missing[0]!r}, which these data do not have: they cannot be compared; release "
+            "under another model's name"
+        )
+    return iter(cases[[*version.columns]].to_dict("records"))
 
 
 def _squares(version: LoadedVersion, cases: pd.DataFrame) -> Iterator[dict[str, np.ndarray]]:

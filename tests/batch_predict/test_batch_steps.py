@@ -35,7 +35,8 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
 
-    def predict(self, squares: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def predict(self, squares: dict[str, np.ndarray], metadata: list[dict[str, str]]) -> dict[str, np.ndarray]:
+        assert len(metadata) == len(squares["clinical"])
         values = squares["clinical"][:, 0, 0, 0]
         self.asked.append(values.tolist())
         outputs = outputs_of(len(values))

@@ -67,10 +67,13 @@ def test_a_version_of_other_questions_is_not_compared(other_versions, stored):
 class AnsweringClient:
     """Gives the measured probabilities in the order in which it is asked, and notes how often."""
 
-    table, asked = None, 0
+    table, asked, told = None, 0, []
 
     def __init__(self, _):
         pass
+
+    def card(self):
+        return types.SimpleNamespace(metadata={"age": None})
 
     def __enter__(self):
         return self
@@ -79,7 +82,8 @@ class AnsweringClient:
         pass
 
     def predict_many(self, pairs):
-        for _ in pairs:
+        for pair in pairs:
+            type(self).told.append(pair.metadata)
             row = type(self).table.iloc[type(self).asked]
             type(self).asked += 1
             probabilities = {
@@ -105,7 +109,10 @@ def test_canaries_are_cases_of_one_pair_and_of_the_cards_tasks(answered, stored,
     asked = own[own["case_num"] != cases.loc[cases["case_id"] == "L0", "case_num"].iloc[0]]
     monkeypatch.setattr(AnsweringClient, "table", asked)
     monkeypatch.setattr(client, "Client", AnsweringClient)
+    monkeypatch.setattr(AnsweringClient, "told", [])
     rows = infra_validator._ask_canaries(None, work)
     assert {row["of"] for row in rows} == {f"case {number}" for number in asked["case_num"]}
     assert {row["output"] for row in rows} == {"DX", "ULC"}
     assert max(row["largest"] for row in rows) < 1e-12
+    ages = cases.set_index("case_num")["age"]
+    assert [one["age"] for one in AnsweringClient.told] == [ages[number] for number in asked["case_num"]]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from amfam_tf.card.consistency import placeholders
+from amfam_tf.card.metadata_values import number
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, DataCard, MetadataColumn
-from amfam_tf.data.pair_labels import UNKNOWN, number
+from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import ConfigError
 
 NUMBERS = 101
