@@ -114,8 +114,8 @@ IMPOSSIBLE = [
     ("training=3", "training is a section: set one of its keys, e.g. training.KEY=value"),
     (
         "loss.lambda=0.8",
-        "unknown configuration key loss.lambda; known here: adversarial, reconstruction, class_weights, "
-        "label_smoothing",
+        "unknown configuration key loss.lambda; known here: adversarial, reconstruction, classification, adjustment, "
+        "focusing, effective_samples, margin, class_weights, label_smoothing",
     ),
     (
         "losses.adversarial=0.8",

@@ -215,6 +215,12 @@ class LossConfig:
     Attributes:
         adversarial: lambda.
         reconstruction: gamma.
+        classification: what L_P sums over the tasks; all but "cross_entropy" are for rare classes, by the class counts
+            of the training split.
+        adjustment: tau of "logit_adjustment".
+        focusing: gamma of "class_balanced_focal" and "large_margin_focal".
+        effective_samples: beta of "class_balanced_focal".
+        margin: of the rarest class in "ldam" and "large_margin_focal", in logits.
         class_weights: of the cross-entropy (Eq. 3): "none", or "batch" for max_count / count of the case's class,
             counted in each task and batch (Kawahara et al. 2018).
         label_smoothing: share of a case's label that the cross-entropy gives to all classes alike.
@@ -222,11 +228,27 @@ class LossConfig:
 
     adversarial: float = bounded(0.8, 0, 1e6)
     reconstruction: float = bounded(0.4, 0, 1e6)
+    classification: Literal[
+        "cross_entropy",
+        "balanced_softmax",
+        "logit_adjustment",
+        "class_balanced_focal",
+        "ldam",
+        "large_margin_focal",
+    ] = "cross_entropy"
+    adjustment: float = bounded(1.0, 0, 100)
+    focusing: float = bounded(2.0, 0, 100)
+    effective_samples: float = bounded(0.999, 0, BELOW_ONE)
+    margin: float = bounded(0.5, 0, 100)
     class_weights: Literal["none", "batch"] = "none"
     label_smoothing: float = bounded(0.0, 0, BELOW_ONE)
 
     def __post_init__(self) -> None:
         check(self, "loss")
+        require(
+            not self.label_smoothing or self.classification != "class_balanced_focal",
+            "loss.label_smoothing does nothing in loss.classification=class_balanced_focal: leave it out",
+        )
 
 
 @dataclass(frozen=True)
@@ -328,5 +350,6 @@ class Config:
 OF_METHODS = frozenset({f"model.{item.name}" for item in fields(ModelConfig)}) | {
     *("method", "data.sampling", "data.cases_per_label"),
     *("loss.adversarial", "loss.reconstruction", "loss.class_weights", "training.pretraining_epochs"),
+    *("loss.adjustment", "loss.focusing", "loss.effective_samples", "loss.margin"),
 }
 """What a method may set itself or not read; each method reads all other keys as they are."""

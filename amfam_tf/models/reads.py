@@ -4,7 +4,7 @@ A preset may name any, since it serves all methods; what is asked of a method ha
 `amfam_tf.config.asked_keys`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
@@ -24,9 +24,17 @@ DECODERS = frozenset(
 ATTENTION = frozenset({"model.attention_activations", "model.stop_attention_gradient"})
 PARTS = frozenset({"model.modalities", "model.adversarial", "model.reconstruction", "model.attention"})
 """What switches the parts."""
+CLASS_LOSSES: Mapping[str, frozenset[str]] = {
+    "logit_adjustment": frozenset({"loss.adjustment"}),
+    "class_balanced_focal": frozenset({"loss.focusing", "loss.effective_samples"}),
+    "ldam": frozenset({"loss.margin"}),
+    "large_margin_focal": frozenset({"loss.focusing", "loss.margin"}),
+}
+"""`loss.classification` -> the values that it has."""
 PARTICULAR = frozenset(
     {
         *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS),
+        *frozenset().union(*CLASS_LOSSES.values()),
         *("model.batch_statistics", "data.cases_per_label", "training.pretraining_epochs"),
         *frozenset().union(*(method.network.OWN_KEYS for method in METHODS.values())),
     }
@@ -46,6 +54,7 @@ def read_keys(config: Config) -> frozenset[str]:
     found = set(method.network.OWN_KEYS)
     if method.stages > 1:
         found.add("training.pretraining_epochs")
+    found |= CLASS_LOSSES.get(config.loss.classification, frozenset())
     if config.data.sampling == "balanced":
         found.add("data.cases_per_label")
     if method.network is AMFAM:

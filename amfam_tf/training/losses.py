@@ -1,7 +1,9 @@
 """The losses of AMFAM, Eq. 1 to 4: pure functions, and the small objects that name what they read."""
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import tensorflow as tf
 
@@ -9,12 +11,18 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
+from amfam_tf.training.class_losses.adjusted import adjusted_cross_entropy
+from amfam_tf.training.class_losses.table import Counts, OfCases, loss_of_cases
 from amfam_tf.training.class_weights import batch_class_weights
 from amfam_tf.training.replicas import mean_of_known
 
 Tensors = Mapping[str, tf.Tensor]
 
 CLASS_WEIGHTS = ("none", "batch")
+
+
+def _plain(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 def sum_in_order(terms: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -27,19 +35,16 @@ def cross_entropy(
     logits: tf.Tensor,
     class_weights: str = "none",
     incomplete: bool = False,
-    smoothing: float = 0.0,
+    of_cases: OfCases = _plain,
 ) -> tf.Tensor:
     """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
-
-    With smoothing e, a case's target is (1 - e) of its label and e of the mean of all K classes:
-    (1 - e) (-log p_y) + e / K sum_k (-log p_k) (Szegedy et al. 2016, Sec. 7).
 
     Args:
         labels: class numbers.
         logits: of any type; computed in float32.
         class_weights: "none", or "batch" for `batch_class_weights`.
         incomplete: leave out the cases with a label below 0, which nobody knows: the mean is over the others.
-        smoothing: e, in [0, 1).
+        of_cases: another loss in its place.
 
     Raises:
         ValueError: unknown class weights.
@@ -47,11 +52,7 @@ def cross_entropy(
     if class_weights not in CLASS_WEIGHTS:
         raise ValueError(f"`class_weights` must be one of {', '.join(CLASS_WEIGHTS)}. Received: {class_weights!r}")
     known = tf.maximum(labels, 0) if incomplete else labels
-    logits = tf.cast(logits, tf.float32)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(known, logits)
-    if smoothing:
-        of_all = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
-        losses = (1.0 - smoothing) * losses + smoothing * of_all
+    losses = of_cases(known, tf.cast(logits, tf.float32))
     if class_weights == "batch":
         losses *= batch_class_weights(labels, logits.shape[-1])
     return mean_of_known(losses, tf.cast(labels >= 0, tf.float32)) if incomplete else tf.reduce_mean(losses)
@@ -62,7 +63,7 @@ def classification_loss(
     logits: Tensors,
     class_weights: str = "none",
     incomplete: Collection[str] = (),
-    smoothing: float = 0.0,
+    of_cases: Mapping[str, OfCases] = MappingProxyType({}),
 ) -> tf.Tensor:
     """Returns L_P, the sum over tasks of the mean cross-entropy (Eq. 3).
 
@@ -72,13 +73,16 @@ def classification_loss(
             `labels`.
         class_weights: see `cross_entropy`; counted for each task on its own.
         incomplete: names of the tasks whose labels may be unknown, see `cross_entropy`.
-        smoothing: see `cross_entropy`.
+        of_cases: {task name: another loss in place of the cross-entropy}.
     """
     names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
     return sum_in_order(
-        [cross_entropy(labels[name], logits[name], class_weights, name in incomplete, smoothing) for name in names]
+        [
+            cross_entropy(labels[name], logits[name], class_weights, name in incomplete, of_cases.get(name, _plain))
+            for name in names
+        ]
     )
 
 
@@ -157,18 +161,25 @@ def build_losses(
     attention: str,
     tasks: Sequence[Task],
     branches: Sequence[str] = (FINAL,),
+    counts: Counts | None = None,
 ) -> tuple[Loss, ...]:
     """Returns the terms of Eq. 4 for which the network has outputs: L_P of each branch, then L_D, L_RC, L_RD.
 
     Args:
         output_names: names of the network's outputs.
-        weights: lambda, gamma, class weights and label smoothing.
+        weights: lambda, gamma, and what L_P is.
         attention: weighting of the reconstruction, see `reconstruction_loss`.
         tasks: `LesionModel.tasks`.
         branches: `LesionModel.branches`.
+        counts: training cases of each class, for what `weights.classification` names beside the cross-entropy.
+
+    Raises:
+        ValueError: there are no counts where they are needed.
     """
+    of_cases = losses_of_cases(weights, counts, tasks)
     losses = [
-        Loss(classification_name(branch), 1.0, _classification_term(branch, weights, tasks)) for branch in branches
+        Loss(classification_name(branch), 1.0, _classification_term(branch, weights, tasks, of_cases))
+        for branch in branches
     ]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
@@ -185,14 +196,29 @@ def classification_name(branch: str) -> str:
     return "classification" if branch == FINAL else f"classification_{branch}"
 
 
+def losses_of_cases(weights: LossConfig, counts: Counts | None, tasks: Sequence[Task]) -> dict[str, OfCases]:
+    """Returns {task name: the loss of each case}; {} for the plain cross-entropy.
+
+    Raises:
+        ValueError: there are no counts where they are needed.
+    """
+    if weights.classification != "cross_entropy":
+        if counts is None:
+            raise ValueError(f"`counts` must be given for {weights.classification}")
+        return {task.name: loss_of_cases(weights, counts[task.name]) for task in tasks}
+    smoothing = weights.label_smoothing
+    smoothed = functools.partial(adjusted_cross_entropy, smoothing=smoothing)
+    return {task.name: smoothed for task in tasks} if smoothing else {}
+
+
 def _classification_term(
-    branch: str, weights: LossConfig, tasks: Sequence[Task]
+    branch: str, weights: LossConfig, tasks: Sequence[Task], of_cases: Mapping[str, OfCases]
 ) -> Callable[[Tensors, Tensors], tf.Tensor]:
     incomplete = [task.name for task in tasks if task.missing]
 
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
         logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
-        return classification_loss(batch, logits, weights.class_weights, incomplete, weights.label_smoothing)
+        return classification_loss(batch, logits, weights.class_weights, incomplete, of_cases)
 
     return compute
 

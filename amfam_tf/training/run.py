@@ -31,6 +31,7 @@ from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import callbacks, profile, progress
+from amfam_tf.training.class_losses.table import Counts, class_counts
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
@@ -63,7 +64,7 @@ class FitResult:
     data: DataSet | None = field(default=None, repr=False, compare=False)
 
 
-def create_trainer(config: Config, steps_per_epoch: int, card: DataCard) -> Trainer:
+def create_trainer(config: Config, steps_per_epoch: int, card: DataCard, counts: Counts | None = None) -> Trainer:
     """Returns the compiled trainer of a configuration, weights drawn from its seed, in its first stage.
 
     Within the scope of a tf.distribute strategy, it trains on all of the strategy's replicas.
@@ -72,6 +73,7 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard) -> Trai
         config: of the run.
         steps_per_epoch: for the learning-rate schedule.
         card: of the data.
+        counts: training cases of each class, for the losses that need them.
 
     Raises:
         ConfigError: the card does not have a column of model.metadata, or does not let it in.
@@ -82,7 +84,7 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard) -> Trai
     if config.training.recompute:
         recompute_parts(network)
     losses = build_losses(
-        list(network.output), config.loss, network.model_config.attention, network.tasks, network.branches
+        list(network.output), config.loss, network.model_config.attention, network.tasks, network.branches, counts
     )
     trainer = Trainer(network, losses, dtype=config.training.precision)
     trainer.compile(
@@ -100,12 +102,13 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard) -> Trai
 def trainer_for(config: Config, steps_per_epoch: int, training: pd.DataFrame, card: DataCard) -> Trainer:
     """Returns the trainer of a configuration for data with this card.
 
-    Numbers among the metadata get mean and deviation of the training cases.
+    Numbers among the metadata get mean and deviation of the training cases; losses for rare classes their counts.
 
     Raises:
         ConfigError: the card does not have a column of model.metadata, or does not let it in.
     """
-    trainer = create_trainer(config, steps_per_epoch, card)
+    counted = {} if config.loss.classification == "cross_entropy" else {"counts": class_counts(training, card.tasks)}
+    trainer = create_trainer(config, steps_per_epoch, card, **counted)
     for layer in trainer.network.layers:
         if isinstance(layer, Standardise):
             layer.adapt(pipeline.encode_metadata(training, config.model.metadata, card))

@@ -2,17 +2,20 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from small import small_config
 
 from amfam_tf import config as configuration
-from amfam_tf.config import ModelConfig
+from amfam_tf.config import LossConfig, ModelConfig
 from amfam_tf.config.schema import OF_METHODS
 from amfam_tf.errors import ConfigError
 from amfam_tf.models import METHODS, refuse_unread
 from amfam_tf.models.reads import PARTICULAR, PARTS, read_keys
 from amfam_tf.models.registry import resolve
 from amfam_tf.tasks import TASKS
+from amfam_tf.training.class_losses.table import CLASS_LOSSES
 
 READ_BY_THE_TRAINING = {"model.reversal_schedule"}
 WATCHED = {field.name for field in dataclasses.fields(ModelConfig)}
@@ -54,6 +57,7 @@ def asked(*overrides, method):
         ("concat-recon", "model.stop_attention_gradient=true", "method concat-recon as configured does not read it"),
         ("amfam", "model.embedding_units=[8]", "method amfam as configured does not read it"),
         ("amfam", "data.cases_per_label=2", "method amfam as configured does not read it"),
+        ("hccnn", "loss.margin=0.3", "method hccnn as configured does not read it"),
         ("clinical-only", "model.batch_statistics=per_modality", "method clinical-only as configured does not read it"),
     ],
 )
@@ -81,6 +85,25 @@ def test_a_value_of_no_use_is_refused_by_key_and_method(method, override, reason
 )
 def test_a_value_that_is_read_is_taken(method, override):
     refuse_unread(asked("data.image_size=128", override, method=method), [override.partition("=")[0]])
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_a_loss_for_rare_classes_takes_its_own_values_and_no_others(name):
+    """Told by what the loss computes: the values that change it, of those that are its own by name."""
+    labels, logits = tf.constant([0, 2]), tf.constant([[1.0, 0.5, 0.0], [0.0, 2.0, 1.0]])
+    counts = tf.constant([9.0, 5.0, 2.0])
+    plain = LossConfig(classification=name)
+    changed = {"adjustment": 0.5, "focusing": 1.0, "effective_samples": 0.5, "margin": 0.25}
+    read = {
+        key
+        for key, value in changed.items()
+        if not np.array_equal(
+            CLASS_LOSSES[name](labels, logits, counts, plain),
+            CLASS_LOSSES[name](labels, logits, counts, dataclasses.replace(plain, **{key: value})),
+        )
+    }
+    said = read_keys(small_config(f"loss.classification={name}"))
+    assert {f"loss.{key}" for key in read} == said & {f"loss.{key}" for key in changed}
 
 
 def test_of_several_methods_one_has_to_read_it():

@@ -10,7 +10,6 @@ from amfam_tf.training.losses import (
     adversarial_loss,
     build_losses,
     classification_loss,
-    cross_entropy,
     reconstruction_loss,
 )
 
@@ -66,29 +65,6 @@ def test_equation_3_by_hand():
     logits["BWV"] = tf.constant([[math.log(3.0), 0.0], [math.log(3.0), 0.0]])
     changed = expected - math.log(2) - (math.log(3 / 4) + math.log(1 / 4)) / 2
     assert float(classification_loss(labels, logits)) == pytest.approx(changed, rel=1e-6)
-
-
-def test_label_smoothing_by_hand():
-    rows = ((0.7, 0.2, 0.1), (0.1, 0.1, 0.8), (0.25, 0.5, 0.25))
-    logits, labels = tf.math.log(tf.constant(rows)), tf.constant([0, 2, 0])
-    own = [-math.log(value) for value in (0.7, 0.8, 0.25)]
-    of_all = [
-        -sum(math.log(value) for value in row) / 3 for row in ((0.7, 0.2, 0.1), (0.1, 0.1, 0.8), (0.25, 0.5, 0.25))
-    ]
-    expected = sum(0.9 * one + 0.1 * mean for one, mean in zip(own, of_all, strict=True)) / 3
-    assert float(cross_entropy(labels, logits, smoothing=0.1)) == pytest.approx(expected, rel=1e-6)
-    without = cross_entropy(labels, logits).numpy()
-    assert cross_entropy(labels, logits, smoothing=0.0).numpy().tobytes() == without.tobytes()
-
-
-def test_label_smoothing_is_the_share_of_a_label_that_all_classes_get():
-    """(1 - e) times the loss of the label, and e times the mean of the losses of all labels; unknown ones left out."""
-    logits = tf.random.stateless_normal((4, 5), (1, 2))
-    labels = tf.constant([3, -1, 0, 4])
-    known = [0, 2, 3]
-    each = [cross_entropy(tf.fill(3, k), tf.gather(logits, known)) for k in range(5)]
-    expected = 0.7 * float(cross_entropy(labels, logits, incomplete=True)) + 0.3 * float(tf.reduce_mean(each))
-    assert float(cross_entropy(labels, logits, incomplete=True, smoothing=0.3)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_every_classification_loss_and_no_other_is_smoothed():
