@@ -90,15 +90,19 @@ def toy(monkeypatch):
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize(("name", "metric"), [("milk10k", "tasks.DIAG.f1_at_half"), ("hospital", "average.accuracy")])
 def test_a_second_release_is_held_against_the_first(name, metric, tmp_path):
+    """The network of the hospital is given its metadata, by server, canaries and the comparison with the served one."""
+    more = ('"model.metadata=[age,sex]"',) if name == "hospital" else ()
     data = tmp_path / "data"
     if name == "milk10k":
         write_milk10k(data, 44)
     else:
         write_complete_hospital(data)
     for seed in (0, 1):
-        text = toy_method.config_text(tmp_path, data, metric, 0, seed, significance=0.0001, canaries=2)
+        text = toy_method.config_text(tmp_path, data, metric, 0, seed, significance=0.0001, canaries=2, more=more)
         results = pipeline.run(configuration.parse(text, "release.yaml"), print)
-    assert version_files.read_card(tmp_path / "models" / "lesions" / "2") == CARDS[name]
+    released = tmp_path / "models" / "lesions" / "2"
+    assert version_files.read_card(released) == CARDS[name]
+    assert list(version_files.read_metadata(released).get("metadata", {})) == (["age", "sex"] if more else [])
     decision = json.loads((results["Evaluator"].folder / "blessing.json").read_text())
     assert decision["blessed"] and decision["thresholds"][0]["metric"] == metric
     assert decision["served"] is not None
