@@ -38,6 +38,7 @@ class RecycledTrainers:
             variable.assign(value)
         optimizers.continue_schedule(trainer.optimizer, 0)
         trainer.enter_stage(trainer.network.stages[0])
+        trainer.average_answers(None)
         return trainer
 
     def forget(self) -> None:
@@ -58,7 +59,7 @@ def _keep_functions(trainer: Trainer) -> None:
     make, kept = trainer._make_function, {}
 
     def make_once(step: Callable[..., Any]) -> Callable[..., Any]:
-        key = trainer._stage.name, step.__name__
+        key = trainer._stage.name, step.__name__, trainer._answers
         if key not in kept:
             kept[key] = make(step)
         return kept[key]

@@ -1,12 +1,12 @@
-"""The pairs of a shard as batches of squares. Each pair is read and decoded on its own, so a bad picture fails alone.
+"""The pairs of a shard as batches of squares. Each case is read and decoded on its own, so a bad picture fails alone.
 
 Threads prepare the next batch while the model works on this one; TensorFlow lets other threads run meanwhile.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -33,45 +33,60 @@ def batches(
     Raises:
         DataError: a file of records is damaged; names it.
     """
-    rows = read_records(task.records, version.columns) if task.rows is None else plan.read_rows(task.rows)
-    ahead: deque[Future[DecodedPair]] = deque()
-    numbers = count()
+    rows = enumerate(read_records(task.records, version.columns) if task.rows is None else plan.read_rows(task.rows))
+    ahead: deque[Future[list[DecodedPair]]] = deque()
+    ready: deque[DecodedPair] = deque()
     total = 0
     while True:
-        while len(ahead) < READ_AHEAD * batch_size and (row := next(rows, None)) is not None:
-            ahead.append(threads.submit(prepare, row, version, task.shard, next(numbers)))
-        if not ahead:
+        while len(ahead) < READ_AHEAD * batch_size and (found := next(rows, None)) is not None:
+            ahead.append(threads.submit(prepare, found[1], version, task.shard, found[0]))
+        while ahead and len(ready) < batch_size:
+            ready += ahead.popleft().result()
+        if not ready:
             break
-        batch = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
+        batch = [ready.popleft() for _ in range(min(batch_size, len(ready)))]
         total += len(batch)
         yield batch
     yield [End(task.shard, total)]
 
 
-def prepare(row: PairRow, version: LoadedVersion, shard: int, position: int) -> DecodedPair:
-    """Reads and decodes a pair; what is wrong with a picture or value becomes the pair's error."""
-    squares, error, told = None, row.error, row.metadata or {}
-    metadata: dict[str, str] = {}
+def prepare(row: PairRow, version: LoadedVersion, shard: int, position: int) -> list[DecodedPair]:
+    """Reads and decodes the pairs of a case; what is wrong with a picture or value becomes its error, once."""
+    error, told = row.error, row.metadata or {}
     if error is None:
         try:
             metadata = {
                 name: metadata_values.given(name, column, told.get(name)) for name, column in version.columns.items()
             }
             squares = _squares(row, version)
+            return [
+                DecodedPair(shard, position, row.case_num, pair, metadata=metadata, number=number)
+                for number, pair in enumerate(squares)
+            ]
         except DataError as problem:
             error = str(problem)
-    return DecodedPair(shard, position, row.case_num, squares, error, metadata)
+    return [DecodedPair(shard, position, row.case_num, None, error)]
 
 
-def _squares(row: PairRow, version: LoadedVersion) -> dict[str, np.ndarray]:
-    contents = row.contents
-    if contents is None:
-        contents = {name: _read(name, getattr(row, name)) for name in MODALITIES}
-    try:
-        return version.prepare(contents)
-    except PictureError as error:
-        place = getattr(row, error.modality)
-        raise DataError(f"{error.modality} picture {place} cannot be used: {error}") from error
+def _squares(row: PairRow, version: LoadedVersion) -> list[dict[str, np.ndarray]]:
+    """Returns the squares of each pair, in the order of `several.all_pairs`; each picture is decoded once."""
+    most = None if version.averages else 1
+    places = {name: [getattr(row, name), *row.more.get(name, ())][:most] for name in MODALITIES}
+    if row.contents is None:
+        contents = {name: [_read(name, place) for place in found] for name, found in places.items()}
+    else:
+        contents = {name: [*row.contents[name]][:most] for name in MODALITIES}
+        places = {name: [getattr(row, name)] * len(found) for name, found in contents.items()}
+    decoded = []
+    for number in range(max(map(len, contents.values()))):
+        chosen = {name: number % len(found) for name, found in contents.items()}
+        try:
+            decoded.append(version.prepare({name: contents[name][place] for name, place in chosen.items()}))
+        except PictureError as error:
+            place = places[error.modality][chosen[error.modality]]
+            raise DataError(f"{error.modality} picture {place} cannot be used: {error}") from error
+    pairs = itertools.product(*(range(len(contents[name])) for name in MODALITIES))
+    return [{name: decoded[place][name] for name, place in zip(MODALITIES, pair, strict=True)} for pair in pairs]
 
 
 def _read(modality: str, path: str) -> bytes:
@@ -82,7 +97,7 @@ def _read(modality: str, path: str) -> bytes:
 
 
 def read_records(paths: tuple[str, ...], columns: Collection[str] = ()) -> Iterator[PairRow]:
-    """Gives the pairs of files of records, in order, with the first picture of each view; labels are not looked at.
+    """Gives the cases of files of records, in order, with all their pictures; labels are not looked at.
 
     Args:
         columns: metadata to give with them, see `source.open_source`.
@@ -107,6 +122,6 @@ def _row_of_record(example: Mapping[str, tf.Tensor], place: str, columns: Collec
     pictures = {name: tf.reshape(example[name], [-1]).numpy().tolist() for name in MODALITIES}
     missing = [name for name in MODALITIES if not pictures[name]]
     error = f"{place} has no {missing[0]} picture" if missing else None
-    contents = None if missing else {name: found[0] for name, found in pictures.items()}
+    contents = None if missing else pictures
     metadata = {name: example[name].numpy().decode() for name in columns} if columns else None
-    return PairRow(int(example["case_num"]), **places, error=error, contents=contents, metadata=metadata)
+    return PairRow(int(example["case_num"]), places["clinical"], places["dermoscopic"], error, contents, metadata)

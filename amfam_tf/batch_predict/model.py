@@ -83,12 +83,16 @@ class LoadedVersion:
 
     Attributes:
         columns: metadata that it takes beside the pictures, by name.
+        averages: of a case with several pictures of a view, the answers to all pairs are averaged, as its run does
+            (`data.several_pictures`); else the first pair is the one.
 
     Raises:
         ExportError: it cannot be loaded, or holds weights that are no finite numbers.
     """
 
     def __init__(self, path: str) -> None:
+        configuration = version_files.read_metadata(Path(path)).get("configuration", {})
+        self.averages = configuration.get("data", {}).get("several_pictures") != "first"
         try:
             # The functions hold the variables only weakly: the model must stay.
             with plain_path(Path(path)) as plain:

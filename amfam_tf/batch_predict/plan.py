@@ -19,6 +19,7 @@ from amfam_tf.batch_predict.model import ExportedVersion
 from amfam_tf.batch_predict.pair import PairRow
 from amfam_tf.batch_predict.source import PairSource
 from amfam_tf.beam import urls
+from amfam_tf.card.schema import MODALITIES
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files import json_file
 
@@ -195,6 +196,7 @@ def _described(source: PairSource) -> Iterable[list[Any]]:
         [
             *(row.case_num, row.clinical, *_state(row.clinical), row.dermoscopic, *_state(row.dermoscopic), row.error),
             *(() if row.metadata is None else (dict(row.metadata),)),
+            *([name, path, *_state(path)] for name in MODALITIES for path in row.more.get(name, ())),
         ]
         for row in source.rows()
     )

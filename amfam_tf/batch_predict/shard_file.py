@@ -1,4 +1,4 @@
-"""A Parquet file of a shard: one row per pair, in order.
+"""A Parquet file of a shard: one row per case, in order; of several pairs the mean of their probabilities.
 
 | column | type | content |
 | --- | --- | --- |
@@ -15,7 +15,9 @@ has, which version answered, and that this is no medical device. Same pairs and 
 `beam`, for pyarrow.
 """
 
+import dataclasses
 import importlib
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +90,7 @@ def write_shard(
 
     Args:
         path: of the file.
-        answers: of all pairs of the shard, in any order.
+        answers: of all pairs of the shard, in any order; those of a case become one.
         model: name of the model.
         version: its number.
         fingerprint: that of the version.
@@ -98,7 +100,9 @@ def write_shard(
         DataError: the file cannot be written.
     """
     arrow = find_pyarrow()
-    ordered = sorted(answers, key=lambda answer: answer.position)
+    ordered = sorted(answers, key=lambda answer: (answer.position, answer.number))
+    cases = [[*pairs] for _, pairs in itertools.groupby(ordered, key=lambda answer: answer.position)]
+    ordered = [pairs[0] if len(pairs) == 1 else _averaged(pairs, card) for pairs in cases]
     counts = Counts(len(ordered), sum(answer.error is not None for answer in ordered))
     facts = {MODEL: model, MODEL_VERSION: version, "fingerprint": fingerprint, PAIRS: counts.pairs}
     facts |= {ERRORS: counts.errors, "research_only": RESEARCH_ONLY}
@@ -128,6 +132,25 @@ def first_error(path: Path) -> str:
     """Returns the first error in a file that has one."""
     column = find_pyarrow().parquet.read_table(path, columns=[ERROR]).column(ERROR)
     return str(column.drop_null()[0])
+
+
+def _averaged(pairs: Sequence[PredictedPair], card: DataCard) -> PredictedPair:
+    """Returns the answer to a case of several pairs: means, and points of their most probable classes, as `evaluate`.
+
+    One pair without an answer leaves the case without.
+    """
+    broken = next((pair for pair in pairs if pair.outputs is None), None)
+    if broken is not None:
+        return broken
+    found = [pair.outputs for pair in pairs if pair.outputs is not None]
+    merged: dict[str, np.ndarray] = {}
+    for name in (*(task.name for task in card.tasks), *map(output_of_target, card.targets)):
+        values = np.stack([outputs[name] for outputs in found])
+        merged[name] = values.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)[0]
+    for name, score in card.scores.items():
+        points = [score.points_of(task)[int(np.argmax(merged[task.name]))] for task in score.counted(card.tasks)]
+        merged[name] = np.array(sum(points), np.int32)
+    return dataclasses.replace(pairs[0], outputs=merged)
 
 
 def _columns(answers: Sequence[PredictedPair], model: str, version: int, card: DataCard) -> dict[str, list[Any]]:

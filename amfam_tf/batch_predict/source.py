@@ -22,6 +22,7 @@ from amfam_tf.beam import urls
 from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES, DataCard, MetadataColumn
 from amfam_tf.data.derm7pt import IMAGES, META_FILE, PATH_COLUMNS, UNKNOWN, scan_data_set
+from amfam_tf.data.pair_pictures import ALL_PICTURES
 from amfam_tf.data.pair_table import PairTable
 from amfam_tf.data.pairs import scan_pairs
 from amfam_tf.data.shards import find_shards, has_shards, read_card
@@ -171,7 +172,7 @@ def _pairs_of_derm7pt(root: Path, columns: Collection[str]) -> PairSource:
 
 
 def _pairs_of_card(root: Path, card: DataCard, folder: Path, columns: Collection[str]) -> PairSource:
-    """Returns the cases of a data set with a card, with the first picture of each view."""
+    """Returns the cases of a data set with a card, with all pictures of each view."""
     frame, findings = scan_pairs(card, folder.absolute())
     problems = [finding for finding in findings if finding.severity == "problem"]
     tables = (card.cases.table, card.pictures.table)
@@ -193,12 +194,13 @@ def _pairs_of_card(root: Path, card: DataCard, folder: Path, columns: Collection
     }
 
     def rows() -> Iterator[PairRow]:
-        for row, case in enumerate(frame[[*COLUMNS, "case_id", *columns]].to_dict("records")):
+        for row, case in enumerate(frame[[*COLUMNS, *ALL_PICTURES.values(), "case_id", *columns]].to_dict("records")):
             missing = [modality for modality in MODALITIES if not case[modality]]
             error = f"case {case['case_id']} has no {missing[0]} picture" if missing else None
             pictures = case["clinical"], case["dermoscopic"]
+            more = {name: [*case[column][1:]] for name, column in ALL_PICTURES.items() if len(case[column]) > 1}
             told = _told(case, columns)
-            yield PairRow(int(case["case_num"]), *pictures, reasons.get(row, error), metadata=told)
+            yield PairRow(int(case["case_num"]), *pictures, reasons.get(row, error), metadata=told, more=more)
 
     notes = tuple(f"{root}: {finding}" for finding in findings if finding.severity == "note")
     return PairSource("data_set", str(root), len(frame), rows, notes=notes)

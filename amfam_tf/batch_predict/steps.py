@@ -108,7 +108,7 @@ def _answer(pair: DecodedPair, outputs: Mapping[str, np.ndarray], row: int | Non
     broken = [] if values is None else [task.name for task in card.tasks if not np.isfinite(values[task.name]).all()]
     if broken:
         values, error = None, NOT_FINITE.format(", ".join(broken))
-    return PredictedPair(pair.shard, pair.position, pair.case_num, values, error)
+    return PredictedPair(pair.shard, pair.position, pair.case_num, values, error, pair.number)
 
 
 class WriteShards(beam.DoFn):

@@ -45,8 +45,8 @@ class DataConfig:
         drop_shared_files: leave out cases whose clinical file is the dermoscopic one.
         fold: number of the fold that is the test split, from 0, of those that the data's card deals out; null for the
             splits as they are.
-        several_pictures: of a case with several pictures of a view: "all" draws one pair an epoch in training and
-            averages the answers to all pairs in evaluation, "first" takes the first picture of each view.
+        several_pictures: of a case with several pictures of a view: "all" draws one pair an epoch in training,
+            validation and evaluation average the answers to all pairs; "first" takes the first picture of each view.
         cache: where decoded images are kept between epochs; "file" needs `cache_directory`.
         cache_directory: folder of the file cache.
         shuffle_buffer: cases among which the order is drawn; memory is bounded by it.

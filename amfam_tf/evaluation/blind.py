@@ -9,8 +9,8 @@ import pandas as pd
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard, Submission
 from amfam_tf.errors import ConfigError, RunError
-from amfam_tf.evaluation import calibration, predictions, submission
-from amfam_tf.evaluation.run import Track, predict_cases, same_questions
+from amfam_tf.evaluation import predictions, submission
+from amfam_tf.evaluation.run import Track, calibrated, predict_pairs, same_questions
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import PREDICTIONS_FILE
 
@@ -71,10 +71,10 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
     cases, findings = scan_blind(found, cards.folder_of(data, found.submission.table or ""))
     refuse(data, findings)
     refuse_missing_pictures(cases, data)
-    raw = predict_cases(finished.inference_model(), cases, finished.config, found, track)
+    pairs = predict_pairs(finished.inference_model(), cases, finished.config, found, track)
     fitted = finished.own_calibration
     notes = () if fitted is not None else ("no temperature is applied: the run has none",)
-    answers = raw if fitted is None else calibration.apply(raw, fitted.temperatures, found)
+    answers = predictions.averaged(calibrated(pairs, fitted, found), found)
     return Blind(found, found.submission, cases, answers, notes)
 
 

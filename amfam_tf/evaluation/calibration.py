@@ -3,7 +3,8 @@
 The temperature of a task divides its logits (Guo et al. 2017). It is fitted on the validation split only, by the mean
 negative log likelihood of the cases with a label, and kept in the run folder as calibration.json with the digest of the
 model that it belongs to.
-It changes no predicted class.
+It changes no predicted class; but of a case with several pictures of a view the answers to its pairs are averaged
+after it, as with a served version, and their mean may have another largest class than before.
 """
 
 from collections.abc import Mapping
@@ -49,19 +50,27 @@ def apply(table: pd.DataFrame, temperatures: Mapping[str, float], card: DataCard
     return predictions.to_frame(table[predictions.CASE].to_numpy(), labels, scaled, card)
 
 
-def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray, first: np.ndarray | None = None) -> float:
     """Returns the temperature in `BOUNDS` with the least mean negative log likelihood.
 
     Args:
         y_true: class numbers, int [N].
-        probabilities: [N, classes], at temperature 1.
+        probabilities: [pairs, classes], at temperature 1.
+        first: number of the first pair of each case, int [N], whose pairs follow; None where each has one.
     """
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(y_true, scale(probabilities, np.exp(log_temperature)))
+        return negative_log_likelihood(y_true, _means(scale(probabilities, np.exp(log_temperature)), first))
 
     result = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(result.x))
+
+
+def _means(values: np.ndarray, first: np.ndarray | None) -> np.ndarray:
+    """Returns the means over the pairs of each case, see `fit_temperature`; [N, classes] of [pairs, classes]."""
+    if first is None or len(first) == len(values):
+        return values
+    return np.add.reduceat(values, first) / np.diff([*first, len(values)])[:, None]
 
 
 def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> float:
@@ -73,35 +82,42 @@ def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> fl
 
 
 def fit(table: pd.DataFrame, model_sha256: str, card: DataCard, data_fingerprint: str | None = None) -> Calibration:
-    """Returns the temperatures for a predictions table of the validation split, made at temperature 1."""
+    """Returns the temperatures for a predictions table of the validation split, made at temperature 1.
+
+    A case may have several rows, one after the other: of each of its pairs.
+    """
     notes = []
-    if len(table) < FEWEST_CASES:
-        notes.append(f"fewer than {FEWEST_CASES} validation cases ({len(table)}): every temperature stays 1")
+    cases = table[predictions.CASE].nunique()
+    if cases < FEWEST_CASES:
+        notes.append(f"fewer than {FEWEST_CASES} validation cases ({cases}): every temperature stays 1")
     temperatures, losses = {}, {}
     for task in card.tasks:
         known = table[predictions.labelled(table, task)]
-        y_true, values = predictions.true_labels(known, task), predictions.task_probabilities(known, task)
-        if len(table) < FEWEST_CASES:
+        first = np.flatnonzero(~known[predictions.CASE].duplicated())
+        y_true, values = predictions.true_labels(known, task)[first], predictions.task_probabilities(known, task)
+        if cases < FEWEST_CASES:
             temperature, note = 1.0, None
-        elif len(known) < FEWEST_CASES:
+        elif len(first) < FEWEST_CASES:
             temperature, note = (
                 1.0,
-                f"{len(known)} validation cases have a label, {FEWEST_CASES} are needed: it stays 1",
+                f"{len(first)} validation cases have a label, {FEWEST_CASES} are needed: it stays 1",
             )
         else:
-            temperature, note = _fit_task(y_true, values)
+            temperature, note = _fit_task(y_true, values, first)
         if note is not None:
             notes.append(f"{task.name}: {note}")
-        before, after = (negative_log_likelihood(y_true, scale(values, at)) for at in (1.0, temperature))
+        before, after = (negative_log_likelihood(y_true, _means(scale(values, at), first)) for at in (1.0, temperature))
         temperatures[task.name], losses[task.name] = temperature, {"before": before, "after": after}
-    return Calibration(temperatures, len(table), model_sha256, losses, tuple(notes), data_fingerprint)
+    return Calibration(temperatures, cases, model_sha256, losses, tuple(notes), data_fingerprint)
 
 
-def _fit_task(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[float, str | None]:
-    """Returns the temperature of a task, and what is to be said about it."""
-    if (probabilities.argmax(axis=1) == y_true).all():
+def _fit_task(
+    y_true: np.ndarray, probabilities: np.ndarray, first: np.ndarray | None = None
+) -> tuple[float, str | None]:
+    """Returns the temperature of a task, and what is to be said about it; see `fit_temperature`."""
+    if (_means(probabilities, first).argmax(axis=1) == y_true).all():
         return 1.0, "every validation case is right, which fits any lower temperature better: it stays 1"
-    temperature = fit_temperature(y_true, probabilities)
+    temperature = fit_temperature(y_true, probabilities, first)
     if BOUNDS[0] * 1.01 < temperature < BOUNDS[1] * 0.99:
         return temperature, None
     return temperature, f"the temperature is at the end of the range {BOUNDS[0]:g} to {BOUNDS[1]:g}"

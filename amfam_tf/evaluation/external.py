@@ -16,8 +16,8 @@ from amfam_tf.card.mapping import QuestionMap, TaskPair
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration, predictions, provenance, report
-from amfam_tf.evaluation.run import Evaluation, Track, predict_cases, write_evaluation
+from amfam_tf.evaluation import predictions, provenance, report
+from amfam_tf.evaluation.run import Evaluation, Track, calibrated, predict_pairs, write_evaluation
 from amfam_tf.runs.finished import FinishedRun
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def evaluate_external(
     refuse_missing_pictures(cases, data)
     # The run's own questions have no answer in these data.
     asked = cases.assign(**{task.name: UNKNOWN for task in finished.card.tasks})
-    raw = predict_cases(finished.inference_model(), asked, finished.config, finished.card, track)
+    pairs = predict_pairs(finished.inference_model(), asked, finished.config, finished.card, track)
     fitted = finished.own_calibration
-    answers = raw if fitted is None else calibration.apply(raw, fitted.temperatures, finished.card)
+    answers = predictions.averaged(calibrated(pairs, fitted, finished.card), finished.card)
     labels = {pair.name: mapped_labels(cases, pair, found.card) for pair in questions.tasks}
     table = mapped_table(answers, labels, questions, finished.card, shown)
     notes = [

@@ -72,6 +72,8 @@ def to_frame(
 
 def averaged(frame: pd.DataFrame, card: DataCard) -> pd.DataFrame:
     """Returns the table with one row for each case: the means of the probabilities of its rows, which are pairs."""
+    if frame[CASE].is_unique:
+        return frame
     first = frame.drop_duplicates(CASE)
     values = [name for task in card.tasks for name in probability_columns(task)]
     means = frame.groupby(CASE, sort=False)[values].mean()

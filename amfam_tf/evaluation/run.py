@@ -118,11 +118,11 @@ def evaluate_run(
     finished, cases = source.run, source.cases(split)
     digest = finished.model_sha256
     model = finished.inference_model(modalities)
-    raw = predict_cases(model, cases, finished.config, source.card, track)
+    pairs = predict_pairs(model, cases, finished.config, source.card, track)
     # The temperatures of a run are fitted with all its pictures.
     calibrate = calibrate and _has_all(modalities)
-    fitted, more = _calibration(source, model, raw, split) if calibrate else (None, ["no temperature is applied"])
-    table = raw if fitted is None else calibration.apply(raw, fitted.temperatures, source.card)
+    fitted, more = _calibration(source, model, pairs, split) if calibrate else (None, ["no temperature is applied"])
+    raw, table = (predictions.averaged(one, source.card) for one in (pairs, calibrated(pairs, fitted, source.card)))
     notes += [*provenance.training_notes(finished), *input_notes(finished.config, modalities, source.card), *more]
     notes += absence_notes(table, split, source.card)
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
@@ -245,6 +245,17 @@ def predict_cases(
 
     Of a case with several pictures of a view these are means over its pairs, unless the run takes the first only.
     """
+    return predictions.averaged(predict_pairs(model, cases, config, card, track), card)
+
+
+def predict_pairs(
+    model: Any, cases: pd.DataFrame, config: Config, card: DataCard, track: Track | None = None
+) -> pd.DataFrame:
+    """Returns the predictions table of the cases with a row for each pair, those of a case one after the other.
+
+    That is of the first one if the run takes that only. A temperature is of the answer to a pair: it is applied before
+    they are averaged.
+    """
     from amfam_tf.data import pipeline, several
     from amfam_tf.evaluation.predict import predict
 
@@ -252,8 +263,12 @@ def predict_cases(
     dataset = pipeline.evaluation_dataset(pairs, config, card=card)
     batches = dataset if track is None else track(dataset, pipeline.evaluation_steps(len(pairs), config))
     with pipeline.naming_bad_files(pairs, config):
-        table = predict(model, batches, card=card)
-    return table if len(pairs) == len(cases) else predictions.averaged(table, card)
+        return predict(model, batches, card=card)
+
+
+def calibrated(table: pd.DataFrame, fitted: Calibration | None, card: DataCard) -> pd.DataFrame:
+    """Returns a predictions table with the temperatures of a run, if it has any, applied."""
+    return table if fitted is None else calibration.apply(table, fitted.temperatures, card)
 
 
 def calibrate_run(
@@ -289,7 +304,7 @@ def calibrate_run(
 def _calibration(
     source: _Source, model: Any, raw: pd.DataFrame | None, split: str
 ) -> tuple[Calibration | None, list[str]]:
-    """Returns the temperatures, read or fitted and written, and notes; `raw` are predictions of `split`, if any."""
+    """Returns the temperatures, read or fitted and written, and notes; `raw` are those of pairs of `split`, if any."""
     run = source.run
     fitted = run.calibration
     if fitted is None:
@@ -300,7 +315,7 @@ def _calibration(
             return None, ["no temperature is applied: the data have no validation split to fit them on"]
         validation = raw if split == "validate" and raw is not None else None
         if validation is None:
-            validation = predict_cases(model, cases, run.config, source.card, source.track)
+            validation = predict_pairs(model, cases, run.config, source.card, source.track)
         fitted = calibration.fit(validation, run.model_sha256, source.card, source.fingerprint)
         stored_calibration.write(run.folder.calibration_file, fitted)
     notes = list(fitted.notes)

@@ -20,7 +20,9 @@ BATCH = 16
 
 
 def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard) -> pd.DataFrame:
-    """Returns the predictions table of cases, in their order; of several pictures of a view the mean over all pairs.
+    """Returns the predictions table of cases, in their order; of several pictures of a view as the version is used.
+
+    That is the mean over all pairs, or the first one: `LoadedVersion.averages`.
 
     Args:
         folder: of the version.
@@ -37,7 +39,8 @@ def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard) -> pd.Data
             f"{folder} is of {own.name}, whose tasks or classes are not those of {card.name}: they cannot be compared; "
             "release under another model's name"
         )
-    version, pairs = LoadedVersion(str(folder)), several.all_pairs(cases)
+    version = LoadedVersion(str(folder))
+    pairs = several.all_pairs(cases) if version.averages else cases
     metadata = _metadata(version, folder, pairs)
     squares = _squares(version, pairs)
     answers = []

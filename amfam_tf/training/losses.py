@@ -75,15 +75,24 @@ def classification_loss(
         incomplete: names of the tasks whose labels may be unknown, see `cross_entropy`.
         of_cases: {task name: another loss in place of the cross-entropy}.
     """
+    return sum_in_order([*losses_by_task(labels, logits, class_weights, incomplete, of_cases).values()])
+
+
+def losses_by_task(
+    labels: Tensors,
+    logits: Tensors,
+    class_weights: str = "none",
+    incomplete: Collection[str] = (),
+    of_cases: Mapping[str, OfCases] = MappingProxyType({}),
+) -> dict[str, tf.Tensor]:
+    """Returns the terms of `classification_loss`, by the name of the task."""
     names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
-    return sum_in_order(
-        [
-            cross_entropy(labels[name], logits[name], class_weights, name in incomplete, of_cases.get(name, _plain))
-            for name in names
-        ]
-    )
+    return {
+        name: cross_entropy(labels[name], logits[name], class_weights, name in incomplete, of_cases.get(name, _plain))
+        for name in names
+    }
 
 
 def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermoscopic: tf.Tensor) -> tf.Tensor:
@@ -145,11 +154,13 @@ class Loss:
         name: under which it is logged.
         weight: its factor in the sum.
         compute: from the batch and the network's outputs, by name, to a scalar.
+        by_task: the same, to the terms that the scalar is the sum of, if their means are over different cases.
     """
 
     name: str
     weight: float
     compute: Callable[[Tensors, Tensors], tf.Tensor]
+    by_task: Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]] | None = None
 
     def __call__(self, batch: Tensors, outputs: Tensors) -> tf.Tensor:
         return self.compute(batch, outputs)
@@ -177,10 +188,7 @@ def build_losses(
         ValueError: there are no counts where they are needed.
     """
     of_cases = losses_of_cases(weights, counts, tasks)
-    losses = [
-        Loss(classification_name(branch), 1.0, _classification_term(branch, weights, tasks, of_cases))
-        for branch in branches
-    ]
+    losses = [_classification(branch, weights.class_weights, tasks, of_cases) for branch in branches]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
     reconstructed = [key for key in MODALITIES if f"reconstruction_{key}" in output_names]
@@ -211,16 +219,17 @@ def losses_of_cases(weights: LossConfig, counts: Counts | None, tasks: Sequence[
     return {task.name: smoothed for task in tasks} if smoothing else {}
 
 
-def _classification_term(
-    branch: str, weights: LossConfig, tasks: Sequence[Task], of_cases: Mapping[str, OfCases]
-) -> Callable[[Tensors, Tensors], tf.Tensor]:
+def _classification(branch: str, class_weights: str, tasks: Sequence[Task], of_cases: Mapping[str, OfCases]) -> Loss:
     incomplete = [task.name for task in tasks if task.missing]
 
-    def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
+    def by_task(batch: Tensors, outputs: Tensors) -> Mapping[str, tf.Tensor]:
         logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
-        return classification_loss(batch, logits, weights.class_weights, incomplete, of_cases)
+        return losses_by_task(batch, logits, class_weights, incomplete, of_cases)
 
-    return compute
+    def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
+        return sum_in_order([*by_task(batch, outputs).values()])
+
+    return Loss(classification_name(branch), 1.0, compute, by_task if incomplete else None)
 
 
 def _adversarial_term(batch: Tensors, outputs: Tensors) -> tf.Tensor:  # noqa: ARG001  (every term has this signature)

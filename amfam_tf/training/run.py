@@ -19,7 +19,7 @@ from amfam_tf.card.inputs import inputs_of
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
-from amfam_tf.data import pipeline
+from amfam_tf.data import pipeline, several
 from amfam_tf.data.cases import DataSet
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files.digests import file_digest
@@ -31,6 +31,7 @@ from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import callbacks, profile, progress
+from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.class_losses.table import Counts, class_counts
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
@@ -303,7 +304,7 @@ def _train(session: _Session, training: _Training, state: RunState) -> RunState:
     )
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
         with session.recorder.phase("making the input"):
-            batches, validation = _make_input(session, training, state)
+            batches, validation, validation_steps = _make_input(session, training, state)
             watchers = _callbacks(session, training, checkpoint)
         with session.recorder.phase(profile.STEPS), _noting_divergence(checkpoint, watchers):
             training.trainer.fit(
@@ -313,9 +314,7 @@ def _train(session: _Session, training: _Training, state: RunState) -> RunState:
                 steps_per_epoch=training.steps,
                 validation_data=validation,
                 # Batches for several replicas are endless.
-                validation_steps=pipeline.evaluation_steps(len(splits["validate"]), config)
-                if distribution.replicas > 1
-                else None,
+                validation_steps=validation_steps if distribution.replicas > 1 else None,
                 callbacks=profile.watch(session.recorder, training.trainer, watchers),
                 shuffle=False,
                 verbose=0,
@@ -337,18 +336,24 @@ def _noting_divergence(
             watcher.on_train_end()
 
 
-def _make_input(session: _Session, training: _Training, state: RunState) -> tuple[Any, ...]:
-    """Returns the batches for training and for validation, of this worker's replicas."""
+def _make_input(session: _Session, training: _Training, state: RunState) -> tuple[Any, Any, int]:
+    """Returns the batches for training and for validation, of this worker's replicas, and how many the latter are.
+
+    Of cases with several pictures of a view the trainer is told to validate the mean of the answers.
+    """
     train, validate = training.splits["train"], training.splits["validate"]
-    config, card = session.config, training.card
-    return (
-        session.distribution.distribute(
-            lambda share: pipeline.training_dataset(train, config, card, state.epochs, share), steps_told=True
-        ),
-        session.distribution.distribute(
-            lambda share: pipeline.evaluation_dataset(validate, config, use_cache=True, share=share, card=card)
-        ),
+    config, card, distribution = session.config, training.card, session.distribution
+    rows = several.rows_of_pairs(validate, config)
+    if rows is not validate:
+        with distribution.scope():
+            training.trainer.average_answers(CaseAnswers(rows, card.tasks))
+    batches = distribution.distribute(
+        lambda share: pipeline.training_dataset(train, config, card, state.epochs, share), steps_told=True
     )
+    validation = distribution.distribute(
+        lambda share: pipeline.evaluation_dataset(rows, config, use_cache=True, share=share, card=card)
+    )
+    return batches, validation, pipeline.evaluation_steps(len(rows), config)
 
 
 def _callbacks(session: _Session, training: _Training, checkpoint: callbacks.Checkpoint) -> list[Any]:

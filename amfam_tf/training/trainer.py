@@ -1,6 +1,6 @@
 """The trainer: a keras.Model around a network, with the custom train_step."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from amfam_tf.layers.shared_moments import weighing_values
 from amfam_tf.models.lesion_model import LesionModel, Stage
+from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.losses import Loss, Tensors, sum_in_order
 from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas, with_a_case, without_blank
 
@@ -20,9 +21,9 @@ class Trainer(keras.Model):
     Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], class numbers int [B] under
     each task's name, below 0 where nobody knows, and "metadata" float32 [B, n] if the network takes it. Metrics:
     "loss", each loss's name, "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a
-    smaller last batch counts for what it holds; a task's accuracy is over the cases with a label. Made and fitted
-    within the scope of a tf.distribute strategy, it takes a batch as the parts that its replicas see, and a step is one
-    on the whole of it.
+    smaller last batch counts for what it holds; a task's accuracy and its part of a classification loss are over the
+    cases with a label, whatever the batches. Made and fitted within the scope of a tf.distribute strategy, it takes a
+    batch as the parts that its replicas see, and a step is one on the whole of it.
 
     Args:
         network: maps {"clinical", "dermoscopic"} (and "metadata") to outputs by name.
@@ -40,6 +41,12 @@ class Trainer(keras.Model):
             name: keras.metrics.Mean(name=name)
             for name in (TOTAL, *self.losses_by_name, "accuracy", *(f"accuracy_{task.name}" for task in network.tasks))
         }
+        self._terms = {
+            loss.name: {task.name: keras.metrics.Mean(name=f"{loss.name}_{task.name}") for task in network.tasks}
+            for loss in losses
+            if loss.by_task is not None
+        }
+        self._answers: CaseAnswers | None = None
         self._check_stages()
         self._stage = Stage("all")
         self.built = True
@@ -47,7 +54,20 @@ class Trainer(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The trackers; Keras resets them between epochs."""
-        return list(self._trackers.values())
+        return [*self._trackers.values(), *(one for terms in self._terms.values() for one in terms.values())]
+
+    def average_answers(self, answers: CaseAnswers | None) -> None:
+        """Makes the accuracies of a validation those of the mean answers to cases; None: of each row by itself.
+
+        Losses are means over the rows in either case.
+        """
+        self._answers = answers
+        self.train_function = self.test_function = None
+
+    def reset_metrics(self) -> None:
+        super().reset_metrics()
+        if self._answers is not None:
+            self._answers.reset()
 
     def call(self, inputs: Tensors, training: bool = False) -> Tensors:
         wanted = {key: inputs[key] for key in self.network.input}
@@ -83,12 +103,23 @@ class Trainer(keras.Model):
         the means over its own cases, while the metrics are of the cases of all.
         """
         outputs = self(batch, training=training)
-        terms = {name: loss(batch, outputs) for name, loss in self.losses_by_name.items()}
-        minimised = terms if self._stage.losses is None else self._stage.losses
-        total = sum_in_order([self.losses_by_name[name].weight * terms[name] for name in minimised])
-        losses = {TOTAL: total, **terms}
-        self._update_metrics(batch, outputs, losses)
+        of_tasks = {
+            name: loss.by_task(batch, outputs) for name, loss in self.losses_by_name.items() if loss.by_task is not None
+        }
+        terms = {
+            name: sum_in_order([*of_tasks[name].values()]) if name in of_tasks else loss(batch, outputs)
+            for name, loss in self.losses_by_name.items()
+        }
+        losses = {TOTAL: self._total(terms), **terms}
+        self._update_metrics(batch, outputs, losses, of_tasks)
+        if self._answers is not None and not training:
+            self._answers.add(batch, outputs)
         return losses
+
+    def _total(self, terms: Tensors) -> tf.Tensor:
+        """Returns the weighted sum of the losses that the stage minimises."""
+        minimised = self.losses_by_name if self._stage.losses is None else self._stage.losses
+        return sum_in_order([self.losses_by_name[name].weight * terms[name] for name in minimised])
 
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         variables = self.trainable_variables
@@ -111,26 +142,42 @@ class Trainer(keras.Model):
         self.compute_losses(batch, training=False)
         return self.get_metrics_result()
 
-    def _update_metrics(self, batch: Tensors, outputs: Tensors, losses: Tensors) -> None:
+    def _update_metrics(
+        self, batch: Tensors, outputs: Tensors, losses: Tensors, of_tasks: Mapping[str, Tensors]
+    ) -> None:
         tasks = self.network.tasks
         incomplete = [task for task in tasks if task.missing]
         accuracies = {f"accuracy_{task.name}": _accuracy(batch[task.name], outputs[task.name]) for task in tasks}
         accuracies["accuracy"] = sum_in_order(list(accuracies.values())) / len(tasks)
-        means, cases = means_over_replicas({**losses, **accuracies}, self._cases(batch))
+        terms = {f"{loss} {task}": value for loss, found in of_tasks.items() for task, value in found.items()}
+        means, cases = means_over_replicas({**losses, **accuracies, **terms}, self._cases(batch))
         counts = dict.fromkeys(means, cases)
         # An unknown label is no class, so that no answer is right: only the number of cases differs.
         known = [tf.reduce_sum(tf.cast(batch[task.name] >= 0, tf.float32)) for task in incomplete]
         for task, count in zip(incomplete, sum_over_replicas(known), strict=True):
             name = f"accuracy_{task.name}"
-            counts[name], means = count, {**means, name: tf.math.divide_no_nan(means[name] * cases, count)}
+            counts |= dict.fromkeys([name, *(f"{loss} {task.name}" for loss in of_tasks)], count)
+            means = {**means, name: tf.math.divide_no_nan(means[name] * cases, count)}
+        trackers = self._trackers | {
+            f"{loss} {task}": one for loss, found in self._terms.items() for task, one in found.items()
+        }
         for name, value in means.items():
-            self._trackers[name].update_state(value, sample_weight=counts[name])
+            trackers[name].update_state(value, sample_weight=counts[name])
 
     def get_metrics_result(self) -> dict[str, tf.Tensor]:
         """Returns the value of each metric; "accuracy" is the mean over the tasks that have a label."""
-        results = super().get_metrics_result()
-        if any(task.missing for task in self.network.tasks):
-            names = [f"accuracy_{task.name}" for task in self.network.tasks]
+        results = {name: tracker.result() for name, tracker in self._trackers.items()}
+        if self._terms:
+            results |= {
+                loss: sum_in_order([term.result() for term in terms.values()]) for loss, terms in self._terms.items()
+            }
+            results[TOTAL] = self._total(results)
+        names = [f"accuracy_{task.name}" for task in self.network.tasks]
+        if self._answers is not None:
+            # Without any, the epoch is one of training.
+            averaged = zip(names, self._answers.accuracies().values(), strict=True)
+            results |= {name: tf.where(self._answers.any, value, results[name]) for name, value in averaged}
+        if self._answers is not None or any(task.missing for task in self.network.tasks):
             labelled = tf.stack([tf.cast(self._trackers[name].count > 0, tf.float32) for name in names])
             values = tf.stack([tf.convert_to_tensor(results[name]) for name in names])
             results["accuracy"] = tf.math.divide_no_nan(tf.reduce_sum(values * labelled), tf.reduce_sum(labelled))

@@ -1,5 +1,8 @@
 """Batch prediction with versions of other cards: columns of the card, from a data set, a CSV of pairs and records."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
@@ -16,6 +19,8 @@ from amfam_tf.card.cards import CardError
 from amfam_tf.data import cases
 from amfam_tf.data.shards import shard_names
 from amfam_tf.errors import DataError
+from amfam_tf.evaluation.predictions import probability_columns
+from amfam_tf.evaluation.run import evaluate_run
 
 CARD = cards.parse(HOSPITAL, "hospital")
 HOSPITAL_COLUMNS = [
@@ -62,19 +67,56 @@ def test_a_case_without_a_picture_has_the_reason_and_all_others_their_answers(of
     assert table[ANSWERS].isna().all(axis=1).tolist() == [number == 1 for number in range(12)]
 
 
-def test_answers_are_those_of_the_signature_for_the_first_pictures(of_data_set, hospital, version):
+def test_answers_are_means_over_the_pairs_of_a_case(of_data_set, hospital, version):
     _, table, _ = of_data_set
     model = tf.saved_model.load(str(version))
     row = hospital_rows()[0]
-    files = {"clinical": hospital / "pictures" / row[2], "dermoscopic": hospital / "pictures" / "L0" / "derm0.png"}
-    inputs = {name: tf.constant([path.read_bytes()]) for name, path in files.items()}
-    direct = {name: value.numpy()[0] for name, value in model.signatures["serving_default"](**inputs).items()}
+    files = [hospital / "pictures" / "L0" / f"derm{number}.png" for number in range(3)]
+    inputs = {
+        "clinical": tf.constant([(hospital / "pictures" / row[2]).read_bytes()] * 3),
+        "dermoscopic": tf.constant([path.read_bytes() for path in files]),
+    }
+    direct = {name: value.numpy() for name, value in model.signatures["serving_default"](**inputs).items()}
+    points = 0
     for task in CARD.tasks:
         found = table.loc[0, [f"{task.name}_{name}" for name in task.classes]].to_numpy(np.float64)
-        np.testing.assert_allclose(found, direct[task.name], atol=1e-5)
-        assert table[f"{task.name}_pred"][0] == task.classes[int(np.argmax(direct[task.name]))]
-    assert table["melanoma_probability"][0] == pytest.approx(float(direct["melanoma_probability"]), abs=1e-5)
-    assert table["risk"][0] == int(direct["risk"])
+        assert np.ptp(direct[task.name], axis=0).min() > 1e-4
+        np.testing.assert_allclose(found, direct[task.name].mean(axis=0), atol=1e-5)
+        assert table[f"{task.name}_pred"][0] == task.classes[int(np.argmax(found))]
+        points += CARD.scores["risk"].points_of(task)[int(np.argmax(found))]
+    assert table["melanoma_probability"][0] == pytest.approx(direct["melanoma_probability"].mean(), abs=1e-5)
+    assert table["risk"][0] == points
+
+
+@pytest.mark.usefixtures("tiny_backbone")
+@pytest.mark.parametrize("which", ["all", "first"])
+def test_answers_are_those_of_evaluate_with_its_temperatures(which, other_versions, tmp_path):
+    data = write_hospital(tmp_path / "data", [row for row in hospital_rows() if row[0] != "L1"])
+    folder = shutil.copytree(other_versions["hospital"].run, tmp_path / "run")
+    text = (folder / "config.yaml").read_text(encoding="utf-8")
+    (folder / "config.yaml").write_text(text.replace("several_pictures: all", f"several_pictures: {which}"))
+    exported = shutil.copytree(other_versions["hospital"].path, tmp_path / "1")
+    metadata = exported / "assets.extra" / "metadata.json"
+    content = json.loads(metadata.read_text(encoding="utf-8"))
+    content["configuration"]["data"]["several_pictures"] = which
+    metadata.write_text(json.dumps(content), encoding="utf-8")
+    run(str(data), str(exported), str(tmp_path / "out"), batch_size=2)
+    answers = pd.read_parquet(tmp_path / "out").set_index("case_num")
+    evaluated = pd.concat([evaluate_run(folder, data, split).table for split in ("train", "validate", "test")])
+    evaluated = evaluated.set_index("case_num").loc[answers.index]
+    values = [name for task in CARD.tasks for name in probability_columns(task)]
+    np.testing.assert_allclose(answers[values].to_numpy(), evaluated[values].to_numpy(np.float64), atol=1e-5)
+    assert len(answers) == 11 and answers["error"].isna().all()
+
+
+def test_a_bad_picture_among_several_costs_the_case_its_answer_and_is_named(hospital, version, tmp_path):
+    data = shutil.copytree(hospital, tmp_path / "data")
+    bad = data / "pictures" / "L0" / "derm2.png"
+    bad.write_bytes(b"no picture")
+    report = run(str(data), str(version), str(tmp_path / "out"))
+    table = pd.read_parquet(tmp_path / "out")
+    assert (report.pairs, report.errors) == (12, 2)
+    assert table["error"][0].startswith(f"dermoscopic picture {bad} cannot be used: ")
 
 
 def same_answers(first: pd.DataFrame, second: pd.DataFrame) -> None:
@@ -92,7 +134,8 @@ def test_a_list_of_pairs_gives_the_same_answers(of_data_set, hospital, version, 
     run(str(tmp_path / "pairs.csv"), str(version), str(tmp_path / "out"), images=str(hospital), batch_size=5)
     found = pd.read_parquet(tmp_path / "out")
     assert found["case_num"].tolist() == [row[0] for row in rows]
-    same_answers(found, of_data_set[1].drop(index=1).reset_index(drop=True))
+    # Of L0 the list has the first of three pictures.
+    same_answers(found[1:], of_data_set[1].drop(index=[0, 1]).reset_index(drop=True))
 
 
 def test_records_with_a_card_give_the_same_answers(of_data_set, hospital, version, tmp_path):

@@ -132,12 +132,19 @@ def test_answers_to_several_pictures_of_a_view_are_averaged(evaluation, hospital
         dermoscopic=[str(folder / f"derm{number}.png") for number in range(3)]
     )
     pairs = pairs.reset_index(drop=True).drop(columns=["clinical_all", "dermoscopic_all"])
-    alone = run.predict_cases(finished.inference_model(), pairs, finished.config, card=evaluation.card)
+    alone = run.predict_pairs(finished.inference_model(), pairs, finished.config, card=evaluation.card)
     values = predictions.probability_columns(evaluation.card.tasks[0])
     assert alone[values[0]].nunique() == 3
     row = found[found["case_num"] == case["case_num"]].iloc[0]
     np.testing.assert_allclose(row[values].astype(float), alone[values].mean(), rtol=1e-6)
     assert list(found["case_num"]) == list(evaluation.cases["case_num"])
+    temperatures = read_calibration(copy / "calibration.json", evaluation.card.tasks).temperatures
+    tempered = run.evaluate_run(copy, data).table
+    row = tempered[tempered["case_num"] == case["case_num"]].iloc[0]
+    # As a served version does: each answer first, then their mean.
+    expected = calibration.apply(alone, temperatures, evaluation.card)[values].mean()
+    assert abs(temperatures["DX"] - 1) > 0.01
+    np.testing.assert_allclose(row[values].astype(float), expected, rtol=1e-6)
     config = (copy / "config.yaml").read_text(encoding="utf-8")
     (copy / "config.yaml").write_text(config.replace("several_pictures: all", "several_pictures: first"))
     first = run.evaluate_run(copy, data, calibrate=False).table

@@ -200,3 +200,20 @@ def test_each_task_is_scaled_by_its_own_temperature():
     for task in TASKS:
         expected = calibration.scale(predictions.task_probabilities(table, task), temperatures[task.name])
         np.testing.assert_allclose(predictions.task_probabilities(scaled, task), expected)
+
+
+def test_a_temperature_of_pairs_fits_the_means_over_the_pairs_of_a_case():
+    random = np.random.default_rng(8)
+    labels, counts = random.integers(0, 3, 60), random.integers(1, 4, 60)
+    logits = random.normal(size=(counts.sum(), 3)) * 4 + 2 * np.eye(3)[np.repeat(labels, counts)]
+    values, first = probabilities_of(logits), np.cumsum(counts) - counts
+    found = calibration.fit_temperature(labels, values, first)
+
+    def loss(temperature):
+        scaled = probabilities_of(logits, temperature)
+        means = [part.mean(axis=0) for part in np.split(scaled, first[1:])]
+        return calibration.negative_log_likelihood(labels, np.array(means))
+
+    assert loss(found) < min(loss(found * 1.01), loss(found * 0.99))
+    once = calibration.fit_temperature(labels[:30], values[:30])
+    assert calibration.fit_temperature(labels[:30], values[:30], np.arange(30)) == once

@@ -1,5 +1,6 @@
 """What a served version says of the cases of another card: its own tasks, means over all pairs of a case."""
 
+import shutil
 import types
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_a_case_of_several_pictures_has_the_mean_over_its_pairs(answered, other_
         row = answered.loc[answered["case_num"] == first["case_num"].iloc[0], predictions.probability_columns(task)]
         np.testing.assert_allclose(row.to_numpy()[0], direct[task.name].numpy().mean(axis=0), atol=1e-5)
         assert (predictions.true_labels(answered, task) == cases[task.name].to_numpy()).all()
+
+
+def test_a_version_of_a_run_that_takes_first_pictures_is_asked_about_these(other_versions, stored, tmp_path):
+    exported = shutil.copytree(other_versions["hospital"].path, tmp_path / "1")
+    metadata = exported / "assets.extra" / "metadata.json"
+    text = metadata.read_text(encoding="utf-8")
+    assert '"several_pictures": "all"' in text
+    metadata.write_text(text.replace('"several_pictures": "all"', '"several_pictures": "first"'), encoding="utf-8")
+    cases = records.read_records(stored)
+    found = predict_served(exported, cases, CARD)
+    one_each = predict_served(other_versions["hospital"].path, several.all_pairs(cases).query("pair == 0"), CARD)
+    assert found.equals(one_each)
 
 
 def test_a_version_of_other_questions_is_not_compared(other_versions, stored):

@@ -1,10 +1,12 @@
 """Laws of training on two devices; test_replicas_fit.py runs them in a process with two logical CPU devices."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from rich.console import Console
@@ -20,6 +22,7 @@ from amfam_tf.models import backbones
 from amfam_tf.phases import Recorder
 from amfam_tf.tasks import DERM7PT
 from amfam_tf.training import callbacks, distribution, profile
+from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.run import create_trainer, fit
 
 CPU = tf.config.list_physical_devices("CPU")[0]
@@ -181,6 +184,21 @@ def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
         ours, theirs = step(mirrored, batch, name), step(single, batch, name)
         assert ours == pytest.approx(theirs, rel=1e-4), (cases, name)
     assert_same(state(mirrored), state(single))
+
+
+def test_answers_to_pairs_of_a_case_on_two_devices_are_averaged():
+    trained = trainers()
+    batch = random_batch(5)
+    batch["case_num"] = np.array([1, 1, 2, 1, 3])
+    labels = {task.name: batch[task.name] for task in DERM7PT.tasks}
+    rows = pd.DataFrame({"case_num": batch["case_num"], **labels})
+    for trainer, scope in zip(trained, (contextlib.nullcontext(), MIRRORED.scope()), strict=True):
+        with scope:
+            trainer.average_answers(CaseAnswers(rows, DERM7PT.tasks))
+    single, mirrored = (step(trainer, batch, "test_step") for trainer in trained)
+    assert mirrored == pytest.approx(single, rel=1e-4)
+    thirds = [3 * value for name, value in single.items() if name.startswith("accuracy_")]
+    assert thirds == pytest.approx(np.round(thirds), abs=1e-5)
 
 
 def test_an_overflow_on_one_device_skips_the_step_on_both():
