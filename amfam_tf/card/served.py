@@ -4,9 +4,10 @@
      "tasks": [{"name": "DIAG", "title": "diagnosis", "classes": [{"name": "MEL", "title": "melanoma"}, ...]}, ...],
      "targets": {"melanoma": {"task": "DIAG", "classes": ["MEL"]}},
      "scores": {"seven_point_score": {"points": {"PN": {"ATP": 2}, ...}, "thresholds": {"original": 3, ...}, ...}},
-     "metadata": {"age": {"range": [0, 110], "missing": [""]}, "sex": {"values": ["female", "male"]}}}
+     "metadata": {"age": {"input_name": "age", "range": [0, 110], "missing": [""]}, ...}}
 
-`metadata` has the columns that the network takes beside the pictures, and is left out if it takes none.
+`metadata` has the columns that the network takes beside the pictures, each with its input of the signatures, and is
+left out if it takes none.
 Keys that a reader does not know are left out: later versions may say more.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from amfam_tf.card import cards
+from amfam_tf.card.metadata_values import input_name
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import CardSection, DataCard, MetadataColumn, Score, Target
 from amfam_tf.errors import DataError
@@ -135,7 +137,8 @@ def _described(task: Task) -> dict[str, Any]:
 
 def _described_column(card: DataCard, name: str) -> dict[str, Any]:
     wanted = {"title", "values", "range", "missing", "follows_from"}
-    return card.metadata[name].model_dump(mode="json", exclude_none=True, include=wanted)
+    column = card.metadata[name].model_dump(mode="json", exclude_none=True, include=wanted)
+    return {"input_name": input_name(name), **column}
 
 
 def _task(content: Mapping[str, Any]) -> Task:

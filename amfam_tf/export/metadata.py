@@ -73,7 +73,7 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
         "limits": list(LIMITS),
         "tasks": [_describe_task(task) for task in source.card.tasks],
         "signatures": describe_signatures(folder, source.card),
-        **({"metadata": _describe_metadata(source)} if source.columns else {}),
+        **({"metadata": json.loads(served.to_json(source.card, source.columns))["metadata"]} if source.columns else {}),
         "preprocessing": _describe_preprocessing(source),
         "thresholds": {
             "predicted_class": "the largest probability of each task; there is no other operating point",
@@ -132,12 +132,6 @@ def _describe_tensor(
     else:
         content = RANGES[kind]
     return {"type": kind, "shape": tf.TensorShape(info.tensor_shape).as_list(), "content": content}
-
-
-def _describe_metadata(source: Source) -> dict[str, Any]:
-    """Returns, by column, the input of the signatures and what the card says of it."""
-    told = json.loads(served.to_json(source.card, source.columns))["metadata"]
-    return {name: {"input": input_name(name), **one} for name, one in told.items()}
 
 
 def _describe_task(task: Task) -> dict[str, Any]:

@@ -182,14 +182,22 @@ def test_signatures_and_descriptions_name_the_columns(clinic, model):
     for signature, wanted in expected.items():
         _, taken = model.signatures[signature].structured_input_signature
         assert {name: one.dtype for name, one in taken.items()} == wanted
-    told = ServedCard.from_json(model.signatures["describe"](anything=tf.constant([""]))["card"].numpy()[0])
+    text = model.signatures["describe"](anything=tf.constant([""]))["card"].numpy()[0]
+    assert json.loads(text)["metadata"]["class"] == {
+        "input_name": "metadata_class",
+        "values": ["none", "some"],
+        "missing": [""],
+    }
+    told = ServedCard.from_json(text)
     assert told == ServedCard.of(CARD, COLUMNS)
     assert list(told.metadata) == list(COLUMNS)
     assert told.metadata["sex"].raw_values == {"female": ("w", "W"), "male": ("m",)}
     assert (told.metadata["sex"].follows_from, told.metadata["dose"].range) == ("DX", (0.7, 2500.0))
     content = verify(clinic.path)
-    assert {name: one["input"] for name, one in content["metadata"].items()} == dict(zip(COLUMNS, INPUTS, strict=True))
-    assert content["metadata"]["age"] == {"input": "age", "range": [0.0, 110.0], "missing": [""]}
+    assert {name: one["input_name"] for name, one in content["metadata"].items()} == dict(
+        zip(COLUMNS, INPUTS, strict=True)
+    )
+    assert content["metadata"]["age"] == {"input_name": "age", "range": [0.0, 110.0], "missing": [""]}
     stated = content["signatures"]["serving_default"]["inputs"]
     assert stated["age"] == {"type": "float32", "shape": [None], "content": "0 to 110; NaN: unknown"}
     said = "one of female, male, or a raw value of the card; an empty string: unknown"
