@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from amfam_tf.tasks import DERM7PT
 from benchmarks import turns, wire
 
 DRAWN_CASES, PICTURE_SIZE = 100, (128, 96)
@@ -72,21 +71,20 @@ def _copy_pictures(rows: Sequence[Mapping[str, str]], source: Path, target: Path
             (target / str(copy) / path).write_bytes(content + f"{copy}".encode())
 
 
-def draw_predictions(cases: Any, seed: int = 0) -> Any:
+def draw_predictions(cases: Any, card: Any, seed: int = 0) -> Any:
     """Returns a predictions table of cases: drawn probabilities that favour the label, no two alike."""
     from amfam_tf.evaluation import predictions
     from amfam_tf.evaluation.predict import probabilities_of
-    from amfam_tf.tasks import TASKS
 
     random = np.random.default_rng(seed)
-    labels = {task.name: cases[task.name].to_numpy() for task in TASKS}
+    labels = {task.name: cases[task.name].to_numpy() for task in card.tasks}
     logits = {
         task.name: random.normal(size=(len(cases), len(task.classes)))
         + 1.5 * np.eye(len(task.classes))[labels[task.name]]
-        for task in TASKS
+        for task in card.tasks
     }
     probabilities = {name: probabilities_of(values) for name, values in logits.items()}
-    return predictions.to_frame(cases["case_num"].to_numpy(), labels, probabilities, DERM7PT)
+    return predictions.to_frame(cases["case_num"].to_numpy(), labels, probabilities, card)
 
 
 def _check(data: Path, _: Path) -> Callable[[], object]:
@@ -109,10 +107,10 @@ def _input(data: Path, scratch: Path, cache: str) -> Callable[[], object]:
     config = configuration.load("tiny", overrides)
 
     def run() -> None:
-        cases = stored_cases.read_cases(data)
-        stored_cases.data_fingerprint(cases, card=DERM7PT)
-        training = cases[cases["split"] == "train"].reset_index(drop=True)
-        seen = sum(len(batch["case_num"]) for batch in pipeline.training_dataset(training, config, DERM7PT))
+        found = stored_cases.read(data)
+        found.fingerprint  # noqa: B018  (digests every picture)
+        training = found.cases[found.cases["split"] == "train"].reset_index(drop=True)
+        seen = sum(len(batch["case_num"]) for batch in pipeline.training_dataset(training, config, found.card))
         if seen != len(training):
             raise ValueError(f"{seen} cases came, {len(training)} are in the split")
 
@@ -120,19 +118,18 @@ def _input(data: Path, scratch: Path, cache: str) -> Callable[[], object]:
 
 
 def _evaluate(data: Path, scratch: Path) -> Callable[[], object]:
-    from amfam_tf.data import derm7pt
-    from amfam_tf.evaluation import predictions, report
+    from amfam_tf.data.cases import read
+    from amfam_tf.evaluation import paper, predictions, report
     from amfam_tf.files import json_file
 
-    cases = derm7pt.read_release(data)
-    table = draw_predictions(cases)
+    found = read(data)
+    cases, card = found.cases, found.card
+    table = draw_predictions(cases, card)
 
     def run() -> None:
-        content = report.build_report(
-            table, "test", cases=cases, training=cases[cases["split"] == "train"], card=DERM7PT
-        )
-        content["published"] = report.published_part("amfam", cases, "test")
-        predictions.write(table, scratch / "predictions.csv", card=DERM7PT)
+        content = report.build_report(table, "test", cases=cases, training=cases[cases["split"] == "train"], card=card)
+        content["published"] = paper.published_part("amfam", cases, "test")
+        predictions.write(table, scratch / "predictions.csv", card=card)
         json_file.write(scratch / "metrics.json", content)
         (scratch / "report.pickle").write_bytes(pickle.dumps(content))
 
@@ -141,18 +138,19 @@ def _evaluate(data: Path, scratch: Path) -> Callable[[], object]:
 
 def _report(data: Path, scratch: Path) -> Callable[[], object]:
     from amfam_tf import config as configuration
-    from amfam_tf.data import derm7pt
+    from amfam_tf.data.cases import read
     from amfam_tf.evaluation import html_report
     from amfam_tf.evaluation.figures import write
     from amfam_tf.evaluation.run import Evaluation
 
-    cases = derm7pt.read_release(data)
+    found = read(data)
+    cases, card = found.cases, found.card
     content = pickle.loads((scratch / "report.pickle").read_bytes())  # noqa: S301  (written by _evaluate)
     config = configuration.load("tiny", ())
-    evaluation = Evaluation(scratch, "test", cases, cases, config, draw_predictions(cases), content, (), card=DERM7PT)
+    evaluation = Evaluation(scratch, "test", cases, cases, config, draw_predictions(cases, card), content, (), card)
 
     def run() -> None:
-        pictures = write.draw_all(evaluation.table, evaluation.report, evaluation.cases, card=DERM7PT)
+        pictures = write.draw_all(evaluation.table, evaluation.report, evaluation.cases, card=card)
         (scratch / "report.html").write_text(html_report.render(evaluation, pictures), encoding="utf-8")
 
     return run

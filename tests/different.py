@@ -12,7 +12,7 @@ from releases import TinyRelease
 
 from amfam_tf import config as configuration
 from amfam_tf.data.derm7pt import read_release
-from amfam_tf.evaluation import compare_runs, predictions, report
+from amfam_tf.evaluation import compare_runs, paper, predictions, report
 from amfam_tf.tasks import DERM7PT, TASKS
 
 NOT_SHOWN = ("bins", "decision_curve", "auc_differences")
@@ -114,7 +114,7 @@ def of_evaluation(root: Path, cases: int = 60) -> Results:
         row["too_small"] = row["variable"] == "location" and row["value"] != "back"
     dealt = deal(built, deck)
     dealt["calibration"]["temperatures"] = {task.name: deck.number() for task in TASKS}
-    dealt["published"] = deal(report.published_part("amfam", release, "test"), deck)
+    dealt["published"] = deal(paper.published_part("amfam", release, "test"), deck)
     dealt |= {"undefined": [], "averages_over": built["averages_over"]}
     comparison = deal(
         compare_runs.compare(table, random_table(cases, seed=3, skill=0.5).assign(**names), 20, card=DERM7PT), Deck(1)

@@ -261,6 +261,12 @@ class DataCard(CardSection):
         """Returns the question that strata and short answers are of: the headline's, or else the first."""
         return self.headline_task or self.tasks[0]
 
+    @property
+    def example_class(self) -> str:
+        """Returns the class of the main task to ask about if nobody names one: the first of a target, or of all."""
+        main = self.main_task
+        return next((one.classes[0] for one in self.targets.values() if one.task == main.name), main.classes[0])
+
     def task(self, name: str) -> Task:
         """Returns the question of a name, which there is."""
         return next(task for task in self.tasks if task.name == name)

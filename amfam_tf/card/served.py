@@ -97,9 +97,9 @@ class ServedCard:
 
 
 @cache
-def derm7pt() -> ServedCard:
+def legacy() -> ServedCard:
     """Returns the card of what says nothing of a card."""
-    return ServedCard.of(cards.packaged(cards.DERM7PT))
+    return ServedCard.of(cards.legacy())
 
 
 def output_of_target(name: str) -> str:

@@ -98,7 +98,7 @@ class Answer:
     scores: Mapping[str, int]
     model: str
     version: int | None
-    card: ServedCard = field(default_factory=served.derm7pt, repr=False)
+    card: ServedCard = field(default_factory=served.legacy, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -119,20 +119,15 @@ class Answer:
         """By rule of the card's first score, such as the 7-point checklist, whether its threshold is reached."""
         return next(iter(self.reached.values()), {})
 
-    @property
-    def melanoma_probability(self) -> float:
-        """That of the target melanoma, in [0, 1]. Raises AttributeError if the card has none."""
-        return self._known(self.targets, "melanoma")
-
-    @property
-    def seven_point_score(self) -> int:
-        """The 7-point checklist's, 0 to 10. Raises AttributeError if the card has none."""
-        return self._known(self.scores, "seven_point_score")
-
-    def _known(self, found: Mapping[str, Any], name: str) -> Any:
-        if name not in found:
-            raise AttributeError(f"model {self.model} is of {self.card.title}, which has no {name}: see Answer.card")
-        return found[name]
+    def __getattr__(self, name: str) -> Any:
+        """Returns a probability or score of the card by its output's name, such as `melanoma_probability`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = {served.output_of_target(target): value for target, value in self.targets.items()} | dict(self.scores)
+        if name not in known:
+            told = name.removesuffix(served.output_of_target(""))
+            raise AttributeError(f"model {self.model} is of {self.card.title}, which has no {told}: see Answer.card")
+        return known[name]
 
 
 @dataclass(frozen=True)
@@ -420,7 +415,7 @@ class Client:
             outputs, answered = self._transport.predict(DESCRIBE, {"anything": [b""]}, version)
         except Refused as error:
             if _NO_DESCRIPTION.search(error.details):
-                return served.derm7pt(), version
+                return served.legacy(), version
             raise
         told = outputs.get("card", np.empty(0))
         try:

@@ -14,9 +14,9 @@ from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import OVERALL_METRICS, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
-from amfam_tf.evaluation import metrics, titles
+from amfam_tf.evaluation import metrics, published, titles
 
-AVERAGE, AUC, DIAGNOSIS_AUC = "average", "auc", "diagnosis_auc"
+AVERAGE, AUC, MAIN_AUC = "average", "auc", published.MAIN_AUC
 """Of Derm7pt."""
 
 
@@ -103,7 +103,7 @@ def measures_of(card: DataCard) -> Measures:
             (("average", "macro", "auc"),),
         ),
         Measure(
-            named(DIAGNOSIS_AUC, "tasks", main.name, "macro_auc"),
+            named(MAIN_AUC, "tasks", main.name, "macro_auc"),
             f"{main.name} AUC",
             f"AUC, mean over the classes of {main.name}",
             main.title,

@@ -11,12 +11,12 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison import records
 from amfam_tf.comparison.grid import Cell, GridFolder
-from amfam_tf.comparison.measures import DIAGNOSIS_AUC, Measures, labelled_cases, measures_of
+from amfam_tf.comparison.measures import Measures, labelled_cases, measures_of
 from amfam_tf.comparison.results import GroupResult, Tables, summarise
 from amfam_tf.config import Config
 from amfam_tf.data.cases import DataSet
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import predictions, published, report
+from amfam_tf.evaluation import paper, predictions
 from amfam_tf.runs.folder import PREDICTIONS_FILE
 
 REFERENCE = "amfam"
@@ -189,7 +189,7 @@ def collect(
         raise RunError(f"of no method and seed all {folds} folds are done; the first that failed, {name}: {error}")
     note, comparable = "", False
     if cards.is_derm7pt(card):
-        about = report.published_part(REFERENCE, everything.cases, split)
+        about = paper.published_part(REFERENCE, everything.cases, split)
         note, comparable = about["note"], about["comparable"]
     labelled = labelled_cases(cases, card)
     return Outcome(
@@ -214,24 +214,13 @@ def _section(
     of_group = {result.name: [cell for cell in cells if cell.group == result.name] for result in results}
     # The published values are of methods that see images alone.
     without = metadata or not cards.is_derm7pt(everything.card)
-    found = {} if without else {name: published_metrics(name, everything.cases, split) for name in of_group}
+    found = {} if without else {name: paper.published_metrics(name, everything.cases, split) for name in of_group}
     return Section(
         metadata,
         results,
         {name: costs_of(folder, members) for name, members in of_group.items()},
         {name: values for name, values in found.items() if values is not None},
     )
-
-
-def published_metrics(method: str, everything: pd.DataFrame, split: str) -> dict[str, float] | None:
-    """Returns the corrected published values of a method by our names of the metrics; None if the paper has none."""
-    if method not in published.METHOD_ROWS:
-        return None
-    values = report.published_part(method, everything, split)
-    found = dict(values["accuracy"])
-    if "paper_diagnosis" in values:
-        found[DIAGNOSIS_AUC] = values["paper_diagnosis"]["auc"]
-    return found
 
 
 def costs_of(folder: GridFolder, cells: Sequence[Cell]) -> Costs:

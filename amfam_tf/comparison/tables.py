@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from amfam_tf.card.schema import DataCard
-from amfam_tf.comparison.measures import DIAGNOSIS_AUC, Measure
+from amfam_tf.comparison.measures import MAIN_AUC, Measure
 from amfam_tf.comparison.outcome import REFERENCE, Costs, Outcome, Section
 from amfam_tf.comparison.results import Difference, GroupResult, Value
-from amfam_tf.evaluation import titles
+from amfam_tf.evaluation import published, titles
 from amfam_tf.evaluation.intervals import RESAMPLES
 from amfam_tf.report.numbers import (
     UNDEFINED,
@@ -138,7 +138,7 @@ def auc_table(outcome: Outcome, section: Section) -> Table:
             if section.reference:
                 found = result.differences.get(measure.name)
                 cells.append("" if found is None else with_ends(found))
-        cells += _published_cells(section, result, DIAGNOSIS_AUC)
+        cells += _published_cells(section, result, MAIN_AUC)
         rows.append(TableRow(cells, _kind(result)))
     note = f"{_about_areas(outcome)}{_note(outcome, section)}"
     headings += [f"{areas[-1].short}, {heading}" for heading in _published_headings(outcome, section)]
@@ -225,7 +225,7 @@ def _published_cells(section: Section, result: GroupResult, metric: str) -> list
 
 def published_heading(outcome: Outcome) -> str:
     """Returns the heading of the published values, which are always of Derm7pt's test cases."""
-    return "published*" if outcome.comparable else "on Derm7pt*"
+    return "published*" if outcome.comparable else f"on {published.DATA_SET}*"
 
 
 def _note(outcome: Outcome, section: Section) -> str:

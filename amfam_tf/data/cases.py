@@ -18,6 +18,7 @@ from amfam_tf.config import DataConfig
 from amfam_tf.data import derm7pt, shards
 from amfam_tf.data.pair_pictures import pictures_of
 from amfam_tf.data.pairs import scan_pairs
+from amfam_tf.data.paths import worker_count
 from amfam_tf.data.problems import refuse
 from amfam_tf.errors import ConfigError, DataError
 from amfam_tf.files import digests, regular_files
@@ -115,20 +116,6 @@ def find_card(data: Path, given: Path | None = None) -> tuple[DataCard, Path]:
     return cards.find(data, given)
 
 
-def read_cases(data: str | Path, drop_shared_files: bool = False) -> pd.DataFrame:
-    """Returns the cases of a data set with the questions of Derm7pt, as `read` does.
-
-    Raises:
-        DataError: the data cannot be used, or have a card of their own: the questions must not be taken for others.
-    """
-    found = read(data, drop_shared_files)
-    if not cards.is_derm7pt(found.card):
-        raise DataError(
-            f"{data}: its card is {found.card.name}, and this takes only the layout of Derm7pt so far (docs/cards.md)"
-        )
-    return found.cases
-
-
 def refuse_missing_pictures(frame: pd.DataFrame, data: str | Path) -> None:
     """Raises a DataError if a case lacks one of the two pictures; names the first, and how many there are."""
     for modality in MODALITIES:
@@ -196,7 +183,7 @@ def _digests(frame: pd.DataFrame) -> Iterator[list[Any]]:
 def _file_digests(frame: pd.DataFrame) -> Iterator[list[list[str]]]:
     views = [pictures_of(frame, name) for name in MODALITIES]
     paths = sorted({path for view in views for case in view for path in case})
-    with ThreadPoolExecutor(max_workers=derm7pt.worker_count()) as pool:
+    with ThreadPoolExecutor(max_workers=worker_count()) as pool:
         of_path = dict(zip(paths, pool.map(_file_digest, paths), strict=True))
     yield from ([[of_path[path] for path in case] for case in pair] for pair in zip(*views, strict=True))
 

@@ -20,10 +20,11 @@ from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.data import identities
-from amfam_tf.data.derm7pt import IMAGES, META_FILE, find_data_set, scan_data_set, worker_count
+from amfam_tf.data.derm7pt import IMAGES, META_FILE, find_data_set, scan_data_set
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.data.pair_pictures import pictures_of
 from amfam_tf.data.pairs import scan_pairs
+from amfam_tf.data.paths import worker_count
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.stored import RGB
 from amfam_tf.errors import DataError

@@ -9,7 +9,7 @@ import pandas as pd
 from amfam_tf.card.consistency import filled, placeholders
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import names
-from amfam_tf.data.derm7pt import PathError, PathResolver
+from amfam_tf.data.paths import PathError, PathResolver
 from amfam_tf.data.problems import Problem
 from amfam_tf.data.tables import RawTable
 

@@ -8,6 +8,7 @@ after it, as with a served version, and their mean may have another largest clas
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -193,7 +194,7 @@ def task_calibration(y_true: np.ndarray, probabilities: np.ndarray) -> Forecast:
 def table_calibration(table: pd.DataFrame, card: DataCard) -> Forecasts:
     """Returns `tasks` ({task: see `task_calibration`}) and `targets` (the probability of each as a yes/no forecast).
 
-    Of the cases with a label; Derm7pt's one target is `melanoma` itself.
+    Of the cases with a label; the one target of an older file stands beside `tasks`.
     """
     tasks = {}
     for task in card.tasks:
@@ -202,9 +203,7 @@ def table_calibration(table: pd.DataFrame, card: DataCard) -> Forecasts:
             predictions.true_labels(known, task), predictions.task_probabilities(known, task)
         )
     targets = {name: _target_calibration(table, card, name) for name in card.targets}
-    if cards.is_derm7pt(card):
-        return {"tasks": tasks, "melanoma": targets["melanoma"]}
-    return {"tasks": tasks, "targets": targets}
+    return cast(Forecasts, {"tasks": tasks} | (targets if cards.is_derm7pt(card) else {"targets": targets}))
 
 
 def _target_calibration(table: pd.DataFrame, card: DataCard, target: str) -> Forecast:

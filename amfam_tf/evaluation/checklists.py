@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-TARGET = "melanoma"
+TARGET = "target"
 """Stands for the section of the first target of the card."""
 
 

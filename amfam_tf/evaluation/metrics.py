@@ -19,7 +19,7 @@ from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import OVERALL_METRICS, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
-from amfam_tf.evaluation import predictions
+from amfam_tf.evaluation import predictions, published
 from amfam_tf.report.results import Baseline, ConstantAnswer, TaskValues, value
 
 CLASS_METRICS = ("sensitivity", "specificity", "precision", "auc", "f1", "average_precision")
@@ -51,15 +51,7 @@ def overall_metrics(card: DataCard) -> tuple[str, ...]:
 def averages_over(card: DataCard) -> dict[str, str]:
     """Returns over what each average is taken, by its name in metrics.json."""
     if cards.is_derm7pt(card):
-        return {
-            "accuracy": "mean over the 8 tasks, as the paper's Tables 2 and 5",
-            "balanced_accuracy": "mean over the tasks where it is defined",
-            "kappa": "mean over the tasks where it is defined",
-            "paper_criteria": "unweighted mean over the 19 classes of the seven criteria, undefined counted as 0, "
-            "as Table 3",
-            "paper_diagnosis": "unweighted mean over the 5 classes of DIAG, undefined counted as 0, as Tables 4 and 7",
-            "macro": "mean over the 8 tasks of the mean over the classes where the metric is defined",
-        }
+        return dict(published.AVERAGES_OVER)
     tasks = "mean over the tasks where it is defined"
     return {
         **dict.fromkeys(OVERALL, tasks),
@@ -275,9 +267,7 @@ def _averages(values: Mapping[Path, np.ndarray], card: DataCard) -> dict[Path, n
         )
         for metric in overall_metrics(card)
     }
-    criteria = tuple(task for task in card.tasks if task != card.main_task)
-    groups: dict[str, Sequence[Task]] = {"paper_criteria": criteria, "paper_diagnosis": (card.main_task,)}
-    for name, tasks in groups.items() if cards.is_derm7pt(card) else ():
+    for name, tasks in published.AVERAGED.items() if cards.is_derm7pt(card) else ():
         for metric in PAPER_METRICS:
             averages["average", name, metric] = np.nan_to_num(of_classes(tasks, metric)).mean(axis=1)
     for metric in CLASS_METRICS:

@@ -6,7 +6,7 @@ The printed numbers come from `published`, the counts behind them from `reconstr
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pandas as pd
 from amfam_tf.evaluation import intervals, published, reconstruct
 from amfam_tf.evaluation.published import AMFAM, TEST_CASES, PublishedRow
 from amfam_tf.evaluation.reconstruct import ROUNDING, Reconstruction
+from amfam_tf.report.results import PublishedPart
 from amfam_tf.tasks import DIAGNOSIS, MELANOMA, TASKS
 
 METRICS = ("sensitivity", "specificity", "precision", "auc")
@@ -390,3 +391,36 @@ def published_values(method: str = "amfam") -> dict[str, Any] | None:
         areas = corrected_auc(published.row(number, name, DIAGNOSIS.name))
         values["diagnosis_auc"] = {label: area / 100 for label, area in zip(DIAGNOSIS.classes, areas, strict=True)}
     return values
+
+
+def published_part(method: str, cases: pd.DataFrame, split: str) -> PublishedPart:
+    """Returns the corrected published values of a method and whether ours may be set against them.
+
+    Args:
+        method: name of the method; for one that the paper does not have, AMFAM's values are returned.
+        cases: all cases of the data, those with a shared file included.
+        split: name of the split.
+
+    Returns:
+        What `published_values` returns, with `comparable` and `note`.
+    """
+    values = published_values(method) or published_values("amfam")
+    difference = published.difference_from(cases)
+    if difference is not None:
+        note = f"published for Derm7pt; these are other data ({difference}): not comparable"
+    elif split != "test":
+        note = f"published for the test split of Derm7pt, this is {split}: not comparable"
+    else:
+        note = "published for the same 395 test cases"
+    return cast(PublishedPart, {**(values or {}), "comparable": difference is None and split == "test", "note": note})
+
+
+def published_metrics(method: str, everything: pd.DataFrame, split: str) -> dict[str, float] | None:
+    """Returns the corrected published values of a method by our names of the metrics; None if the paper has none."""
+    if method not in published.METHOD_ROWS:
+        return None
+    values = published_part(method, everything, split)
+    found = dict(values["accuracy"])
+    if "paper_diagnosis" in values:
+        found[published.MAIN_AUC] = values["paper_diagnosis"]["auc"]
+    return found

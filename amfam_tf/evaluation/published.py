@@ -16,7 +16,28 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import SPLITS
 from amfam_tf.tasks import CRITERIA, DIAGNOSIS, TASK_BY_NAME, TASKS
 
+DATA_SET = "Derm7pt"
 TEST_CASES = 395
+AVERAGED: Mapping[str, tuple[Task, ...]] = MappingProxyType(
+    {"paper_criteria": CRITERIA, "paper_diagnosis": (DIAGNOSIS,)}
+)
+"""Name of an average as the paper has them -> the tasks whose classes it is over, all together."""
+AVERAGE_ROWS: Mapping[str, str] = MappingProxyType(
+    {"paper_criteria": "19 classes of the criteria (Table 3)", "paper_diagnosis": "5 classes of DIAG (Tables 4, 7)"}
+)
+AVERAGES_OVER: Mapping[str, str] = MappingProxyType(
+    {
+        "accuracy": "mean over the 8 tasks, as the paper's Tables 2 and 5",
+        "balanced_accuracy": "mean over the tasks where it is defined",
+        "kappa": "mean over the tasks where it is defined",
+        "paper_criteria": "unweighted mean over the 19 classes of the seven criteria, undefined counted as 0, "
+        "as Table 3",
+        "paper_diagnosis": "unweighted mean over the 5 classes of DIAG, undefined counted as 0, as Tables 4 and 7",
+        "macro": "mean over the 8 tasks of the mean over the classes where the metric is defined",
+    }
+)
+MAIN_AUC = "diagnosis_auc"
+"""Name of the AUC of the diagnosis in files of comparisons."""
 AMFAM = "AMFAM"
 CLASS_TABLES: Mapping[int, tuple[str, int]] = MappingProxyType(
     {
@@ -143,7 +164,7 @@ def rows() -> list[PublishedRow]:
     ]
 
 
-def difference_from_derm7pt(cases: pd.DataFrame) -> str | None:
+def difference_from(cases: pd.DataFrame) -> str | None:
     """Returns what shows that a data set is not Derm7pt, the data of the published numbers; None if nothing does.
 
     Args:

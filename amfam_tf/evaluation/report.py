@@ -11,8 +11,8 @@ import pandas as pd
 
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import calibration, clinical, intervals, metrics, paper, predictions, published, subgroups
-from amfam_tf.report.results import Baseline, CalibrationPart, PublishedPart, Report, TaskValues
+from amfam_tf.evaluation import calibration, clinical, intervals, metrics, predictions, subgroups
+from amfam_tf.report.results import Baseline, CalibrationPart, Report, TaskValues
 from amfam_tf.runs.calibration import METHOD
 
 
@@ -90,25 +90,3 @@ def _calibration(
         content = {"method": METHOD, "temperatures": dict(temperatures)}
         content["before"] = calibration.table_calibration(uncalibrated, card)
     return cast(CalibrationPart, content | calibration.table_calibration(table, card))
-
-
-def published_part(method: str, cases: pd.DataFrame, split: str) -> PublishedPart:
-    """Returns the corrected published values of a method and whether ours may be set against them.
-
-    Args:
-        method: name of the method; for one that the paper does not have, AMFAM's values are returned.
-        cases: all cases of the data, those with a shared file included.
-        split: name of the split.
-
-    Returns:
-        What `paper.published_values` returns, with `comparable` and `note`.
-    """
-    values = paper.published_values(method) or paper.published_values("amfam")
-    difference = published.difference_from_derm7pt(cases)
-    if difference is not None:
-        note = f"published for Derm7pt; these are other data ({difference}): not comparable"
-    elif split != "test":
-        note = f"published for the test split of Derm7pt, this is {split}: not comparable"
-    else:
-        note = "published for the same 395 test cases"
-    return cast(PublishedPart, {**(values or {}), "comparable": difference is None and split == "test", "note": note})

@@ -11,7 +11,7 @@ from amfam_tf.card import cards, inputs
 from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration, compare_runs, intervals, metrics, predictions, provenance, report
+from amfam_tf.evaluation import calibration, compare_runs, intervals, metrics, paper, predictions, provenance, report
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
 from amfam_tf.report import results
@@ -193,7 +193,7 @@ def _open(
     notes = fingerprint_notes(same_data)
     published = None
     if cards.is_derm7pt(found.card):
-        published = report.published_part(finished.config.method, found.cases, split)
+        published = paper.published_part(finished.config.method, found.cases, split)
         if not _has_all(modalities):
             published = published | {"comparable": False, "note": "published for both pictures: not comparable"}
     return _Source(finished, found.card, used, published, track, fingerprint, same_data), notes

@@ -44,7 +44,7 @@ class Names:
         """Returns the names of a card; those of Derm7pt are older than the others."""
         areas = {target: f"{target}_auc" for target in card.targets}
         if cards.is_derm7pt(card):
-            return cls("diagnosis_accuracy", {"melanoma": "melanomas"}, areas)
+            return cls(f"{card.main_task.title}_accuracy", {target: f"{target}s" for target in card.targets}, areas)
         return cls("main_accuracy", {target: f"{target}_cases" for target in card.targets}, areas)
 
     @property

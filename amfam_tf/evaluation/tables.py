@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
+from amfam_tf.evaluation import published as published_tables
 from amfam_tf.evaluation import titles
 from amfam_tf.evaluation.checklists import TARGET, Item
 from amfam_tf.evaluation.metrics import CLASS_METRICS, OVERALL, PAPER_METRICS, overall_metrics
@@ -143,8 +144,7 @@ def average_rows(card: DataCard) -> dict[str, str]:
     macro = {"macro": one if len(card.tasks) == 1 else f"{len(card.tasks)} tasks, each over its classes"}
     if not cards.is_derm7pt(card):
         return macro
-    criteria = {"paper_criteria": "19 classes of the criteria (Table 3)"}
-    return criteria | {"paper_diagnosis": "5 classes of DIAG (Tables 4, 7)"} | macro
+    return {**published_tables.AVERAGE_ROWS, **macro}
 
 
 def average_table(report: Report, card: DataCard) -> Table:

@@ -14,15 +14,11 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from amfam_tf.card.metadata_values import input_name
 from amfam_tf.card.schema import MODALITIES, DataCard
-from amfam_tf.data.synthetic import draw_case
+from amfam_tf.data.synthetic import SAMPLES, draw_case
 from amfam_tf.export import signature_names
 from amfam_tf.export.metadata_inputs import Columns
 
 SAMPLES_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-LESIONS = (
-    {"diagnosis": "melanoma", "pigment_network": "atypical", "blue_whitish_veil": "present"},
-    {"diagnosis": "clark nevus", "pigment_network": "typical"},
-)
 SIZE = (160, 120)
 """Width and height of the drawn pictures."""
 
@@ -31,9 +27,7 @@ Signature = Callable[..., Mapping[str, tf.Tensor]]
 
 def sample_inputs(card: DataCard, columns: Columns = MappingProxyType({})) -> dict[str, dict[str, tf.Tensor]]:
     """Returns inputs for each signature, one or two drawn cases; the metadata of the second are unknown."""
-    main = card.main_task
-    wanted = next((one.classes[0] for one in card.targets.values() if one.task == main.name), main.classes[0])
-    drawn = [draw_case(lesion, seed=0, row=row, size=SIZE) for row, lesion in enumerate(LESIONS)]
+    drawn = [draw_case(lesion, seed=0, row=row, size=SIZE) for row, lesion in enumerate(SAMPLES)]
     arrays = {name: np.stack([pair[place] for pair in drawn]) for place, name in enumerate(MODALITIES)}
     files = {name: [tf.io.encode_jpeg(picture).numpy() for picture in value] for name, value in arrays.items()}
     known = {name: next(iter(one.raw_values), sum(one.range or ()) / 2) for name, one in columns.items()}
@@ -50,7 +44,7 @@ def sample_inputs(card: DataCard, columns: Columns = MappingProxyType({})) -> di
         signature_names.EXPLAIN: {
             **{name: tf.constant(value[:1]) for name, value in files.items()},
             "task": tf.constant([""]),
-            "class_name": tf.constant([wanted]),
+            "class_name": tf.constant([card.example_class]),
             **first,
         },
         signature_names.DESCRIBE: {"anything": tf.constant([""])},

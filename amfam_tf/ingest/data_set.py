@@ -12,15 +12,8 @@ from amfam_tf.beam import urls
 from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import identities, names
-from amfam_tf.data.derm7pt import (
-    IMAGES,
-    INDEX_FILES,
-    META_FILE,
-    UNKNOWN,
-    PathError,
-    PathResolver,
-    scan_data_set,
-)
+from amfam_tf.data.derm7pt import IMAGES, INDEX_FILES, META_FILE, UNKNOWN, scan_data_set
+from amfam_tf.data.paths import PathError, PathResolver
 from amfam_tf.data.problems import Problem
 from amfam_tf.errors import DataError
 from amfam_tf.files import regular_files
@@ -112,7 +105,7 @@ def _resolver(images: str) -> PathResolver | StoreResolver:
         return StoreResolver(images, urls.list_files(images))
     if not Path(images).is_dir():
         raise DataError(f"{images}: no such folder of pictures")
-    return PathResolver(Path(images), names.allowed_targets(Path(images)))
+    return PathResolver(Path(images), names.allowed_targets(Path(images)), IMAGES)
 
 
 def _dead_letter(row: int, problem: Problem, number: int) -> DeadLetter:

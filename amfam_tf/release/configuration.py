@@ -18,8 +18,6 @@ from amfam_tf.errors import ConfigError
 from amfam_tf.ranges import bounded, check, require
 from amfam_tf.release.metric_places import metric_places, no_such_metric
 
-DERM7PT_SUBGROUPS = ("sex", "location", "elevation", "level_of_diagnostic_difficulty")
-
 
 def _expand_homes(part: Any, *names: str) -> None:
     """Puts the user's home folder in place of a leading ~ in values that are paths."""
@@ -145,7 +143,7 @@ class BlessingPart:
     split: Literal["validate", "test"] = "test"
     thresholds: tuple[Threshold, ...] = ()
     significance: float = bounded(0.05, 0, 0.5, open_low=True)
-    subgroups: tuple[str, ...] = DERM7PT_SUBGROUPS
+    subgroups: tuple[str, ...] = field(default_factory=lambda: _legacy_subgroups())
 
     def __post_init__(self) -> None:
         require(
@@ -157,7 +155,7 @@ class BlessingPart:
 
     def subgroups_of(self, card: DataCard) -> tuple[str, ...]:
         """Returns the columns whose values are tested, of data with this card."""
-        if self.subgroups == DERM7PT_SUBGROUPS and not cards.is_derm7pt(card):
+        if self.subgroups == _legacy_subgroups() and not cards.is_derm7pt(card):
             return _columns_of_values(card)
         return self.subgroups
 
@@ -175,6 +173,11 @@ class BlessingPart:
         for number, name in enumerate(self.subgroups_of(card)):
             if name not in known:
                 raise ConfigError(f"blessing.subgroups[{number}] must be one of {', '.join(known)}. Received: {name!r}")
+
+
+def _legacy_subgroups() -> tuple[str, ...]:
+    """Returns the default of before there were cards, in the order of the reports."""
+    return tuple(reversed(_columns_of_values(cards.legacy())))
 
 
 def _columns_of_values(card: DataCard) -> tuple[str, ...]:

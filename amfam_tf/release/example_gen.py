@@ -17,8 +17,8 @@ from typing import Any
 from amfam_tf.beam import urls
 from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES
-from amfam_tf.data.derm7pt import worker_count
 from amfam_tf.data.pair_pictures import ALL_PICTURES
+from amfam_tf.data.paths import worker_count
 from amfam_tf.errors import DataError
 from amfam_tf.files import digests, json_file
 from amfam_tf.ingest.file_names import STATISTICS_FILE

@@ -76,7 +76,7 @@ def find_losses(
 
 def _quantities(card: DataCard) -> dict[str, Measure]:
     """Returns what is measured, by the name of the quantity."""
-    main = "diagnosis_accuracy" if cards.is_derm7pt(card) else f"{card.main_task.name}_accuracy"
+    main = f"{card.main_task.title if cards.is_derm7pt(card) else card.main_task.name}_accuracy"
     found: dict[str, Measure] = {"accuracy": functools.partial(_right, card.tasks)}
     if len(card.tasks) > 1:
         found[main] = functools.partial(_right, (card.main_task,))

@@ -6,6 +6,7 @@ which read the configuration, anew. A test compares them with a report.
 
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
+from amfam_tf.card.served import output_of_target
 from amfam_tf.errors import ConfigError
 
 OVERALL = ("accuracy", "balanced_accuracy", "kappa")
@@ -13,12 +14,8 @@ MORE_OVERALL = ("macro_f1", "macro_auc", "f1_at_half")
 """Of other cards than Derm7pt's."""
 PAPER_METRICS = ("sensitivity", "specificity", "precision", "auc")
 CLASS_METRICS = (*PAPER_METRICS, "f1", "average_precision")
-MELANOMA_SCORES = (
-    "melanoma_probability",
-    "seven_point_score",
-    "expected_seven_point_score",
-    "seven_point_score_of_labels",
-)
+PAPER_AVERAGES = ("paper_criteria", "paper_diagnosis")
+"""Of files about data without a card."""
 
 
 def metric_places(card: DataCard) -> list[str]:
@@ -27,27 +24,26 @@ def metric_places(card: DataCard) -> list[str]:
     Args:
         card: of the data.
     """
-    derm7pt = cards.is_derm7pt(card)
-    overall = OVERALL if derm7pt else (*OVERALL, *MORE_OVERALL)
-    averages: dict[str, tuple[str, ...]] = (
-        {"paper_criteria": PAPER_METRICS, "paper_diagnosis": PAPER_METRICS} if derm7pt else {}
-    )
-    averages["macro"] = CLASS_METRICS
+    older = cards.is_derm7pt(card)
+    overall = OVERALL if older else (*OVERALL, *MORE_OVERALL)
+    averages = {**dict.fromkeys(PAPER_AVERAGES if older else (), PAPER_METRICS), "macro": CLASS_METRICS}
     places = [f"average.{name}" for name in overall]
     places += [f"average.{group}.{name}" for group, names in averages.items() for name in names]
     for task in card.tasks:
         places += [f"tasks.{task.name}.{name}" for name in overall]
         places += [f"tasks.{task.name}.classes.{label}.{name}" for label in task.classes for name in CLASS_METRICS]
-    if derm7pt:
-        return places + [f"melanoma.scores.{score}.auc" for score in MELANOMA_SCORES]
-    return places + [f"targets.{target}.scores.{target}_probability.auc" for target in card.targets]
+    for target in card.targets:
+        section = target if older else f"targets.{target}"
+        scores = [text for name in card.scores for text in (name, f"expected_{name}", f"{name}_of_labels")]
+        for score in (output_of_target(target), *(scores if older else ())):
+            places.append(f"{section}.scores.{score}.auc")
+    return places
 
 
 def no_such_metric(metric: str, card: DataCard) -> ConfigError:
     """Returns the error for a threshold on something else."""
     task = card.main_task
-    label = "MEL" if "MEL" in task.classes else task.classes[0]
     return ConfigError(
         f"blessing.thresholds: metrics.json has no {metric} with a 95 % interval; "
-        f"for example average.accuracy or tasks.{task.name}.classes.{label}.auc"
+        f"for example average.accuracy or tasks.{task.name}.classes.{card.example_class}.auc"
     )

@@ -7,7 +7,7 @@ from amfam_tf.data import synthetic
 from amfam_tf.data.check import check_data_set
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.evaluation import predictions
-from amfam_tf.tasks import TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 from benchmarks import growth
 
 
@@ -46,7 +46,7 @@ def test_a_part_measures_itself(repeated, tmp_path):
 
 def test_drawn_predictions_are_a_table_of_these_cases(repeated):
     cases = read_release(repeated / "repeated")
-    table = growth.draw_predictions(cases)
+    table = growth.draw_predictions(cases, DERM7PT)
     assert list(table["case_num"]) == list(cases["case_num"])
     np.testing.assert_array_equal(predictions.true_labels(table, TASKS[0]), cases["DIAG"])
 

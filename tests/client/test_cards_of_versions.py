@@ -244,7 +244,7 @@ def test_a_version_of_before_told_by_a_real_server_is_of_derm7pt(tmp_path, rest)
         embedded_server(tmp_path / "models", "amfam") as addresses,
         Client(Connection(addresses.rest if rest else addresses.grpc), rest=rest) as client,
     ):
-        assert client.card() == served.derm7pt()
-        assert client.card(1) == served.derm7pt()
+        assert client.card() == served.legacy()
+        assert client.card(1) == served.legacy()
         with pytest.raises(QueryError, match=r"refused: (404 Not Found|NOT_FOUND): Servable not found"):
             client.card(2)

@@ -7,7 +7,7 @@ from prediction_tables import random_table
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from amfam_tf.comparison import results
-from amfam_tf.comparison.measures import AUC, AVERAGE, DIAGNOSIS_AUC, measures_of
+from amfam_tf.comparison.measures import AUC, AVERAGE, MAIN_AUC, measures_of
 from amfam_tf.comparison.results import summarise, two_sided_p
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import compare_runs, intervals, predictions
@@ -44,7 +44,7 @@ def plain_metrics(table: pd.DataFrame) -> dict[str, float]:
         present = [name for name in task.classes if (truth == name).any() and not (truth == name).all()]
         areas.append(np.mean([roc_auc_score(truth == name, table[f"{task.name}_{name}"]) for name in present]))
     found[AVERAGE] = np.mean(list(found.values()))
-    return found | {AUC: np.mean(areas), DIAGNOSIS_AUC: areas[0]}
+    return found | {AUC: np.mean(areas), MAIN_AUC: areas[0]}
 
 
 def test_values_are_means_over_the_seeds_of_scikit_learns():
@@ -173,5 +173,5 @@ def test_a_class_that_no_case_has_is_left_out_of_the_auc():
     misc = table["DIAG_true"] == "MISC"
     kept = table[~misc].reset_index(drop=True)
     found = summarise({"one": {0: kept}}, resamples=RESAMPLES, card=DERM7PT)[0].values
-    assert found[DIAGNOSIS_AUC].mean == pytest.approx(plain_metrics(kept)[DIAGNOSIS_AUC])
-    assert np.isfinite([found[DIAGNOSIS_AUC].low, found[AUC].high]).all()
+    assert found[MAIN_AUC].mean == pytest.approx(plain_metrics(kept)[MAIN_AUC])
+    assert np.isfinite([found[MAIN_AUC].low, found[AUC].high]).all()

@@ -18,7 +18,6 @@ from amfam_tf.data.cases import (
     encoded_pair,
     in_stored_order,
     read,
-    read_cases,
     refuse_missing_pictures,
 )
 from amfam_tf.errors import ConfigError, DataError
@@ -34,13 +33,13 @@ def stored(tmp_path_factory):
     release = TinyRelease(CASES)
     release.meta.loc[SHARED, "clinic"] = release.meta.loc[SHARED, "derm"]
     release.write(folder / "release")
-    write_records(read_cases(folder / "release"), folder / "records", shards=2)
+    write_records(read(folder / "release").cases, folder / "records", shards=2)
     return folder / "release", folder / "records"
 
 
 @pytest.mark.parametrize("drop", [False, True])
 def test_both_have_the_same_cases_and_the_same_fingerprint(stored, drop):
-    first, second = (read_cases(data, drop_shared_files=drop) for data in stored)
+    first, second = (read(data, drop_shared_files=drop).cases for data in stored)
     columns = [column for column in first if column in second and column not in ("clinical", "dermoscopic")]
     assert set(first) - set(columns) == {"clinical", "dermoscopic", "notes"}
     pd.testing.assert_frame_equal(first[columns], second[columns], check_dtype=False)
@@ -48,16 +47,13 @@ def test_both_have_the_same_cases_and_the_same_fingerprint(stored, drop):
     assert data_fingerprint(first, card=DERM7PT) == data_fingerprint(second, card=DERM7PT)
 
 
-def test_a_data_set_with_another_card_is_not_taken_for_derm7pt(tmp_path):
-    milk = write_milk10k(tmp_path / "milk")
-    with pytest.raises(DataError, match="milk: its card is milk10k, and this takes only the layout of Derm7pt"):
-        read_cases(milk)
+def test_a_card_beside_the_data_comes_before_the_one_of_their_layout(tmp_path):
     TinyRelease(CASES).write(tmp_path / "release")
-    assert len(read_cases(tmp_path / "release")) == CASES
+    assert len(read(tmp_path / "release").cases) == CASES
     card = tmp_path / "release" / cards.FILE
     card.write_text("name: mine\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=f"{card}: cases: is needed"):
-        read_cases(tmp_path / "release")
+        read(tmp_path / "release")
 
 
 def test_a_card_decides_what_the_cases_are_asked(tmp_path):
@@ -110,22 +106,22 @@ def test_records_take_no_card_of_another_place(stored, tmp_path):
 
 
 def test_the_order_of_records_does_not_change_the_fingerprint(stored):
-    frame = read_cases(stored[1])
+    frame = read(stored[1]).cases
     turned = frame[::-1].reset_index(drop=True)
     assert data_fingerprint(turned, card=DERM7PT) == data_fingerprint(frame, card=DERM7PT)
     pd.testing.assert_frame_equal(in_stored_order(turned).reset_index(drop=True), frame)
 
 
 def test_the_files_of_a_case_are_the_same_bytes(stored):
-    first, second = (read_cases(data).to_dict("records") for data in stored)
+    first, second = (read(data).cases.to_dict("records") for data in stored)
     for case in (0, SHARED, CASES - 1):
         assert encoded_pair(first[case]) == encoded_pair(second[case])
 
 
 def test_records_damaged_after_reading_the_table_are_named(stored, tmp_path):
     copy = tmp_path / "copy"
-    write_records(read_cases(stored[0]), copy, shards=1)
-    frame = read_cases(copy)
+    write_records(read(stored[0]).cases, copy, shards=1)
+    frame = read(copy).cases
     (shard,) = copy.iterdir()
     shard.write_bytes(shard.read_bytes()[:-200])
     with pytest.raises(DataError, match=f"^damaged records in {shard}: "):

@@ -206,12 +206,12 @@ def _release():
 
 
 def test_data_that_are_not_derm7pt_are_told():
-    assert published.difference_from_derm7pt(_release()) is None
+    assert published.difference_from(_release()) is None
     fewer = _release().iloc[:-1]
-    assert published.difference_from_derm7pt(fewer) == "its class counts are not those of Table 1 (DIAG, test)"
-    assert "nine cases" in published.difference_from_derm7pt(_release().assign(shared_file=False))
+    assert published.difference_from(fewer) == "its class counts are not those of Table 1 (DIAG, test)"
+    assert "nine cases" in published.difference_from(_release().assign(shared_file=False))
     drawn = _release().assign(case_id=f"{DRAWN_PREFIX}NEL001")
-    assert published.difference_from_derm7pt(drawn) == "its cases are drawn by a program"
+    assert published.difference_from(drawn) == "its cases are drawn by a program"
 
 
 def test_document_in_docs_is_the_generated_one():

@@ -106,7 +106,7 @@ def test_a_file_of_records_that_is_none_is_refused_by_name(tmp_path: Path, kind:
     [name] = shards.shard_names(1)
     words = put(kind, tmp_path / name)
     with pytest.raises(DataError, match=words) as caught:
-        cases.read_cases(tmp_path)
+        cases.read(tmp_path)
     assert name in str(caught.value)
 
 
@@ -114,7 +114,7 @@ def test_a_file_of_records_of_twenty_gigabytes_of_nothing_is_damaged(tmp_path: P
     [name] = shards.shard_names(1)
     put("sparse", tmp_path / name)
     with pytest.raises(DataError, match="damaged records in"):
-        cases.read_cases(tmp_path)
+        cases.read(tmp_path)
 
 
 def test_links_are_followed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from releases import TinyRelease
 
 from amfam_tf.data.derm7pt import read_release
 from amfam_tf.errors import RunError
-from amfam_tf.evaluation import compare_runs, report
+from amfam_tf.evaluation import compare_runs, paper, report
 from amfam_tf.files import json_file
 from amfam_tf.report import results
 from amfam_tf.tasks import DERM7PT
@@ -32,7 +32,7 @@ def content(tmp_path_factory):
         notes=["a note"],
         card=DERM7PT,
     )
-    built["published"] = report.published_part("amfam", release, "test")
+    built["published"] = paper.published_part("amfam", release, "test")
     return json_file.plain(
         built | {"modalities": ["clinical"], "model_sha256": "a" * 64, "trained_on_these_data": True}
     )

@@ -20,7 +20,7 @@ from small import small_config
 from tiny_backbone import TINY_BACKBONE
 
 from amfam_tf import config as configuration
-from amfam_tf.data.cases import read_cases
+from amfam_tf.data.cases import read
 from amfam_tf.errors import DataError, RunError, WeightsError
 from amfam_tf.files.writing import PARTIAL
 from amfam_tf.models import backbones
@@ -269,7 +269,7 @@ def poison(counters, monkeypatch):
     ],
 )
 def test_the_step_of_the_first_loss_that_is_no_number_is_named(drawn, tmp_path, poison, epoch, step, message):
-    splits = split_cases(read_cases(drawn), ("train", "validate"))
+    splits = split_cases(read(drawn).cases, ("train", "validate"))
     training, validation = (-(-len(splits[name]) // 8) for name in ("train", "validate"))
     before = (epoch - 1) * (training + validation)
     poison(before + (training if step < 0 else step) + 1)

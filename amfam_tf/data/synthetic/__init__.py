@@ -7,10 +7,19 @@ Nothing of a real picture is used. One concept per file: `marginals` and `labels
 """
 
 from amfam_tf.data.synthetic.card_set import Gaps, write_card_set
-from amfam_tf.data.synthetic.case import draw_case
+from amfam_tf.data.synthetic.case import SAMPLES, draw_case
 from amfam_tf.data.synthetic.contact_sheet import contact_sheet
 from amfam_tf.data.synthetic.data_set import write_data_set
 from amfam_tf.data.synthetic.labels import sample_labels
 from amfam_tf.data.synthetic.milk10k import write_milk10k
 
-__all__ = ["Gaps", "contact_sheet", "draw_case", "sample_labels", "write_card_set", "write_data_set", "write_milk10k"]
+__all__ = [
+    "SAMPLES",
+    "Gaps",
+    "contact_sheet",
+    "draw_case",
+    "sample_labels",
+    "write_card_set",
+    "write_data_set",
+    "write_milk10k",
+]

@@ -10,6 +10,11 @@ from amfam_tf.data.synthetic.tissue import draw_tissue
 from amfam_tf.tasks import DIAGNOSIS
 
 SIZE = (512, 384)
+SAMPLES: tuple[Mapping[str, str], ...] = (
+    {"diagnosis": "melanoma", "pigment_network": "atypical", "blue_whitish_veil": "present"},
+    {"diagnosis": "clark nevus", "pigment_network": "typical"},
+)
+"""Two cases for whoever needs a picture of a lesion, whatever the questions."""
 
 
 def draw_case(
