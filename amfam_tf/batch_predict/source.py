@@ -80,7 +80,7 @@ def open_source(
         card, folder = cards.find(path)
         _check_columns(path, card, columns)
         if cards.is_derm7pt(card):
-            return _pairs_of_derm7pt(path, columns)
+            return _pairs_of_layout(path, columns)
         return _pairs_of_card(path, card, folder, columns)
     problem = "is none of these" if path.exists() else "does not exist"
     raise DataError(f"{source} {problem}: {WHAT_IT_CAN_BE}")
@@ -148,7 +148,7 @@ def _row(number: int, raw: dict[str, str], images: str, columns: Collection[str]
     return PairRow(number, places["clinical"], places["dermoscopic"], error, metadata=_told(raw, columns))
 
 
-def _pairs_of_derm7pt(root: Path, columns: Collection[str]) -> PairSource:
+def _pairs_of_layout(root: Path, columns: Collection[str]) -> PairSource:
     frame, findings = scan_data_set(root.absolute())
     reasons: dict[int, str] = {}
     for problem in (finding for finding in findings if finding.severity == "problem"):

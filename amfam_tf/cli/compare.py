@@ -32,7 +32,7 @@ from amfam_tf.cli.output import echo
     type=Words(),
     default=(),
     metavar="A,B,...",
-    help="Fit methods that take metadata with these columns of the card too, e.g. elevation,location,sex.",
+    help="Fit methods that take metadata with these columns of the card too.",
 )
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)

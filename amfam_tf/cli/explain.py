@@ -32,8 +32,8 @@ FIRST_CASES = 4
     help=f"Case number; may be repeated. Without it: the first {FIRST_CASES} cases of the split.",
 )
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
-@click.option("--task", "task_name", metavar="TASK", help="A task of the run, e.g. DIAG.  [default: the main one]")
-@click.option("--class", "class_name", metavar="CLASS", help="E.g. MEL. Without it: the predicted class of each case.")
+@click.option("--task", "task_name", metavar="TASK", help="A task of the run.  [default: the main one]")
+@click.option("--class", "class_name", metavar="CLASS", help="Without it: the predicted class of each case.")
 @click.option("--against", type=FOLDER, metavar="OTHER_RUN", help="Show this run beside it.")
 @out_option("Folder of the pictures.  [default: RUN/explain]", required=False)
 def explain(
