@@ -160,7 +160,7 @@ def _with_debug(command: click.Command) -> click.Command:
 @click.group(cls=LazyGroup, params=[_debug_option()], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="amfam-tf")
 def amfam_tf() -> None:
-    """Eight diagnoses from a clinical and a dermoscopic image of the same lesion, by AMFAM (Wang et al. 2022).
+    """Answers about a lesion from a clinical and a dermoscopic image of it, by AMFAM (Wang et al. 2022).
 
     A research tool, not a medical device. `amfam-tf VERB --help` explains each verb.
     """
