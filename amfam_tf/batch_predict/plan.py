@@ -203,8 +203,8 @@ def _described(source: PairSource) -> Iterable[list[Any]]:
 
 
 def _without_nothing_told(row: PairRow) -> dict[str, Any]:
-    """Returns a row to write down; of versions that take no metadata it is that of all versions before them."""
-    return {key: value for key, value in asdict(row).items() if key != "metadata" or value is not None}
+    """Returns a row to write down; without metadata and further pictures it is that of all versions before them."""
+    return {key: value for key, value in asdict(row).items() if key not in ("metadata", "more") or value}
 
 
 def _state(path: str) -> tuple[int, int] | tuple[()]:
