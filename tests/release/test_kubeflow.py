@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 import stand_ins
 import yaml
+from other_cards import PARTLY
 
+from amfam_tf.card import cards
 from amfam_tf.cli.main import main
+from amfam_tf.data import shards
+from amfam_tf.data.synthetic import write_card_set
 from amfam_tf.release import configuration, served
+from amfam_tf.release.layout import RECORDS
 from amfam_tf.release.pipeline import STEPS, run_step
 from amfam_tf.release.step import ReleaseError
 
@@ -46,6 +51,19 @@ def test_the_definition_has_the_steps_their_order_and_the_configuration(compiled
         assert "pip install" not in " ".join(container["command"])
         mounts = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{name}"]["pvcMount"]
         assert [(mount["constant"], mount["mountPath"]) for mount in mounts] == [("archive", "/data")]
+
+
+def test_the_card_of_the_data_is_in_the_definition_and_read_by_the_first_step(tmp_path):
+    write_card_set(PARTLY, tmp_path / "data", 12, size=(32, 32), workers=1)
+    (tmp_path / "data" / cards.FILE).rename(tmp_path / "elsewhere.yaml")
+    config = yaml.safe_load(stand_ins.config_text(tmp_path, tmp_path / "data"))
+    config["data"]["card"] = str(tmp_path / "elsewhere.yaml")
+    (tmp_path / "release.yaml").write_text(yaml.safe_dump(config))
+    out = tmp_path / "pipeline.yaml"
+    assert main(["release", "--config", str(tmp_path / "release.yaml"), "--kubeflow", str(out), "--image", IMAGE]) == 0
+    default = yaml.safe_load(out.read_text())["root"]["inputDefinitions"]["parameters"]["config"]["defaultValue"]
+    run_step("ExampleGen", default, {}, str(tmp_path / "examples"))
+    assert shards.read_card(tmp_path / "examples" / RECORDS) == PARTLY
 
 
 def test_a_value_that_the_method_does_not_read_is_refused_before_anything_is_written(tmp_path, capsys):
