@@ -55,6 +55,11 @@ def is_derm7pt(card: DataCard) -> bool:
     return card == packaged(DERM7PT)
 
 
+def same_questions(one: DataCard, other: DataCard) -> bool:
+    """Returns whether two cards have the same tasks with the same classes, in the same order."""
+    return [(task.name, task.classes) for task in one.tasks] == [(task.name, task.classes) for task in other.tasks]
+
+
 @cache
 def packaged(name: str) -> DataCard:
     """Returns a card that comes with the package; the same data in another layout say only what is different."""

@@ -100,6 +100,9 @@ def _pictures(pictures: PictureRule) -> Iterator[str]:
 
 
 def _template(place: str, template: str | None) -> Iterator[str]:
+    # pathlib refuses it before Python 3.13; as a name of its own it is folders of any depth.
+    if any("**" in part and part != "**" for part in (template or "").split("/")):
+        yield f"{place}: ** cannot be part of a name, * stands for any letters. Received: {template!r}"
     try:
         if template is not None and not placeholders(template):
             yield f"{place}: names no {{COLUMN}}, so that all cases have the same picture"

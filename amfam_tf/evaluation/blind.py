@@ -10,7 +10,7 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard, Submission
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation import predictions, submission
-from amfam_tf.evaluation.run import Track, calibrated, predict_pairs, same_questions
+from amfam_tf.evaluation.run import Track, calibrated, predict_pairs
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import PREDICTIONS_FILE
 
@@ -56,7 +56,7 @@ def predict_blind(run: Path, data: Path, card: Path | None = None, track: Track 
     finished = FinishedRun.open(run)
     file = card or cards.beside(data)
     found = _card_of_blind(finished.card, data) if file is None else cards.read(file)
-    if not same_questions(found, finished.card):
+    if not cards.same_questions(found, finished.card):
         raise RunError(
             f"{run} is trained on {finished.card.name}, whose tasks or classes are not those of {found.name}"
         )
@@ -96,7 +96,7 @@ def tuned_thresholds(runs: Sequence[Path], blind: Blind) -> dict[str, float]:
         run = FinishedRun.open(path)
         if run.config.data.fold is None:
             raise RunError(f"{path} leaves no fold out (data.fold): its test cases are not those of a fold")
-        if not same_questions(run.card, blind.card):
+        if not cards.same_questions(run.card, blind.card):
             raise RunError(f"{path} is trained on {run.card.name}, whose tasks or classes are others")
         file = run.folder.evaluation("test") / PREDICTIONS_FILE
         if not file.is_file():

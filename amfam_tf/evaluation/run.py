@@ -209,7 +209,7 @@ def read_for(finished: FinishedRun, data: Path, card: Path | None = None) -> "Da
     from amfam_tf.data.cases import read
 
     run, found = finished.path, read(data, card=_card_file(finished, data, card))
-    if not same_questions(found.card, finished.card):
+    if not cards.same_questions(found.card, finished.card):
         raise DataError(
             f"{data} has the card {found.card.name}, whose tasks or classes are not those of {finished.card.name}, "
             f"which {run} is trained on: evaluate it on data with the same questions"
@@ -231,11 +231,6 @@ def _card_file(run: FinishedRun, data: Path, given: Path | None) -> Path | None:
         return given
     own = cards.beside(data) is not None or next(cards.with_layout(data), None) is not None
     return None if own else run.folder.card_file
-
-
-def same_questions(one: DataCard, other: DataCard) -> bool:
-    """Returns whether two cards have the same tasks with the same classes, in the same order."""
-    return [(task.name, task.classes) for task in one.tasks] == [(task.name, task.classes) for task in other.tasks]
 
 
 def predict_cases(
@@ -371,7 +366,7 @@ def compare_with(
         DataError: its predictions are of other cases.
     """
     finished = FinishedRun.open(other)
-    if not same_questions(finished.card, evaluation.card):
+    if not cards.same_questions(finished.card, evaluation.card):
         raise RunError(
             f"{other} is trained on data with the card {finished.card.name}, {evaluation.run} with "
             f"{evaluation.card.name}: their tasks or classes differ, so they cannot be compared"

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from amfam_tf.batch_predict.model import LoadedVersion
+from amfam_tf.card import cards
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.data import records, several
 from amfam_tf.errors import DataError, ExportError
 from amfam_tf.evaluation import predictions
-from amfam_tf.evaluation.run import same_questions
 from amfam_tf.export import version_files
 
 BATCH = 16
@@ -34,7 +34,7 @@ def predict_served(folder: Path, cases: pd.DataFrame, card: DataCard) -> pd.Data
         DataError: it refuses a picture; names the case.
     """
     own = version_files.read_card(folder)
-    if not same_questions(own, card):
+    if not cards.same_questions(own, card):
         raise ExportError(
             f"{folder} is of {own.name}, whose tasks or classes are not those of {card.name}: they cannot be compared; "
             "release under another model's name"

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import config as training_configuration
+from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
+from amfam_tf.data import shards
 from amfam_tf.files import digests
 from amfam_tf.release.configuration import ReleaseConfig
 from amfam_tf.release.layout import RECORDS, RUN
@@ -51,15 +53,23 @@ def run(work: Work) -> StepOutcome:
     """Fits the configured method on the records of ExampleGen."""
     refuse_unread(work.config)
     config = work.config.training.resolve()
-    epochs, accuracy = _fit(work.inputs["ExampleGen"] / RECORDS, work.out / RUN, config)
+    records = work.inputs["ExampleGen"] / RECORDS
+    epochs, accuracy = _fit(records, work.out / RUN, config)
+    measure = measure_of(shards.read_card(records))
     return StepOutcome(
-        f"{config.method} fitted: {epochs} epochs, best mean validation accuracy {accuracy:.4f}",
+        f"{config.method} fitted: {epochs} epochs, best {measure} {accuracy:.4f}",
         details={"epochs": epochs, "best_validation_accuracy": accuracy},
     )
 
 
+def measure_of(card: DataCard) -> str:
+    """Returns what the best epoch is chosen by, in words; see `training.callbacks.monitored`."""
+    task = card.headline_task
+    return "mean validation accuracy" if task is None else f"validation accuracy of {task.name}"
+
+
 def _fit(records: Path, folder: Path, config: Config) -> tuple[int, float]:
-    """Returns the number of epochs and the best mean validation accuracy."""
+    """Returns the number of epochs and the validation accuracy of the best, see `measure_of`."""
     from amfam_tf.training import run as training
 
     result = training.fit(records, folder, config, Terminal())

@@ -36,6 +36,12 @@ FAULTS = [
     ("folds: 2", "folds: 1", "split.assign.folds: "),
     ("{column: overview, missing: allowed}", "{missing: allowed}", "pictures.clinical: exactly one of column, path"),
     ("{lesion}/derm*.png", "derm.png", "pictures.dermoscopic.path: names no {COLUMN}"),
+    (
+        "{lesion}/derm*.png",
+        "{lesion}/de**rm.png",
+        "pictures.dermoscopic.path: ** cannot be part of a name, * stands for any letters. Received: "
+        "'{lesion}/de**rm.png'",
+    ),
     ("{lesion}/derm*.png", "{lesion!r}.png", "pictures.dermoscopic.path: only {COLUMN} may stand in braces"),
     ("  folder: pictures\n", "  folder: pictures\n  kind: view\n", "pictures.kind: belongs to a table of pictures"),
     ("column: Diagnose", "one_hot: [MEL, NEV]", "tasks[0]: task DX has a column for each class, so that classes have"),

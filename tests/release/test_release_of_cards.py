@@ -13,8 +13,9 @@ from amfam_tf.evaluation import html_report, predictions
 from amfam_tf.evaluation.report import build_report
 from amfam_tf.export import export, version_files
 from amfam_tf.models import registry
-from amfam_tf.release import configuration, losses, pipeline
+from amfam_tf.release import configuration, losses, pipeline, record, trainer
 from amfam_tf.release.metric_places import metric_places
+from amfam_tf.training.callbacks import monitored
 
 CARDS = {"milk10k": cards.packaged("milk10k"), "hospital": cards.parse(COMPLETE_HOSPITAL, "card")}
 
@@ -67,6 +68,14 @@ def test_losses_are_of_the_tasks_and_targets_and_leave_unknown_labels_out(name):
     assert rows[0]["candidate"] == pytest.approx(right / known)
 
 
+def test_the_trainer_tells_the_measure_of_the_best_epoch():
+    """That of the headline's task, or the mean over the tasks."""
+    assert trainer.measure_of(CARDS["milk10k"]) == "validation accuracy of DIAG"
+    assert trainer.measure_of(CARDS["hospital"]) == "mean validation accuracy"
+    told = {name: monitored(card) for name, card in CARDS.items()}
+    assert told == {"milk10k": "val_accuracy_DIAG", "hospital": "val_accuracy"}
+
+
 def test_what_a_card_does_not_have_is_refused_before_anything_is_done(tmp_path):
     milk = write_milk10k(tmp_path / "milk")
     with pytest.raises(ConfigError, match=r"no tasks.PN.accuracy with .* or tasks.DIAG.classes.MEL.auc"):
@@ -103,6 +112,8 @@ def test_a_second_release_is_held_against_the_first(name, metric, tmp_path):
     released = tmp_path / "models" / "lesions" / "2"
     assert version_files.read_card(released) == CARDS[name]
     assert list(version_files.read_metadata(released).get("metadata", {})) == (["age", "sex"] if more else [])
+    measure = "validation accuracy of DIAG" if name == "milk10k" else "mean validation accuracy"
+    assert f" epochs, best {measure} 0." in record.read(results["Trainer"].folder)["decision"]
     decision = json.loads((results["Evaluator"].folder / "blessing.json").read_text())
     assert decision["blessed"] and decision["thresholds"][0]["metric"] == metric
     assert decision["served"] is not None

@@ -9,6 +9,7 @@ from rich.console import Console
 from small import SMALL_FOR_ANY, small_config
 from small_pairs import COMPLETE_HOSPITAL, HOSPITAL, hospital_rows, write_hospital
 
+from amfam_tf import config as configuration
 from amfam_tf import models
 from amfam_tf.card import cards, inputs
 from amfam_tf.card.inputs import MetadataInput, inputs_of
@@ -58,6 +59,16 @@ def test_a_column_that_is_no_input_is_refused():
     with pytest.raises(ConfigError, match="Received: 'skin_tone_class', which is no input$"):
         inputs_of(cards.packaged("milk10k"), ["skin_tone_class"])
     assert inputs.warning(CARD, ["age"]) is None
+
+
+@pytest.mark.parametrize("word", ["*", "all", "s*"])
+def test_what_follows_from_the_answer_is_an_input_only_if_it_is_named(word):
+    """Its name is the insistence: no configuration has it by default, and no word stands for all columns."""
+    assert configuration.load("tiny").model.metadata == configuration.load("paper").model.metadata == ()
+    with pytest.raises(ConfigError, match=r"^model.metadata\[0\] must be one of age, sex"):
+        inputs_of(CARD, [word])
+    assert [one.name for one in inputs_of(CARD, ["sex"])] == ["sex"]
+    assert inputs.warning(CARD, ["age", "sex"]).startswith("the network is given sex, decided from the diagnosis: ")
     assert inputs.warning(CARD, ["age", "sex"]).startswith("the network is given sex, decided from the diagnosis: ")
 
 
