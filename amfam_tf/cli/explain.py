@@ -26,10 +26,10 @@ FIRST_CASES = 4
 @click.option(
     "--case",
     "cases",
-    type=click.IntRange(0, 2**63 - 1),
     multiple=True,
-    metavar="N",
-    help=f"Case number; may be repeated. Without it: the first {FIRST_CASES} cases of the split.",
+    metavar="ID",
+    help="Id of a case in the data, or its number in predictions.csv; may be repeated. Without it: the first "
+    f"{FIRST_CASES} cases of the split.",
 )
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
 @click.option("--task", "task_name", metavar="TASK", help="A task of the run.  [default: the main one]")
@@ -40,7 +40,7 @@ def explain(
     run: Path,
     data: Path,
     card: Path | None,
-    cases: tuple[int, ...],
+    cases: tuple[str, ...],
     split: str,
     task_name: str | None,
     class_name: str | None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import pipeline
@@ -53,35 +54,54 @@ class CaseExplanation:
 
 
 def choose_cases(
-    data: Path, split: str, numbers: Sequence[int], first: int, dataset: DataSet | None = None
+    data: Path, split: str, names: Sequence[str], first: int, dataset: DataSet | None = None
 ) -> pd.DataFrame:
     """Returns rows of the data set.
 
     Args:
         data: a data set with a card, or a folder of records.
         split: name of the split.
-        numbers: case numbers in that split, in the order wanted; none for the first ones of the split.
+        names: ids of cases in that split, or their numbers as in predictions.csv, in the order wanted; none for the
+            first ones of the split.
         first: how many of those.
         dataset: what is read of `data`, if it is; see `evaluation.run.read_for`.
 
     Raises:
         DataError: the data set cannot be used, the split has no cases or not this one.
     """
-    everything = (read(data) if dataset is None else dataset).cases
+    found = read(data) if dataset is None else dataset
+    everything = found.cases
     refuse_missing_pictures(everything, data)
     cases = everything[everything["split"] == split].reset_index(drop=True)
     if cases.empty:
         raise DataError(f"{data} has no cases in the split {split}")
-    if not numbers:
+    if not names:
         return cases.head(first)
     split_of = dict(zip(everything["case_num"], everything["split"], strict=True))
-    for number in numbers:
-        if number not in split_of:
-            raise DataError(f"{data} has no case {number}")
+    numbers = {name: _number_of(name, found, data) for name in names}
+    for name, number in numbers.items():
         if split_of[number] != split:
-            raise DataError(f"case {number} is in the split {split_of[number]}: add --split {split_of[number]}")
-    wanted = list(dict.fromkeys(numbers))
+            raise DataError(f"case {name} is in the split {split_of[number]}: add --split {split_of[number]}")
+    wanted = list(dict.fromkeys(numbers.values()))
     return cases.set_index("case_num").loc[wanted].reset_index()
+
+
+def _number_of(name: str, found: DataSet, data: Path) -> int:
+    """Returns the number of a case by its id, or else by the number itself; of Derm7pt that is the id.
+
+    Raises:
+        DataError: there is no such case; names the table that its id would be in.
+    """
+    numbers = found.cases["case_num"]
+    derm7pt = cards.is_derm7pt(found.card)
+    if not derm7pt and "case_id" in found.cases:
+        numbers = numbers[found.cases["case_id"] == name]
+        if len(numbers):
+            return int(numbers.iloc[0])
+    if name.isdecimal() and int(name) in set(found.cases["case_num"]):
+        return int(name)
+    rule = found.card.cases
+    raise DataError(f"{data} has no case {name}" + ("" if derm7pt else f" (column {rule.id!r} of {rule.table})"))
 
 
 def explain_run(

@@ -59,6 +59,20 @@ def test_the_main_task_is_explained_unless_another_one_is_named(finished, hospit
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_a_case_is_named_by_its_id_or_its_number(everything, hospital, capsys, finished):
+    of_split = everything.cases.query("split == 'train'")
+    names = [*of_split["case_id"][:2]][::-1]
+    assert all(name.startswith("L") for name in names)
+    assert list(choose_cases(hospital, "train", names, 1, everything)["case_id"]) == names
+    number = str(of_split["case_num"].iloc[0])
+    assert list(choose_cases(hospital, "train", [number], 1, everything)["case_id"]) == names[1:]
+    words = ["explain", str(finished), "--data", str(hospital), "--case"]
+    assert main.main([*words, "L99"]) == 1
+    assert capsys.readouterr().err == f"error: {hospital} has no case L99 (column 'lesion' of hospital.csv)\n"
+    assert main.main([*words, names[0]]) == 1
+    assert capsys.readouterr().err == f"error: case {names[0]} is in the split train: add --split train\n"
+
+
 def test_maps_and_probabilities_are_those_of_the_named_task(finished, everything):
     chosen = everything.cases.head(3)
     found = explain_run(finished, chosen, ULC, 1)

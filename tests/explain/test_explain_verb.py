@@ -65,7 +65,7 @@ def test_cases_from_records_are_explained_in_the_order_asked_for(finished, drawn
     write_records(read_release(drawn), tmp_path / "records", shards=2)
     numbers = choose_cases(drawn, "test", (), 2)["case_num"].tolist()[::-1]
     first, second = (
-        explain_run(finished, choose_cases(data, "test", numbers, 2), DIAGNOSIS)
+        explain_run(finished, choose_cases(data, "test", [*map(str, numbers)], 2), DIAGNOSIS)
         for data in (drawn, tmp_path / "records")
     )
     assert [one.case_num for one in first] == [one.case_num for one in second] == numbers
