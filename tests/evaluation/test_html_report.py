@@ -11,7 +11,7 @@ from small_runs import write_run
 
 from amfam_tf.errors import RunError
 from amfam_tf.evaluation import html_report, run
-from amfam_tf.evaluation.checklists import CLAIM, TRIPOD_AI
+from amfam_tf.evaluation.checklists import CLAIM, TARGET, TRIPOD_AI
 from amfam_tf.report import numbers
 from amfam_tf.tasks import TASKS
 
@@ -169,7 +169,8 @@ def test_every_item_of_the_checklists_has_an_answer_or_says_that_not(page):
     # This run has no history and no attention maps, so two more are open.
     assert page.text.count("not answered here") - 1 == len(open_items) + 2
     sections = {attributes.get("id") for _, attributes in page.tags}
-    answered = {item.section for item in (*CLAIM, *TRIPOD_AI)} - {None, "figure-training", "figure-network"}
+    open_here = {None, "figure-training", "figure-network"}
+    answered = {"melanoma" if item.section == TARGET else item.section for item in (*CLAIM, *TRIPOD_AI)} - open_here
     assert answered <= sections
 
 
