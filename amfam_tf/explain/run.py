@@ -93,15 +93,15 @@ def _number_of(name: str, found: DataSet, data: Path) -> int:
         DataError: there is no such case; names the table that its id would be in.
     """
     numbers = found.cases["case_num"]
-    derm7pt = cards.is_derm7pt(found.card)
-    if not derm7pt and "case_id" in found.cases:
+    older = cards.is_derm7pt(found.card)
+    if not older and "case_id" in found.cases:
         numbers = numbers[found.cases["case_id"] == name]
         if len(numbers):
             return int(numbers.iloc[0])
     if name.isdecimal() and int(name) in set(found.cases["case_num"]):
         return int(name)
     rule = found.card.cases
-    raise DataError(f"{data} has no case {name}" + ("" if derm7pt else f" (column {rule.id!r} of {rule.table})"))
+    raise DataError(f"{data} has no case {name}" + ("" if older else f" (column {rule.id!r} of {rule.table})"))
 
 
 def explain_run(
