@@ -15,7 +15,7 @@ from amfam_tf.batch_predict.folder import results_folder
 from amfam_tf.batch_predict.model import ExportedVersion, describe_version
 from amfam_tf.batch_predict.plan import PredictTask
 from amfam_tf.batch_predict.report import BatchReport, count_results
-from amfam_tf.batch_predict.source import open_source
+from amfam_tf.batch_predict.source import check_exists, open_source
 from amfam_tf.beam import engine as beam_engine
 from amfam_tf.beam import urls
 from amfam_tf.environment import usable_cores
@@ -55,6 +55,7 @@ def run(
     shard_file.find_pyarrow()
     workers = beam_engine.worker_count(beam_arguments)
     urls.ask_stores((str(source), images), beam_arguments)
+    check_exists(str(source))
     model = describe_version(Path(version))
     found = open_source(str(source), images, model.metadata)
     manifest = plan.describe(found, model, shards, batch_size)

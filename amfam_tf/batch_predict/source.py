@@ -69,6 +69,7 @@ def open_source(
         ConfigError: the card of a data set cannot be used.
     """
     path = Path(source)
+    check_exists(source)
     if urls.is_url(source) or path.is_file():
         return _pairs_of_table(source, urls.parent(source) if images is None else images, columns)
     if images is not None:
@@ -82,8 +83,17 @@ def open_source(
         if cards.is_derm7pt(card):
             return _pairs_of_layout(path, columns)
         return _pairs_of_card(path, card, folder, columns)
-    problem = "is none of these" if path.exists() else "does not exist"
-    raise DataError(f"{source} {problem}: {WHAT_IT_CAN_BE}")
+    raise DataError(f"{source} is none of these: {WHAT_IT_CAN_BE}")
+
+
+def check_exists(source: str) -> None:
+    """Checks that a source is a URL, or there.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not urls.is_url(source) and not Path(source).exists():
+        raise DataError(f"{source} does not exist: {WHAT_IT_CAN_BE}")
 
 
 def _check_columns(root: Path, card: DataCard, columns: Collection[str]) -> None:
