@@ -50,7 +50,7 @@ def test_imagenet_weights_are_not_looked_for(monkeypatch, capsys):
         raise AssertionError("looked for ImageNet weights")
 
     monkeypatch.setattr(describe, "METHODS", {"concat": METHODS["concat"]})
-    offline = dataclasses.replace(BACKBONES["resnet50"].pretrained, load=download)
+    offline = dataclasses.replace(BACKBONES["resnet50"].pretrained, fetch=download)
     monkeypatch.setitem(BACKBONES, "resnet50", dataclasses.replace(BACKBONES["resnet50"], pretrained=offline))
     assert command_line.main(["methods", "--preset", "paper", "--set", "data.image_size=64", "--json"]) == 0
     (concat,) = json.loads(capsys.readouterr().out)
