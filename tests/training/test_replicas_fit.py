@@ -97,9 +97,9 @@ def test_two_workers_of_which_one_is_killed_end_as_one_device(drawn, reference, 
     two = {"from_epoch": 0, "strategy": "multi-worker", "replicas": 2, "workers": 2}
     assert RunFolder(run).read_environment()["distribution"] == [two]
     assert {"model.keras", "calibration.json", "history.csv", "profile.json"} <= {item.name for item in run.iterdir()}
-    # The second worker has read and written nothing, and says so.
+    # The second worker has read and written nothing, and says so; TensorFlow may complain of a chief that ends first.
     assert not other.exists()
-    assert told[1].strip().endswith("; the chief has the model")
+    assert sum(line.endswith("; the chief has the model") for line in told[1].splitlines()) == 1
 
     # The folder of the killed run goes on with another number of devices, too.
     fit_alone(drawn, alone)
