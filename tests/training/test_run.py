@@ -246,10 +246,10 @@ def poison(counters, monkeypatch):
     """Returns a function that makes the classification loss NaN in one batch, counted from 1."""
     original, (calls, broken_call) = Trainer._update_metrics, counters
 
-    def update(self, batch, outputs, losses):
+    def update(self, batch, outputs, losses, of_tasks):
         broken = tf.where(tf.equal(calls.assign_add(1), broken_call), float("nan"), 0.0)
         names = ("loss", "classification")
-        return original(self, batch, outputs, {**losses, **{name: losses[name] + broken for name in names}})
+        return original(self, batch, outputs, {**losses, **{name: losses[name] + broken for name in names}}, of_tasks)
 
     def choose(call):
         calls.assign(0)
