@@ -10,6 +10,7 @@ import tensorflow as tf
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.training import optimizers, run
+from amfam_tf.training.class_losses.table import Counts
 from amfam_tf.training.trainer import Trainer
 
 
@@ -24,12 +25,12 @@ class RecycledTrainers:
         self._create = create
         self._kept: dict[str, tuple[Trainer, list[tuple[tf.Variable, Any]]]] = {}
 
-    def __call__(self, config: Config, steps_per_epoch: int, card: DataCard) -> Trainer:
-        key = repr((config, steps_per_epoch, card))
+    def __call__(self, config: Config, steps_per_epoch: int, card: DataCard, counts: Counts | None = None) -> Trainer:
+        key = repr((config, steps_per_epoch, card, counts))
         if key not in self._kept:
             made: list[tf.Variable] = []
             with tf.variable_creator_scope(lambda create, **how: made.append(create(**how)) or made[-1]):
-                trainer = self._create(config, steps_per_epoch, card)
+                trainer = self._create(config, steps_per_epoch, card, counts)
             _keep_functions(trainer)
             self._kept[key] = trainer, [(variable, variable.numpy()) for variable in made]
             return trainer

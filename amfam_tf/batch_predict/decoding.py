@@ -69,7 +69,10 @@ def prepare(row: PairRow, version: LoadedVersion, shard: int, position: int) -> 
 
 
 def _squares(row: PairRow, version: LoadedVersion) -> list[dict[str, np.ndarray]]:
-    """Returns the squares of each pair, in the order of `several.all_pairs`; each picture is decoded once."""
+    """Returns the squares of each pair, in the order of `several.all_pairs`.
+
+    Pictures are decoded two by two, as often as the view with the most of them needs.
+    """
     most = None if version.averages else 1
     places = {name: [getattr(row, name), *row.more.get(name, ())][:most] for name in MODALITIES}
     if row.contents is None:

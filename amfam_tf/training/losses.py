@@ -21,10 +21,6 @@ Tensors = Mapping[str, tf.Tensor]
 CLASS_WEIGHTS = ("none", "batch")
 
 
-def _plain(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-
-
 def sum_in_order(terms: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the sum of scalars; that of tf.add_n, added as buffers get free, differs in its last digit at times."""
     return tf.reduce_sum(tf.stack(terms))
@@ -35,7 +31,7 @@ def cross_entropy(
     logits: tf.Tensor,
     class_weights: str = "none",
     incomplete: bool = False,
-    of_cases: OfCases = _plain,
+    of_cases: OfCases = adjusted_cross_entropy,
 ) -> tf.Tensor:
     """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
 
@@ -89,10 +85,11 @@ def losses_by_task(
     names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
-    return {
-        name: cross_entropy(labels[name], logits[name], class_weights, name in incomplete, of_cases.get(name, _plain))
-        for name in names
-    }
+    found = {}
+    for name in names:
+        of_task = of_cases.get(name, adjusted_cross_entropy)
+        found[name] = cross_entropy(labels[name], logits[name], class_weights, name in incomplete, of_task)
+    return found
 
 
 def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermoscopic: tf.Tensor) -> tf.Tensor:
@@ -214,9 +211,11 @@ def losses_of_cases(weights: LossConfig, counts: Counts | None, tasks: Sequence[
         if counts is None:
             raise ValueError(f"`counts` must be given for {weights.classification}")
         return {task.name: loss_of_cases(weights, counts[task.name]) for task in tasks}
-    smoothing = weights.label_smoothing
-    smoothed = functools.partial(adjusted_cross_entropy, smoothing=smoothing)
-    return {task.name: smoothed for task in tasks} if smoothing else {}
+    if not weights.label_smoothing:
+        return {}
+    return dict.fromkeys(
+        (task.name for task in tasks), functools.partial(adjusted_cross_entropy, smoothing=weights.label_smoothing)
+    )
 
 
 def _classification(branch: str, class_weights: str, tasks: Sequence[Task], of_cases: Mapping[str, OfCases]) -> Loss:

@@ -108,8 +108,7 @@ def trainer_for(config: Config, steps_per_epoch: int, training: pd.DataFrame, ca
     Raises:
         ConfigError: the card does not have a column of model.metadata, or does not let it in.
     """
-    counted = {} if config.loss.classification == "cross_entropy" else {"counts": class_counts(training, card.tasks)}
-    trainer = create_trainer(config, steps_per_epoch, card, **counted)
+    trainer = create_trainer(config, steps_per_epoch, card, class_counts(training, card.tasks))
     for layer in trainer.network.layers:
         if isinstance(layer, Standardise):
             layer.adapt(pipeline.encode_metadata(training, config.model.metadata, card))

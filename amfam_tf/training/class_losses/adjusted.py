@@ -1,4 +1,4 @@
-"""What several of these losses are made of: the cross-entropy of changed logits."""
+"""What several of these losses are made of: the cross-entropy of each case, of logits that may have been changed."""
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ def log_prior(counts: tf.Tensor) -> tf.Tensor:
     return tf.math.log(counts) - tf.math.log(tf.reduce_sum(counts))
 
 
-def adjusted_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
+def adjusted_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
     """Returns the cross-entropy of each case, [B], its label smoothed.
 
     With smoothing e, a case's target is (1 - e) of its label and e of the mean of all K classes:
