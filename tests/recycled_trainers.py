@@ -60,7 +60,7 @@ def _keep_functions(trainer: Trainer) -> None:
     make, kept = trainer._make_function, {}
 
     def make_once(step: Callable[..., Any]) -> Callable[..., Any]:
-        key = trainer._stage.name, step.__name__, trainer._answers
+        key = trainer._stage.name, step.__name__, trainer.answers
         if key not in kept:
             kept[key] = make(step)
         return kept[key]

@@ -127,14 +127,10 @@ def _write_profile(recorder: "Recorder", run: Path, terminal: "Console") -> None
 def _describe(result: "FitResult", run: Path | None) -> str:
     """Returns how the fit ended; without a run folder if that is another worker's."""
     from amfam_tf.runs.folder import RunFolder
-    from amfam_tf.training.callbacks import monitored
-    from amfam_tf.training.progress import of_task
 
-    judged = of_task(monitored(result.data.card)) if result.data is not None else ""
-    judged = f"validation accuracy{judged}" if judged else "mean validation accuracy"
     begin = "run already finished" if result.already_finished else "finished"
     model = "the chief has the model" if run is None else f"model in {RunFolder(run).model_file}"
     return (
-        f"{begin}: {result.epochs} epochs, best {judged} {result.best_accuracy:.4f} in epoch "
+        f"{begin}: {result.epochs} epochs, best {result.judged_by} {result.best_accuracy:.4f} in epoch "
         f"{result.best_epoch + 1}; {model}"
     )

@@ -15,6 +15,7 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import OVERALL_METRICS, DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.evaluation import metrics, published, titles
+from amfam_tf.report import rates
 
 AVERAGE, AUC, MAIN_AUC = "average", "auc", published.MAIN_AUC
 """Of Derm7pt."""
@@ -40,7 +41,7 @@ class Measure:
 
     def of(self, values: Mapping[metrics.Path, np.ndarray]) -> np.ndarray:
         """Returns it, [R], of what `metrics.measure_of` gives."""
-        return metrics.mean_of_defined(np.stack([values[place] for place in self.places], axis=1))
+        return rates.mean_of_defined(np.stack([values[place] for place in self.places], axis=1))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from amfam_tf.evaluation.figures.write import FigureFile
 from amfam_tf.report import html
 from amfam_tf.report.html import Key
 from amfam_tf.report.numbers import UNDEFINED, ends, share
+from amfam_tf.training.monitor import measure_of
 
 
 def render(outcome: Outcome, name: str) -> str:
@@ -45,7 +46,7 @@ def _content(outcome: Outcome, name: str) -> dict[str, Any]:
         "forest": forest_picture(outcome),
         "sections": sections,
         "intervals": tables.intervals_text(outcome.card),
-        "chosen_by": _chosen_by(outcome),
+        "chosen_by": measure_of(outcome.card, outcome.config.training.monitor).replace("validation ", ""),
         "fingerprint": outcome.fingerprint,
         "configuration": configuration.dump(outcome.config),
     }
@@ -56,12 +57,6 @@ def _subtitle(outcome: Outcome) -> str:
     runs = sum(len(result.seeds) for result in results)
     found = f"{_number(len(results), 'method')}, {_number(runs, 'run')}"
     return f"{found}, on the {outcome.cases} cases of {outcome.scope}"
-
-
-def _chosen_by(outcome: Outcome) -> str:
-    """Returns which validation accuracy the best epoch has, see `amfam_tf.training.callbacks.monitored`."""
-    task = outcome.card.headline_task
-    return "mean accuracy" if task is None else f"accuracy of {task.name}"
 
 
 def _number(count: int, noun: str) -> str:

@@ -295,7 +295,10 @@ class TrainingConfig:
     Attributes:
         batch_size: cases in a batch (each is a pair of images).
         epochs: at most this many.
-        patience: epochs without a better mean validation accuracy before training stops; null never stops early.
+        monitor: measure of the validation cases that the best epoch and `patience` are judged by: "headline", the
+            accuracy of the headline's task or else "accuracy"; "accuracy", "balanced_accuracy", "macro_f1" or "auc"
+            (macro), each a mean over the tasks; or "loss", the lower the better.
+        patience: epochs without a better one before training stops; null never stops early.
         precision: Keras dtype policy.
         jit_compile: compile the train step with XLA; "auto" decides by device.
         steps_per_execution: steps in one call of the compiled function.
@@ -307,6 +310,7 @@ class TrainingConfig:
 
     batch_size: int = bounded(8, 1, 65_536)
     epochs: int = bounded(150, 1, MOST_EPOCHS)
+    monitor: Literal["headline", "accuracy", "balanced_accuracy", "macro_f1", "auc", "loss"] = "headline"
     patience: int | None = bounded(20, 1, MOST_EPOCHS)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     jit_compile: Literal["auto", "on", "off"] = "auto"

@@ -16,7 +16,8 @@ import pandas as pd
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
+from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.report import rates
 from amfam_tf.report.results import TargetScore
 
 TARGETS = (0.80, 0.90, 0.95)
@@ -124,12 +125,12 @@ def specificity_at(truth: np.ndarray, scores: np.ndarray, sensitivity: float, co
 
 def _rates_of_thresholds(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns sensitivity and specificity, [R, distinct scores + 1], of the thresholds at each score and above all."""
-    positives, negatives = metrics.totals_per_score(truth, scores, counts)
+    positives, negatives = rates.totals_per_score(truth, scores, counts)
     zeros = np.zeros((len(counts), 1))
     missed = np.concatenate([zeros, np.cumsum(positives, axis=1)], axis=1)
     cleared = np.concatenate([zeros, np.cumsum(negatives, axis=1)], axis=1)
     all_positives, all_negatives = missed[:, -1:], cleared[:, -1:]
-    return metrics.divide(all_positives - missed, all_positives), metrics.divide(cleared, all_negatives)
+    return rates.divide(all_positives - missed, all_positives), rates.divide(cleared, all_negatives)
 
 
 def _best(wanted: np.ndarray, bound: np.ndarray, target: float) -> np.ndarray:
@@ -264,7 +265,7 @@ def _score_replicates(truth: np.ndarray, scores: Mapping[str, np.ndarray], count
     for name, score in scores.items():
         known = ~np.isnan(score)
         of_known = (truth[known], score[known], counts if known.all() else counts[:, known])
-        values[name, "auc", 0.0] = metrics.weighted_auc(*of_known)
+        values[name, "auc", 0.0] = rates.weighted_auc(*of_known)
         sensitivity, specificity = _rates_of_thresholds(*of_known)
         for target in TARGETS:
             values[name, "sensitivity_at_specificity", target] = _best(sensitivity, specificity, target)

@@ -14,7 +14,8 @@ import pandas as pd
 
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard, MetadataColumn
-from amfam_tf.evaluation import clinical, intervals, metrics, predictions
+from amfam_tf.evaluation import clinical, intervals, predictions
+from amfam_tf.report import rates
 
 FEWEST_CASES = 10
 """A cell with fewer cases is too small to be read: it keeps its count and has no values."""
@@ -134,8 +135,8 @@ def _accuracy(right: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     known = ~np.isnan(right)
     if known.all():
         # The mean over the cases is the same, in one product.
-        return metrics.divide(drawn @ right.mean(axis=0), drawn.sum(axis=1))
-    return metrics.mean_of_defined(metrics.divide(drawn @ np.where(known, right, 0).T, drawn @ known.T))
+        return rates.divide(drawn @ right.mean(axis=0), drawn.sum(axis=1))
+    return rates.mean_of_defined(rates.divide(drawn @ np.where(known, right, 0).T, drawn @ known.T))
 
 
 def _replicates(
@@ -150,7 +151,7 @@ def _replicates(
         probability = clinical.target_probability(table, card, target)
         for key, inside in members.items():
             rows = inside & known
-            values[key, name] = metrics.weighted_auc(truth[rows], probability[rows], counts[:, rows])
+            values[key, name] = rates.weighted_auc(truth[rows], probability[rows], counts[:, rows])
     return values
 
 

@@ -19,6 +19,7 @@ from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
 from amfam_tf.models.registry import METHODS
+from amfam_tf.training.monitor import name_in_records
 
 INTENDED_USE = (
     "Research on multimodal fusion: reproducing and comparing methods, teaching, building on the code. Not a medical "
@@ -168,7 +169,7 @@ def _describe_training(source: Source) -> dict[str, Any]:
         "finished": state.finished,
         "epochs": state.epochs,
         "best_epoch": state.best_epoch,
-        "best_validation_accuracy": state.best_accuracy,
+        name_in_records(source.config.training.monitor): state.best_accuracy,
         "model_sha256": source.model_sha256,
         "notes": list(source.notes),
     }

@@ -26,8 +26,9 @@ from scipy.stats import binom
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import clinical, compare_runs, metrics, predictions
+from amfam_tf.evaluation import clinical, compare_runs, predictions
 from amfam_tf.evaluation.subgroups import FEWEST_CASES
+from amfam_tf.report import rates
 
 Measure = Callable[[tuple[str, str], pd.DataFrame, pd.DataFrame], tuple[float, float, float]]
 """From a group of cases and both tables to the value of each, and the p-value."""
@@ -163,6 +164,6 @@ def _area(
         return np.nan, np.nan, np.nan
     scores = np.stack([clinical.target_probability(table, card, target) for table in (candidate, served)])
     ones = np.ones((1, len(truth)))
-    one, other = (float(metrics.weighted_auc(truth, row, ones)[0]) for row in scores)
+    one, other = (float(rates.weighted_auc(truth, row, ones)[0]) for row in scores)
     difference, _width, two_sided = compare_runs.delong(truth, scores)
     return one, other, two_sided / 2 if difference < -ROUNDING else 1 - two_sided / 2

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from amfam_tf import config as training_configuration
-from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import shards
 from amfam_tf.files import digests
@@ -17,6 +16,7 @@ from amfam_tf.release.layout import RECORDS, RUN
 from amfam_tf.release.step import StepOutcome, Work
 from amfam_tf.runs.folder import CONFIG_FILE, MODEL_FILE
 from amfam_tf.terminal import Terminal
+from amfam_tf.training.monitor import measure_of, name_in_records
 
 COUNTED = (f"{RUN}/{CONFIG_FILE}", f"{RUN}/{MODEL_FILE}")
 RESUMABLE = True
@@ -54,22 +54,16 @@ def run(work: Work) -> StepOutcome:
     refuse_unread(work.config)
     config = work.config.training.resolve()
     records = work.inputs["ExampleGen"] / RECORDS
-    epochs, accuracy = _fit(records, work.out / RUN, config)
-    measure = measure_of(shards.read_card(records))
+    epochs, value = _fit(records, work.out / RUN, config)
+    measure = measure_of(shards.read_card(records), config.training.monitor)
     return StepOutcome(
-        f"{config.method} fitted: {epochs} epochs, best {measure} {accuracy:.4f}",
-        details={"epochs": epochs, "best_validation_accuracy": accuracy},
+        f"{config.method} fitted: {epochs} epochs, best {measure} {value:.4f}",
+        details={"epochs": epochs, name_in_records(config.training.monitor): value},
     )
 
 
-def measure_of(card: DataCard) -> str:
-    """Returns what the best epoch is chosen by, in words; see `training.callbacks.monitored`."""
-    task = card.headline_task
-    return "mean validation accuracy" if task is None else f"validation accuracy of {task.name}"
-
-
 def _fit(records: Path, folder: Path, config: Config) -> tuple[int, float]:
-    """Returns the number of epochs and the validation accuracy of the best, see `measure_of`."""
+    """Returns the number of epochs and the value of the best, see `measure_of`."""
     from amfam_tf.training import run as training
 
     result = training.fit(records, folder, config, Terminal())

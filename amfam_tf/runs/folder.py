@@ -35,8 +35,8 @@ class RunState:
     Attributes:
         epochs: complete epochs.
         weights: file of the trainer's weights and optimiser state after them, in `checkpoints/`.
-        best_epoch: 0-based epoch with the best mean validation accuracy, of the last stage.
-        best_accuracy: that accuracy, in [0, 1].
+        best_epoch: 0-based epoch with the best value of `training.monitor`, of the last stage; -1 for none yet.
+        best_accuracy: that value, which is an accuracy unless the configuration names another one.
         best_weights: file of the network's weights after it.
         waited: epochs since.
         stopped: early stopping ended training.

@@ -11,29 +11,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from amfam_tf.card.schema import DataCard
 from amfam_tf.errors import RunError
 from amfam_tf.files.writing import write_bytes, writing
 from amfam_tf.layers import GradientReversal
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import optimizers
+from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.distribution import SINGLE, Distribution
 from amfam_tf.training.finite_loss import check_epoch
+from amfam_tf.training.monitor import LOSS, MONITORED, measure
 from amfam_tf.training.panel import draw_panel
 from amfam_tf.training.stages import StagePlan
 from amfam_tf.training.weights_file import write_weights
-
-MONITORED = "val_accuracy"
-
-
-def monitored(card: DataCard) -> str:
-    """Returns the logged validation accuracy that an epoch is judged by: of the headline's task, or the mean.
-
-    A mean over tasks may be high while the one that matters has not been learned.
-    """
-    task = card.headline_task
-    return MONITORED if task is None else f"{MONITORED}_{task.name}"
 
 
 class EpochSeeds(keras.callbacks.Callback):
@@ -126,6 +116,23 @@ class AveragedWeights(keras.callbacks.Callback):
         self._held.close()
 
 
+class Measured(keras.callbacks.Callback):
+    """Adds what an epoch is judged by to its logs, which all later callbacks get too.
+
+    Args:
+        answers: that the trainer gathers in each validation.
+        monitor: see `monitor.measure`.
+    """
+
+    def __init__(self, answers: CaseAnswers, monitor: str):
+        super().__init__()
+        self._answers = answers
+        self._monitor = monitor
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        logs[f"val_{self._monitor}"] = measure(self._monitor, self._answers.labels, self._answers.means())
+
+
 class ReversalRamp(keras.callbacks.Callback):
     """Raises the reversal coefficient: scale * (2 / (1 + exp(-10 p)) - 1), p the share of training done.
 
@@ -151,9 +158,9 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         folder: where to; None writes nothing, for a worker that is not the chief.
         state: of the epochs already done.
-        patience: epochs without a better mean validation accuracy; None never stops.
+        patience: epochs without a better one; None never stops.
         plan: of the training; only epochs that train the final prediction can be the best or wait for a better one.
-        monitored: the logged accuracy that says how good an epoch is.
+        monitored: the logged value that says how good an epoch is.
         averaged: within it the weights are those to keep as the best, see `optimizers.averaged`.
     """
 
@@ -205,16 +212,17 @@ class Checkpoint(keras.callbacks.Callback):
             with writing(self.folder.checkpoints / name, RunError) as partial:
                 write_weights(model, partial)
 
-    def _judge(self, epoch: int, accuracy: float) -> dict[str, object]:
+    def _judge(self, epoch: int, value: float) -> dict[str, object]:
         """Returns what the epoch changes in the state; writes its weights if they are the best."""
         if not self._plan.is_judged(epoch):
             return {}
-        if accuracy <= self.state.best_accuracy:
+        best = self.state.best_accuracy
+        if self.state.best_epoch >= 0 and (value >= best if self._monitored == LOSS else value <= best):
             return {"waited": self.state.waited + 1}
         weights = f"best-{epoch:04d}.weights.h5"
         with self._averaged():
             self._write(weights, self.model.network)
-        return {"best_epoch": epoch, "best_accuracy": accuracy, "best_weights": weights, "waited": 0}
+        return {"best_epoch": epoch, "best_accuracy": value, "best_weights": weights, "waited": 0}
 
 
 class Curves(keras.callbacks.Callback):

@@ -1,4 +1,4 @@
-"""Validation on cases with several pictures of a view: accuracies of the mean of the answers to all pairs of a case."""
+"""The answers of a validation, case by case: of several pictures of a view the mean of those to all pairs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,17 +16,20 @@ class CaseAnswers:
     Args:
         rows: of all pairs, with `case_num` and the class numbers of each task, below 0 where nobody knows.
         tasks: the questions.
+        dtype: "float32", or "float64" where cases are ranked by their answers: in float32 those near 1 would be equal.
     """
 
-    def __init__(self, rows: pd.DataFrame, tasks: Sequence[Task]) -> None:
+    def __init__(self, rows: pd.DataFrame, tasks: Sequence[Task], dtype: str = "float32") -> None:
         cases = rows.drop_duplicates("case_num")
+        self._dtype = dtype
+        self._pairs = rows["case_num"].value_counts()[cases["case_num"]].to_numpy()
+        self.labels = {task.name: cases[task.name].to_numpy(np.int64) for task in tasks}
         self._tasks = tuple(tasks)
         self._numbers = tf.constant(cases["case_num"].to_numpy(np.int64))
-        self._labels = {task.name: tf.constant(cases[task.name].to_numpy(np.int64)) for task in tasks}
         # Each replica adds the same.
         self._sums = {
             task.name: tf.Variable(
-                tf.zeros((len(cases), len(task.classes))),
+                tf.zeros((len(cases), len(task.classes)), dtype),
                 trainable=False,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             )
@@ -40,8 +43,8 @@ class CaseAnswers:
 
     def add(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> None:
         """Adds the answers to pairs: `case_num` int [B] of the batch, and logits [B, classes] by task."""
-        is_of_case = tf.cast(tf.equal(self._numbers[:, None], batch["case_num"][None, :]), tf.float32)
-        added = [tf.matmul(is_of_case, tf.nn.softmax(tf.cast(outputs[task.name], tf.float32))) for task in self._tasks]
+        is_of_case = tf.cast(tf.equal(self._numbers[:, None], batch["case_num"][None, :]), self._dtype)
+        added = [tf.matmul(is_of_case, tf.nn.softmax(tf.cast(outputs[task.name], self._dtype))) for task in self._tasks]
         for total, more in zip(self._sums.values(), sum_over_replicas(added), strict=True):
             total.assign_add(more)
 
@@ -53,8 +56,13 @@ class CaseAnswers:
     def accuracies(self) -> dict[str, tf.Tensor]:
         """Returns the share of the cases with a label whose largest mean probability is at it, by task; else 0."""
         found = {}
-        for name, labels in self._labels.items():
+        for name, labels in self.labels.items():
             known = tf.cast(labels >= 0, tf.float32)
             right = tf.cast(tf.equal(tf.argmax(self._sums[name], axis=-1), labels), tf.float32)
             found[name] = tf.math.divide_no_nan(tf.reduce_sum(right), tf.reduce_sum(known))
         return found
+
+    def means(self) -> dict[str, np.ndarray]:
+        """Returns the mean probabilities of each case, [cases, classes] by task; outside of a step."""
+        sums = {name: np.asarray(tf.convert_to_tensor(total)) for name, total in self._sums.items()}
+        return {name: total / self._pairs[:, None] for name, total in sums.items()}

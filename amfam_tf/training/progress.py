@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from amfam_tf.training.callbacks import MONITORED
+from amfam_tf.training.monitor import MONITORED, in_words
 from amfam_tf.training.stages import StagePlan
 
 
@@ -24,7 +24,7 @@ class _BarWithValues(Progress):
 
 
 class ProgressDisplay(keras.callbacks.Callback):
-    """Shows every named loss and the mean validation accuracy: a bar per epoch, or a line without a terminal.
+    """Shows every named loss and what an epoch is judged by: a bar per epoch, or a line without a terminal.
 
     Args:
         console: where to.
@@ -32,7 +32,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         steps: in an epoch.
         loss_names: the named losses to show.
         plan: of the training; the stage is shown if there are several.
-        monitored: the logged validation accuracy to show.
+        monitored: the logged value to show.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._began
         self._console.print(
             f"{self._title(epoch)}  {seconds:.1f} s  {self._describe(logs)}  "
-            f"[bold]validation accuracy{of_task(self._monitored)} {logs[self._monitored]:.4f}[/bold]",
+            f"[bold]{in_words(self._monitored).removeprefix('mean ')} {logs[self._monitored]:.4f}[/bold]",
             markup=True,
             soft_wrap=True,
         )
@@ -91,8 +91,3 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def _describe(self, logs: Mapping[str, float]) -> str:
         return "  ".join(f"{name} {logs[name]:.4f}" for name in self._names if name in logs)
-
-
-def of_task(monitored: str) -> str:
-    """Returns " of DX" for the accuracy of one task, "" for the mean over all."""
-    return f" of {monitored.removeprefix(MONITORED + '_')}" if monitored != MONITORED else ""

@@ -30,7 +30,7 @@ from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.training import callbacks, profile, progress
+from amfam_tf.training import callbacks, monitor, profile, progress
 from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.class_losses.table import Counts, class_counts
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
@@ -53,7 +53,8 @@ class FitResult:
     Attributes:
         epochs: complete epochs.
         best_epoch: 0-based.
-        best_accuracy: validation accuracy after it, of the headline's task or the mean over the tasks, in [0, 1].
+        best_accuracy: its value of `training.monitor`.
+        judged_by: what that value is, in words.
         already_finished: there was nothing left to do.
         data: all splits; their pictures are those that the run was trained on.
     """
@@ -61,6 +62,7 @@ class FitResult:
     epochs: int
     best_epoch: int
     best_accuracy: float
+    judged_by: str = "mean validation accuracy"
     already_finished: bool = False
     data: DataSet | None = field(default=None, repr=False, compare=False)
 
@@ -169,11 +171,12 @@ def fit(
     with contextlib.ExitStack() as held, distribution.naming_lost_workers():
         found, description, state = _open(session, data, card, held)
         if state.finished:
-            return FitResult(state.epochs, state.best_epoch, state.best_accuracy, already_finished=True, data=found)
+            return _result(session, state, found)
         if state.diverged is not None:
             raise RunError(session.folder.describe_divergence(state))
         tasks, splits = found.card.tasks, split_cases(found.cases, ("train", "validate"))
         pipeline.check_training_cases(splits["train"], session.config, tasks)
+        _check_measurable(splits["validate"], session.config, found.card)
         check_replicas(distribution, session.config, len(splits["train"]), len(splits["validate"]), tasks)
         steps = pipeline.steps_per_epoch(len(splits["train"]), session.config, tasks)
         with recorder.phase("building the network"), distribution.scope():
@@ -185,10 +188,10 @@ def fit(
         if not state.stopped and state.epochs < session.config.training.epochs:
             state = _train(session, training, state)
         with recorder.phase("writing the model"):
-            result = _finish(session, trainer.network, state)
+            _finish(session, trainer.network, state)
         if state.diverged is not None:
             raise RunError(session.folder.describe_divergence(state))
-        return dataclasses.replace(result, data=found)
+        return _result(session, state, found)
 
 
 def check_sources(config: Config) -> None:
@@ -298,7 +301,7 @@ def _train(session: _Session, training: _Training, state: RunState) -> RunState:
         state,
         config.training.patience,
         training.plan,
-        callbacks.monitored(training.card),
+        monitor.monitored(training.card, config.training.monitor),
         functools.partial(averaged, training.trainer.optimizer),
     )
     with pipeline.naming_bad_files(pd.concat(splits.values()), config):
@@ -338,14 +341,15 @@ def _noting_divergence(
 def _make_input(session: _Session, training: _Training, state: RunState) -> tuple[Any, Any, int]:
     """Returns the batches for training and for validation, of this worker's replicas, and how many the latter are.
 
-    Of cases with several pictures of a view the trainer is told to validate the mean of the answers.
+    Where an epoch is judged by more than each answer by itself, the trainer is told to gather all of them.
     """
     train, validate = training.splits["train"], training.splits["validate"]
     config, card, distribution = session.config, training.card, session.distribution
     rows = several.rows_of_pairs(validate, config)
-    if rows is not validate:
+    gathered = config.training.monitor in monitor.RATES
+    if gathered or rows is not validate:
         with distribution.scope():
-            training.trainer.average_answers(CaseAnswers(rows, card.tasks))
+            training.trainer.average_answers(CaseAnswers(rows, card.tasks, "float64" if gathered else "float32"))
     batches = distribution.distribute(
         lambda share: pipeline.training_dataset(train, config, card, state.epochs, share), steps_told=True
     )
@@ -367,6 +371,8 @@ def _callbacks(session: _Session, training: _Training, checkpoint: callbacks.Che
         chosen.append(callbacks.MovingAverages(network, distribution))
     if config.model.adversarial and config.model.reversal_schedule == "ramp":
         chosen.append(callbacks.ReversalRamp(network, steps * epochs))
+    if training.trainer.answers is not None and config.training.monitor in monitor.RATES:
+        chosen.append(callbacks.Measured(training.trainer.answers, config.training.monitor))
     chosen.append(checkpoint)
     if not distribution.chief:
         return chosen
@@ -375,11 +381,12 @@ def _callbacks(session: _Session, training: _Training, checkpoint: callbacks.Che
         few = training.splits["validate"].head(PICTURE_CASES)
         batch = next(iter(pipeline.evaluation_dataset(few, config, card=training.card)))
         chosen.append(callbacks.Pictures(session.folder, batch, config.training.picture_every))
-    names, judged_by = tuple(training.trainer.losses_by_name), callbacks.monitored(training.card)
+    names = tuple(training.trainer.losses_by_name)
+    judged_by = monitor.monitored(training.card, config.training.monitor)
     return [*chosen, progress.ProgressDisplay(session.console, epochs, steps, names, plan, judged_by)]
 
 
-def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResult:
+def _finish(session: _Session, network: LesionModel, state: RunState) -> None:
     """Writes model.keras with the best weights, if an epoch is complete."""
     if session.distribution.chief:
         digest = None
@@ -389,7 +396,17 @@ def _finish(session: _Session, network: LesionModel, state: RunState) -> FitResu
                 network.save(partial)
             digest = file_digest(session.folder.model_file)
         session.folder.write_state(dataclasses.replace(state, finished=state.diverged is None, model_sha256=digest))
-    return FitResult(state.epochs, state.best_epoch, state.best_accuracy)
+
+
+def _result(session: _Session, state: RunState, found: DataSet) -> FitResult:
+    return FitResult(
+        state.epochs,
+        state.best_epoch,
+        state.best_accuracy,
+        monitor.measure_of(found.card, session.config.training.monitor),
+        already_finished=state.finished,
+        data=found,
+    )
 
 
 def read_data(data: Path, config: Config, card: Path | None = None) -> DataSet:
@@ -415,6 +432,12 @@ def split_cases(cases: pd.DataFrame, names: tuple[str, ...]) -> dict[str, pd.Dat
         if frame.empty:
             raise DataError(f"the data has no case in split {name}")
     return splits
+
+
+def _check_measurable(validation: pd.DataFrame, config: Config, card: DataCard) -> None:
+    """Checks that `training.monitor` is defined for the labels of the validation cases, see `monitor`."""
+    labels = {task.name: validation[task.name].to_numpy() for task in card.tasks}
+    monitor.check_measurable(config.training.monitor, labels, {task.name: len(task.classes) for task in card.tasks})
 
 
 def warn_of_metadata(config: Config, card: DataCard, console: "Console") -> None:

@@ -46,7 +46,7 @@ class Trainer(keras.Model):
             for loss in losses
             if loss.by_task is not None
         }
-        self._answers: CaseAnswers | None = None
+        self.answers: CaseAnswers | None = None
         self._check_stages()
         self._stage = Stage("all")
         self.built = True
@@ -57,17 +57,17 @@ class Trainer(keras.Model):
         return [*self._trackers.values(), *(one for terms in self._terms.values() for one in terms.values())]
 
     def average_answers(self, answers: CaseAnswers | None) -> None:
-        """Makes the accuracies of a validation those of the mean answers to cases; None: of each row by itself.
+        """Makes the accuracies of a validation those of the gathered answers to cases; None: of each row by itself.
 
         Losses are means over the rows in either case.
         """
-        self._answers = answers
+        self.answers = answers
         self.train_function = self.test_function = None
 
     def reset_metrics(self) -> None:
         super().reset_metrics()
-        if self._answers is not None:
-            self._answers.reset()
+        if self.answers is not None:
+            self.answers.reset()
 
     def call(self, inputs: Tensors, training: bool = False) -> Tensors:
         wanted = {key: inputs[key] for key in self.network.input}
@@ -112,8 +112,8 @@ class Trainer(keras.Model):
         }
         losses = {TOTAL: self._total(terms), **terms}
         self._update_metrics(batch, outputs, losses, of_tasks)
-        if self._answers is not None and not training:
-            self._answers.add(batch, outputs)
+        if self.answers is not None and not training:
+            self.answers.add(batch, outputs)
         return losses
 
     def _total(self, terms: Tensors) -> tf.Tensor:
@@ -173,11 +173,11 @@ class Trainer(keras.Model):
             }
             results[TOTAL] = self._total(results)
         names = [f"accuracy_{task.name}" for task in self.network.tasks]
-        if self._answers is not None:
+        if self.answers is not None:
             # Without any, the epoch is one of training.
-            averaged = zip(names, self._answers.accuracies().values(), strict=True)
-            results |= {name: tf.where(self._answers.any, value, results[name]) for name, value in averaged}
-        if self._answers is not None or any(task.missing for task in self.network.tasks):
+            averaged = zip(names, self.answers.accuracies().values(), strict=True)
+            results |= {name: tf.where(self.answers.any, value, results[name]) for name, value in averaged}
+        if self.answers is not None or any(task.missing for task in self.network.tasks):
             labelled = tf.stack([tf.cast(self._trackers[name].count > 0, tf.float32) for name in names])
             values = tf.stack([tf.convert_to_tensor(results[name]) for name in names])
             results["accuracy"] = tf.math.divide_no_nan(tf.reduce_sum(values * labelled), tf.reduce_sum(labelled))

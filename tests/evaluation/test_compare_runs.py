@@ -9,7 +9,8 @@ from prediction_tables import random_table
 from scipy import stats
 
 from amfam_tf.errors import DataError
-from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
+from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.report import rates
 from amfam_tf.tasks import DERM7PT, TASK_BY_NAME, TASKS
 
 
@@ -86,7 +87,7 @@ def test_delong_error_agrees_with_the_bootstrap():
     scores = generator.normal(size=(2, 400)) + truth * np.array([[1.5], [1.0]])
 
     def measure(counts):
-        return {"d": np.subtract(*(metrics.weighted_auc(truth, row, counts) for row in scores))}
+        return {"d": np.subtract(*(rates.weighted_auc(truth, row, counts) for row in scores))}
 
     replicates = intervals.replicates_of(measure, truth, 4000)["d"]
     assert compare_runs.delong(truth, scores)[1] == pytest.approx(replicates.std(), rel=0.05)

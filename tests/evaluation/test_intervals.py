@@ -9,6 +9,7 @@ from prediction_tables import random_table
 from scipy import stats
 
 from amfam_tf.evaluation import intervals, metrics, predictions
+from amfam_tf.report import rates
 from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASKS
 
 
@@ -25,7 +26,7 @@ def test_counts_of_a_case_are_the_same_as_repeating_it():
 def test_tied_scores_count_half():
     truth, scores = np.array([True, False, True, False]), np.array([0.5, 0.5, 0.9, 0.1])
     counts = np.array([[1, 1, 1, 1], [2, 1, 0, 1]], float)
-    np.testing.assert_allclose(metrics.weighted_auc(truth, scores, counts), [3.5 / 4, (2 * 1.5) / 4])
+    np.testing.assert_allclose(rates.weighted_auc(truth, scores, counts), [3.5 / 4, (2 * 1.5) / 4])
 
 
 def test_each_stratum_keeps_its_number_of_cases():
@@ -74,7 +75,7 @@ def test_auc_interval_stratified_by_class_is_scipys():
     options = {"method": "percentile", "n_resamples": 4000, "batch": 500, "rng": np.random.default_rng(7)}
     expected = stats.bootstrap(samples, area, vectorized=True, **options)
     values = intervals.replicates_of(
-        lambda counts: {"auc": metrics.weighted_auc(truth, scores, counts)}, truth, 4000, seed=8
+        lambda counts: {"auc": rates.weighted_auc(truth, scores, counts)}, truth, 4000, seed=8
     )
     interval = intervals.percentile_interval(values["auc"])
     np.testing.assert_allclose(interval, list(expected.confidence_interval), atol=0.006)

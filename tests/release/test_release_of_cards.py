@@ -16,7 +16,7 @@ from amfam_tf.export import export, version_files
 from amfam_tf.models import registry
 from amfam_tf.release import configuration, losses, pipeline, record, trainer
 from amfam_tf.release.metric_places import metric_places
-from amfam_tf.training.callbacks import monitored
+from amfam_tf.training.monitor import monitored
 
 CARDS = {"milk10k": cards.packaged("milk10k"), "hospital": cards.parse(COMPLETE_HOSPITAL, "card")}
 

@@ -3,7 +3,8 @@
 import pytest
 
 from amfam_tf.runs.folder import RunState
-from amfam_tf.training.callbacks import MONITORED, Checkpoint
+from amfam_tf.training.callbacks import Checkpoint
+from amfam_tf.training.monitor import LOSS, MONITORED
 from amfam_tf.training.stages import StagePlan
 
 
@@ -14,9 +15,9 @@ class Network:
     network = None
 
 
-def judge(accuracies, patience=None, losses=None):
+def judge(accuracies, patience=None, losses=None, monitored=MONITORED):
     """Returns the state after epochs with these validation accuracies, and how many of them there were."""
-    callback = Checkpoint(None, RunState(), patience, StagePlan((None,), (0,)))
+    callback = Checkpoint(None, RunState(), patience, StagePlan((None,), (0,)), monitored)
     callback.set_model(Network())
     callback._write = lambda *_: None
     for epoch, accuracy in enumerate(accuracies):
@@ -42,6 +43,11 @@ def test_the_highest_accuracy_is_the_best_the_first_one_of_equals(accuracies, be
 def test_a_lower_loss_is_not_what_decides():
     state, _ = judge([0.3, 0.2], losses=[9.0, 1.0])
     assert state.best_epoch == 0
+
+
+def test_of_losses_the_lowest_is_the_best_the_first_one_of_equals():
+    state, done = judge([0.1, 0.9, 0.9, 0.2, 0.9], 2, [9.0, 5.0, 4.0, 4.0, 6.0], LOSS)
+    assert (state.best_epoch, state.best_accuracy, state.waited, done) == (2, 4.0, 2, 5)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from amfam_tf.data import pipeline
 from amfam_tf.data.cases import read
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.runs.finished import FinishedRun
-from amfam_tf.training.callbacks import monitored
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.losses import classification_loss
+from amfam_tf.training.monitor import monitored
 from amfam_tf.training.run import create_trainer, fit
 
 FAST = ("training.epochs=2", "training.batch_size=4", "model.classifier_dropout=0.3")

@@ -12,11 +12,18 @@ from small_pairs import COMPLETE_HOSPITAL, draw_picture, hospital_rows, write_ho
 
 from amfam_tf.data import pipeline, several
 from amfam_tf.data.cases import read
-from amfam_tf.evaluation import predictions
+from amfam_tf.errors import DataError
+from amfam_tf.evaluation import metrics, predictions
 from amfam_tf.evaluation.run import evaluate_run, predict_cases
+from amfam_tf.training import callbacks
 from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.run import create_trainer, fit
 
+MEASURES = {
+    "balanced_accuracy": lambda average: average["balanced_accuracy"],
+    "macro_f1": lambda average: average["macro"]["f1"],
+    "auc": lambda average: average["macro"]["auc"],
+}
 CARD = COMPLETE_HOSPITAL.replace('derm*.png"', 'derm*.png", several: allowed')
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -102,6 +109,44 @@ def test_a_fit_validates_what_evaluation_measures(data, tmp_path, which):
             found.report["tasks"][task.name]["accuracy"], abs=1e-6
         )
     assert history["val_accuracy"][best] == pytest.approx(found.report["average"]["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("measure", [*MEASURES])
+def test_every_measure_of_a_validation_is_that_of_its_evaluation(data, measure):
+    """Of the mean answers to all pairs, unknown labels left out."""
+    found = read(data)
+    config = small_config("training.batch_size=5", method="concat")
+    trainer = decided(create_trainer(config, 1, found.card), 1)
+    rows = several.rows_of_pairs(found.cases, config)
+    answers = CaseAnswers(rows, found.card.tasks, "float64")
+    trainer.average_answers(answers)
+    trainer.evaluate(pipeline.evaluation_dataset(rows, config, card=found.card), verbose=0)
+    logs = {"val_loss": 1.0}
+    callbacks.Measured(answers, measure).on_epoch_end(0, logs)
+    table = predict_cases(trainer.network.inference_model(), found.cases, config, card=found.card)
+    average = metrics.all_metrics(table, found.card)["average"]
+    assert logs == {"val_loss": 1.0, f"val_{measure}": pytest.approx(MEASURES[measure](average), abs=1e-6)}
+
+
+def test_a_fit_keeps_the_epoch_that_is_best_by_the_measure_of_its_configuration(data, tmp_path):
+    config = small_config("training.epochs=3", "training.batch_size=4", "training.monitor=macro_f1", method="concat")
+    console = Console(file=io.StringIO(), width=200)
+    result = fit(data, tmp_path / "run", config, console)
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    found = evaluate_run(tmp_path / "run", data, "validate", calibrate=False)
+    best = history["val_macro_f1"].idxmax()
+    assert (result.best_epoch, result.best_accuracy) == (best, history["val_macro_f1"][best])
+    assert result.judged_by == "mean validation macro F1"
+    assert f"validation macro F1 {history['val_macro_f1'][2]:.4f}" in console.file.getvalue()
+    assert history["val_macro_f1"][best] == pytest.approx(found.report["average"]["macro"]["f1"], abs=1e-6)
+    assert history["val_accuracy"][best] == pytest.approx(found.report["average"]["accuracy"], abs=1e-6)
+
+
+def test_a_split_on_which_the_measure_is_not_defined_is_refused(data, tmp_path):
+    config = small_config("training.monitor=auc", method="concat")
+    with pytest.raises(DataError, match=r"training.monitor=auc needs cases with and without a class in split validate"):
+        fit(data, tmp_path / "run", config, Console(file=io.StringIO()))
+    assert not (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_the_loss_of_a_validation_does_not_depend_on_the_batch_size(data):

@@ -194,9 +194,13 @@ def test_answers_to_pairs_of_a_case_on_two_devices_are_averaged():
     rows = pd.DataFrame({"case_num": batch["case_num"], **labels})
     for trainer, scope in zip(trained, (contextlib.nullcontext(), MIRRORED.scope()), strict=True):
         with scope:
-            trainer.average_answers(CaseAnswers(rows, DERM7PT.tasks))
+            trainer.average_answers(CaseAnswers(rows, DERM7PT.tasks, "float64"))
     single, mirrored = (step(trainer, batch, "test_step") for trainer in trained)
     assert mirrored == pytest.approx(single, rel=1e-4)
+    ours, theirs = (trainer.answers.means() for trainer in trained)
+    for name, means in ours.items():
+        np.testing.assert_allclose(means.sum(axis=1), 1.0, rtol=1e-9)
+        np.testing.assert_allclose(theirs[name], means, rtol=1e-4)
     thirds = [3 * value for name, value in single.items() if name.startswith("accuracy_")]
     assert thirds == pytest.approx(np.round(thirds), abs=1e-5)
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import figure_style as style
-from amfam_tf.evaluation import metrics, predictions
+from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.figures.panels import many_classes, per_task
+from amfam_tf.report import rates
 
 LETTERS_ON_A_PAGE = 72
 """With more of them below a panel of full width, names of classes are written aslant."""
@@ -21,7 +22,7 @@ def counts_of(table: pd.DataFrame, task: Task) -> np.ndarray:
     """Returns the confusion matrix of a task, int [classes, classes]: rows labels, columns predictions."""
     table = table[predictions.labelled(table, task)]
     true, predicted = predictions.true_labels(table, task), predictions.predicted_labels(table, task)
-    return metrics.weighted_confusion(true, predicted, len(task.classes), np.ones((1, len(table))))[0].astype(int)
+    return rates.weighted_confusion(true, predicted, len(task.classes), np.ones((1, len(table))))[0].astype(int)
 
 
 def shares_of(counts: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import clinical, metrics, predictions, titles
+from amfam_tf.evaluation import clinical, predictions, titles
 from amfam_tf.evaluation import figure_style as style
 from amfam_tf.evaluation.figures.panels import unit_square
+from amfam_tf.report import rates
 
 
 def draw_target_roc(table: pd.DataFrame, card: DataCard, target: str | None = None) -> Figure:
@@ -38,7 +39,7 @@ def draw_target_roc(table: pd.DataFrame, card: DataCard, target: str | None = No
                 axes.plot([], [], color=colour, linestyle=line, label=f"{names[name]}: undefined")
                 continue
             false_positive, true_positive, _ = roc_curve(truth[known], score[known])
-            (area,) = metrics.weighted_auc(truth[known], score[known], np.ones((1, int(known.sum()))))
+            (area,) = rates.weighted_auc(truth[known], score[known], np.ones((1, int(known.sum()))))
             label = f"{names[name]}, AUC {area:.2f}"
             axes.plot(false_positive, true_positive, color=colour, linestyle=line, label=label)
         axes.legend(loc="lower right", borderaxespad=0.1, frameon=True, edgecolor="none")

@@ -71,6 +71,7 @@ def draw_all(
         history: content of history.csv, for the training curves.
         card: of the data.
     """
+    monitor = "headline" if config is None else config.training.monitor
     drawn: dict[str, Figure | None] = {
         "confusion": draw_confusion(table, card),
         "roc": draw_roc(table, report, card),
@@ -81,7 +82,7 @@ def draw_all(
         roc, decision = target_figures(card, target)
         drawn |= {roc: draw_target_roc(table, card, target), decision: draw_decision_curve(report, card, target)}
     drawn |= {
-        "training": None if history is None or history.empty else draw_training(history, card),
+        "training": None if history is None or history.empty else draw_training(history, card, monitor),
         "network": None if network is None or config is None else draw_network(network, cases, config, card),
         "errors": draw_gallery(choose_mistakes(table, card), cases),
     }
