@@ -115,7 +115,7 @@ IMPOSSIBLE = [
     (
         "loss.lambda=0.8",
         "unknown configuration key loss.lambda; known here: adversarial, reconstruction, classification, adjustment, "
-        "focusing, effective_samples, margin, class_weights, label_smoothing",
+        "focusing, focusing_others, shift, effective_samples, margin, class_weights, label_smoothing",
     ),
     (
         "losses.adversarial=0.8",

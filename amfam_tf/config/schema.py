@@ -19,6 +19,8 @@ BELOW_ONE = 0.9999999
 """What float32 still tells from 1."""
 MOST_UNITS = 65_536
 MOST_EPOCHS = 1_000_000
+UNSMOOTHED = ("class_balanced_focal", "asymmetric")
+"""Of `loss.classification`, those in which a label is not smoothed."""
 LAYERS = Range(1, 16)
 """How many layers a list of sizes may describe."""
 
@@ -218,7 +220,9 @@ class LossConfig:
         classification: what L_P sums over the tasks; all but "cross_entropy" are for rare classes, by the class counts
             of the training split.
         adjustment: tau of "logit_adjustment".
-        focusing: gamma of "class_balanced_focal" and "large_margin_focal".
+        focusing: gamma of "class_balanced_focal" and "large_margin_focal"; of the label in "asymmetric".
+        focusing_others: gamma of the other classes in "asymmetric".
+        shift: probability of another class up to which "asymmetric" does not count it.
         effective_samples: beta of "class_balanced_focal".
         margin: of the rarest class in "ldam" and "large_margin_focal", in logits.
         class_weights: of the cross-entropy (Eq. 3): "none", or "batch" for max_count / count of the case's class,
@@ -235,9 +239,12 @@ class LossConfig:
         "class_balanced_focal",
         "ldam",
         "large_margin_focal",
+        "asymmetric",
     ] = "cross_entropy"
     adjustment: float = bounded(1.0, 0, 100)
     focusing: float = bounded(2.0, 0, 100)
+    focusing_others: float = bounded(4.0, 0, 100)
+    shift: float = bounded(0.05, 0, 1)
     effective_samples: float = bounded(0.999, 0, BELOW_ONE)
     margin: float = bounded(0.5, 0, 100)
     class_weights: Literal["none", "batch"] = "none"
@@ -246,8 +253,8 @@ class LossConfig:
     def __post_init__(self) -> None:
         check(self, "loss")
         require(
-            not self.label_smoothing or self.classification != "class_balanced_focal",
-            "loss.label_smoothing does nothing in loss.classification=class_balanced_focal: leave it out",
+            not self.label_smoothing or self.classification not in UNSMOOTHED,
+            f"loss.label_smoothing does nothing in loss.classification={self.classification}: leave it out",
         )
 
 
@@ -354,6 +361,7 @@ class Config:
 OF_METHODS = frozenset({f"model.{item.name}" for item in fields(ModelConfig)}) | {
     *("method", "data.sampling", "data.cases_per_label"),
     *("loss.adversarial", "loss.reconstruction", "loss.class_weights", "training.pretraining_epochs"),
-    *("loss.adjustment", "loss.focusing", "loss.effective_samples", "loss.margin"),
+    *("loss.adjustment", "loss.focusing", "loss.focusing_others", "loss.shift", "loss.effective_samples"),
+    "loss.margin",
 }
 """What a method may set itself or not read; each method reads all other keys as they are."""

@@ -29,6 +29,7 @@ CLASS_LOSSES: Mapping[str, frozenset[str]] = {
     "class_balanced_focal": frozenset({"loss.focusing", "loss.effective_samples"}),
     "ldam": frozenset({"loss.margin"}),
     "large_margin_focal": frozenset({"loss.focusing", "loss.margin"}),
+    "asymmetric": frozenset({"loss.focusing", "loss.focusing_others", "loss.shift"}),
 }
 """`loss.classification` -> the values that it has."""
 PARTICULAR = frozenset(

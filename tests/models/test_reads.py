@@ -94,6 +94,7 @@ def test_a_loss_for_rare_classes_takes_its_own_values_and_no_others(name):
     counts = tf.constant([9.0, 5.0, 2.0])
     plain = LossConfig(classification=name)
     changed = {"adjustment": 0.5, "focusing": 1.0, "effective_samples": 0.5, "margin": 0.25}
+    changed |= {"focusing_others": 1.0, "shift": 0.5}
     read = {
         key
         for key, value in changed.items()

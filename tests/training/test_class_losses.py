@@ -74,6 +74,25 @@ def test_large_margin_focal_loss_is_the_mean_of_its_two():
     np.testing.assert_allclose(losses("large_margin_focal", margin=0.4, focusing=3.0), expected, rtol=1e-5)
 
 
+def test_asymmetric_loss_by_hand():
+    expected = []
+    for row, label in zip(ROWS, LABELS, strict=True):
+        own = -((1 - row[label]) ** 1.5) * math.log(row[label])
+        shifted = [max(p - 0.15, 0) for k, p in enumerate(row) if k != label]
+        expected.append(own - sum(q**3 * math.log(1 - q) for q in shifted))
+    found = losses("asymmetric", focusing=1.5, focusing_others=3.0, shift=0.15)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_without_focusing_and_shift_the_asymmetric_loss_is_the_sum_of_binary_cross_entropies():
+    expected = [
+        -sum(math.log(p if k == label else 1 - p) for k, p in enumerate(row))
+        for row, label in zip(ROWS, LABELS, strict=True)
+    ]
+    found = losses("asymmetric", focusing=0.0, focusing_others=0.0, shift=0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 EQUAL = (7, 7, 7)
 
 
@@ -87,17 +106,18 @@ EQUAL = (7, 7, 7)
         ("class_balanced_focal", COUNTS, {"focusing": 0.0, "effective_samples": 0.0}),
         ("ldam", COUNTS, {"margin": 0.0}),
         ("large_margin_focal", COUNTS, {"margin": 0.0, "focusing": 0.0}),
+        ("asymmetric", COUNTS, {"focusing": 0.0, "focusing_others": 0.5, "shift": 1.0}),
     ],
 )
 def test_in_its_limit_each_is_the_cross_entropy(name, counts, values):
     np.testing.assert_allclose(losses(name, counts, **values), plain(), rtol=2e-6)
 
 
-@pytest.mark.parametrize("name", CLASS_LOSSES)
-def test_gradients_are_finite_for_answers_that_are_certain(name):
+@pytest.mark.parametrize(("name", "more"), [*((name, {}) for name in CLASS_LOSSES), ("asymmetric", {"shift": 0.0})])
+def test_gradients_are_finite_for_answers_that_are_certain(name, more):
     logits = tf.Variable([[60.0, -60.0, 0.0], [60.0, -60.0, 0.0], [0.0, 0.0, 0.0]])
     with tf.GradientTape() as tape:
-        values = LossConfig(classification=name, focusing=0.5)
+        values = LossConfig(classification=name, focusing=0.5, focusing_others=0.5, **more)
         total = tf.reduce_sum(CLASS_LOSSES[name](tf.constant([0, 1, 2]), logits, tf.constant([5.0, 1.0, 1e6]), values))
     assert np.isfinite(total.numpy())
     assert np.isfinite(tape.gradient(total, logits).numpy()).all()
@@ -130,9 +150,10 @@ def test_label_smoothing_is_the_share_of_a_label_that_all_classes_get():
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
-def test_smoothing_where_it_would_do_nothing_is_refused():
-    with pytest.raises(ConfigError, match="label_smoothing does nothing in loss.classification=class_balanced_focal"):
-        LossConfig(classification="class_balanced_focal", label_smoothing=0.1)
+@pytest.mark.parametrize("name", ["class_balanced_focal", "asymmetric"])
+def test_smoothing_where_it_would_do_nothing_is_refused(name):
+    with pytest.raises(ConfigError, match=f"label_smoothing does nothing in loss.classification={name}: leave it out"):
+        LossConfig(classification=name, label_smoothing=0.1)
 
 
 # With a training split.

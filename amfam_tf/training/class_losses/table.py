@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from amfam_tf.card.questions import Task
 from amfam_tf.config import LossConfig
+from amfam_tf.training.class_losses.asymmetric import asymmetric
 from amfam_tf.training.class_losses.balanced_softmax import balanced_softmax
 from amfam_tf.training.class_losses.class_balanced_focal import class_balanced_focal
 from amfam_tf.training.class_losses.large_margin_focal import large_margin_focal
@@ -27,6 +28,7 @@ CLASS_LOSSES: Mapping[str, Callable[[tf.Tensor, tf.Tensor, tf.Tensor, LossConfig
         "class_balanced_focal": class_balanced_focal,
         "ldam": ldam,
         "large_margin_focal": large_margin_focal,
+        "asymmetric": asymmetric,
     }
 )
 """All but the cross-entropy, which needs no counts."""
