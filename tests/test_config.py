@@ -115,7 +115,8 @@ IMPOSSIBLE = [
     (
         "loss.lambda=0.8",
         "unknown configuration key loss.lambda; known here: adversarial, reconstruction, classification, adjustment, "
-        "focusing, focusing_others, shift, effective_samples, margin, class_weights, label_smoothing",
+        "focusing, focusing_others, shift, effective_samples, margin, reweighted_after, "
+        "class_weights, label_smoothing, task_weighting, task_weights",
     ),
     (
         "losses.adversarial=0.8",

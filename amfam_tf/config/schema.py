@@ -3,7 +3,9 @@
 Every point that the paper leaves open is a field here; docs/method.md lists them with reasons.
 """
 
+import math
 import os
+import re
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -19,6 +21,7 @@ BELOW_ONE = 0.9999999
 """What float32 still tells from 1."""
 MOST_UNITS = 65_536
 MOST_EPOCHS = 1_000_000
+TASK_WEIGHT = Range(0, 1_000_000)
 UNSMOOTHED = ("class_balanced_focal", "asymmetric")
 """Of `loss.classification`, those in which a label is not smoothed."""
 LAYERS = Range(1, 16)
@@ -223,11 +226,16 @@ class LossConfig:
         focusing: gamma of "class_balanced_focal" and "large_margin_focal"; of the label in "asymmetric".
         focusing_others: gamma of the other classes in "asymmetric".
         shift: probability of another class up to which "asymmetric" does not count it.
-        effective_samples: beta of "class_balanced_focal".
+        effective_samples: beta of "class_balanced_focal" and of `reweighted_after`.
         margin: of the rarest class in "ldam" and "large_margin_focal", in logits.
+        reweighted_after: epochs of "ldam" after which each case is weighted by its class, as in "class_balanced_focal";
+            null never does.
         class_weights: of the cross-entropy (Eq. 3): "none", or "batch" for max_count / count of the case's class,
             counted in each task and batch (Kawahara et al. 2018).
         label_smoothing: share of a case's label that the cross-entropy gives to all classes alike.
+        task_weighting: what a task counts in L_P: "fixed", or "uncertainty" for a weight that is learned with the
+            network.
+        task_weights: the fixed ones, each as TASK=NUMBER; the others are 1.
     """
 
     adversarial: float = bounded(0.8, 0, 1e6)
@@ -247,15 +255,48 @@ class LossConfig:
     shift: float = bounded(0.05, 0, 1)
     effective_samples: float = bounded(0.999, 0, BELOW_ONE)
     margin: float = bounded(0.5, 0, 100)
+    reweighted_after: int | None = bounded(None, 0, MOST_EPOCHS)
     class_weights: Literal["none", "batch"] = "none"
     label_smoothing: float = bounded(0.0, 0, BELOW_ONE)
+    task_weighting: Literal["fixed", "uncertainty"] = "fixed"
+    task_weights: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check(self, "loss")
         require(
+            self.reweighted_after is None or self.classification == "ldam",
+            f"loss.reweighted_after does nothing in loss.classification={self.classification}: leave it out",
+        )
+        require(
+            not self.task_weights or self.task_weighting == "fixed",
+            "loss.task_weights are the fixed ones: leave them out, or set loss.task_weighting=fixed",
+        )
+        names = [name for name, _ in self.weights_by_task()]
+        require(
+            len(set(names)) == len(names),
+            f"loss.task_weights names a task twice. Received: {list(self.task_weights)}",
+        )
+        require(
             not self.label_smoothing or self.classification not in UNSMOOTHED,
             f"loss.label_smoothing does nothing in loss.classification={self.classification}: leave it out",
         )
+
+    def weights_by_task(self) -> list[tuple[str, float]]:
+        """Returns the name and the number of each of `task_weights`.
+
+        Raises:
+            ConfigError: one is not of this form, or its number not in TASK_WEIGHT.
+        """
+        found = []
+        for place, text in enumerate(self.task_weights):
+            name, _, number = text.partition("=")
+            weight = float(number) if re.fullmatch(r"\d+(\.\d*)?(e[+-]?\d+)?", number) else math.nan
+            require(
+                name != "" and weight in TASK_WEIGHT,
+                f"loss.task_weights[{place}] must be like TASK=2, with a number {TASK_WEIGHT}. Received: {text!r}",
+            )
+            found.append((name, weight))
+        return found
 
 
 @dataclass(frozen=True)

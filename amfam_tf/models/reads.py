@@ -56,6 +56,8 @@ def read_keys(config: Config) -> frozenset[str]:
     if method.stages > 1:
         found.add("training.pretraining_epochs")
     found |= CLASS_LOSSES.get(config.loss.classification, frozenset())
+    if config.loss.reweighted_after is not None:
+        found.add("loss.effective_samples")
     if config.data.sampling == "balanced":
         found.add("data.cases_per_label")
     if method.network is AMFAM:

@@ -172,6 +172,12 @@ def _check_together(method: Method, config: Config) -> None:
             f"method {config.method} trains in {method.stages} stages: training.epochs must be at least "
             f"{method.stages}. Received: {config.training.epochs}"
         )
+    after = config.loss.reweighted_after
+    if after is not None and after >= config.training.epochs:
+        raise ConfigError(
+            "loss.reweighted_after must be less than training.epochs, or null. "
+            f"Received: {after} of {config.training.epochs}"
+        )
     decoders = method.network is AMFAM and config.model.reconstruction
     if config.training.recompute and BACKBONES[config.model.backbone].family == INCEPTION and not decoders:
         raise ConfigError(

@@ -12,9 +12,11 @@ from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
 from amfam_tf.models.lesion_model import FINAL, output_name
 from amfam_tf.training.class_losses.adjusted import adjusted_cross_entropy
+from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.class_losses.table import Counts, OfCases, loss_of_cases
 from amfam_tf.training.class_weights import batch_class_weights
 from amfam_tf.training.replicas import mean_of_known
+from amfam_tf.training.task_weights import Weighing
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -32,6 +34,7 @@ def cross_entropy(
     class_weights: str = "none",
     incomplete: bool = False,
     of_cases: OfCases = adjusted_cross_entropy,
+    weigh: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
 
@@ -41,6 +44,7 @@ def cross_entropy(
         class_weights: "none", or "batch" for `batch_class_weights`.
         incomplete: leave out the cases with a label below 0, which nobody knows: the mean is over the others.
         of_cases: another loss in its place.
+        weigh: what the task counts, see `Weighing`.
 
     Raises:
         ValueError: unknown class weights.
@@ -51,6 +55,8 @@ def cross_entropy(
     losses = of_cases(known, tf.cast(logits, tf.float32))
     if class_weights == "batch":
         losses *= batch_class_weights(labels, logits.shape[-1])
+    if weigh is not None:
+        losses = weigh(losses)
     return mean_of_known(losses, tf.cast(labels >= 0, tf.float32)) if incomplete else tf.reduce_mean(losses)
 
 
@@ -80,6 +86,7 @@ def losses_by_task(
     class_weights: str = "none",
     incomplete: Collection[str] = (),
     of_cases: Mapping[str, OfCases] = MappingProxyType({}),
+    weighing: Weighing = MappingProxyType({}),
 ) -> dict[str, tf.Tensor]:
     """Returns the terms of `classification_loss`, by the name of the task."""
     names = [name for name in logits if name in labels]
@@ -88,7 +95,8 @@ def losses_by_task(
     found = {}
     for name in names:
         of_task = of_cases.get(name, adjusted_cross_entropy)
-        found[name] = cross_entropy(labels[name], logits[name], class_weights, name in incomplete, of_task)
+        known = labels[name], logits[name], class_weights, name in incomplete
+        found[name] = cross_entropy(*known, of_task, weighing.get(name))
     return found
 
 
@@ -170,6 +178,8 @@ def build_losses(
     tasks: Sequence[Task],
     branches: Sequence[str] = (FINAL,),
     counts: Counts | None = None,
+    weighing: Weighing = MappingProxyType({}),
+    deferred: DeferredWeights | None = None,
 ) -> tuple[Loss, ...]:
     """Returns the terms of Eq. 4 for which the network has outputs: L_P of each branch, then L_D, L_RC, L_RD.
 
@@ -180,12 +190,14 @@ def build_losses(
         tasks: `LesionModel.tasks`.
         branches: `LesionModel.branches`.
         counts: training cases of each class, for what `weights.classification` names beside the cross-entropy.
+        weighing: what each task counts.
+        deferred: see `loss_of_cases`.
 
     Raises:
         ValueError: there are no counts where they are needed.
     """
-    of_cases = losses_of_cases(weights, counts, tasks)
-    losses = [_classification(branch, weights.class_weights, tasks, of_cases) for branch in branches]
+    of_cases = losses_of_cases(weights, counts, tasks, deferred)
+    losses = [_classification(branch, weights.class_weights, tasks, of_cases, weighing) for branch in branches]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
     reconstructed = [key for key in MODALITIES if f"reconstruction_{key}" in output_names]
@@ -201,7 +213,9 @@ def classification_name(branch: str) -> str:
     return "classification" if branch == FINAL else f"classification_{branch}"
 
 
-def losses_of_cases(weights: LossConfig, counts: Counts | None, tasks: Sequence[Task]) -> dict[str, OfCases]:
+def losses_of_cases(
+    weights: LossConfig, counts: Counts | None, tasks: Sequence[Task], deferred: DeferredWeights | None = None
+) -> dict[str, OfCases]:
     """Returns {task name: the loss of each case}; {} for the plain cross-entropy.
 
     Raises:
@@ -210,7 +224,7 @@ def losses_of_cases(weights: LossConfig, counts: Counts | None, tasks: Sequence[
     if weights.classification != "cross_entropy":
         if counts is None:
             raise ValueError(f"`counts` must be given for {weights.classification}")
-        return {task.name: loss_of_cases(weights, counts[task.name]) for task in tasks}
+        return {task.name: loss_of_cases(weights, counts[task.name], deferred) for task in tasks}
     if not weights.label_smoothing:
         return {}
     return dict.fromkeys(
@@ -218,12 +232,14 @@ def losses_of_cases(weights: LossConfig, counts: Counts | None, tasks: Sequence[
     )
 
 
-def _classification(branch: str, class_weights: str, tasks: Sequence[Task], of_cases: Mapping[str, OfCases]) -> Loss:
+def _classification(
+    branch: str, class_weights: str, tasks: Sequence[Task], of_cases: Mapping[str, OfCases], weighing: Weighing
+) -> Loss:
     incomplete = [task.name for task in tasks if task.missing]
 
     def by_task(batch: Tensors, outputs: Tensors) -> Mapping[str, tf.Tensor]:
         logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
-        return losses_by_task(batch, logits, class_weights, incomplete, of_cases)
+        return losses_by_task(batch, logits, class_weights, incomplete, of_cases, weighing)
 
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
         return sum_in_order([*by_task(batch, outputs).values()])

@@ -190,9 +190,17 @@ def _layer_of(variable: keras.Variable) -> str:
     return variable.path.rpartition("/")[0]
 
 
-def create_optimizer(config: OptimizerConfig, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
-    """Returns the optimiser of a configuration for a training of `epochs` times `steps_per_epoch` steps."""
-    exclude = NORM_AND_BIAS if config.exclude_norm_and_bias else ()
+def create_optimizer(
+    config: OptimizerConfig, steps_per_epoch: int, epochs: int, undecayed: tuple[str, ...] = ()
+) -> keras.optimizers.Optimizer:
+    """Returns the optimiser of a configuration for a training of `epochs` times `steps_per_epoch` steps.
+
+    Args:
+        config: of the run.
+        steps_per_epoch, epochs: for the schedule.
+        undecayed: names, without the layer's, of variables that never get weight decay.
+    """
+    exclude = (*undecayed, *(NORM_AND_BIAS if config.exclude_norm_and_bias else ()))
     common = {
         "learning_rate": _learning_rate(config, steps_per_epoch, epochs),
         "beta_1": config.beta_1,

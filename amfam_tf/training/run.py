@@ -32,12 +32,14 @@ from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import callbacks, monitor, profile, progress
 from amfam_tf.training.case_answers import CaseAnswers
+from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.class_losses.table import Counts, class_counts
 from amfam_tf.training.distribution import SINGLE, Distribution, check_replicas
 from amfam_tf.training.finite_loss import DivergedError, FiniteLoss
 from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import averaged, create_optimizer, set_backbone_rates
 from amfam_tf.training.stages import StagePlan, plan_stages
+from amfam_tf.training.task_weights import LOG_VARIANCES, TaskUncertainty, fixed_weights
 from amfam_tf.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -79,19 +81,17 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard, counts:
         counts: training cases of each class, for the losses that need them.
 
     Raises:
-        ConfigError: the card does not have a column of model.metadata, or does not let it in.
+        ConfigError: the card does not have a column of model.metadata, or does not let it in, or has no task of
+            loss.task_weights.
     """
     network = models.create(config.method, config, card.tasks, inputs_of(card, config.model.metadata))
     if config.model.batch_norm == "synchronised":
         synchronise_batch_norm(network)
     if config.training.recompute:
         recompute_parts(network)
-    losses = build_losses(
-        list(network.output), config.loss, network.model_config.attention, network.tasks, network.branches, counts
-    )
-    trainer = Trainer(network, losses, dtype=config.training.precision)
+    trainer = _trainer_of(network, config, counts)
     trainer.compile(
-        optimizer=create_optimizer(config.optimizer, steps_per_epoch, config.training.epochs),
+        optimizer=create_optimizer(config.optimizer, steps_per_epoch, config.training.epochs, (LOG_VARIANCES,)),
         jit_compile=use_xla(config),
         steps_per_execution=config.training.steps_per_execution,
     )
@@ -100,6 +100,24 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard, counts:
     trainer.optimizer.build(trainer.trainable_variables)
     trainer.enter_stage(network.stages[0])
     return trainer
+
+
+def _trainer_of(network: LesionModel, config: Config, counts: Counts | None) -> Trainer:
+    """Returns a network's trainer, not compiled, with the losses of the configuration."""
+    values, tasks = config.loss, network.tasks
+    uncertainty = TaskUncertainty(tasks) if values.task_weighting == "uncertainty" else None
+    deferred = None if values.reweighted_after is None else DeferredWeights(values.reweighted_after)
+    losses = build_losses(
+        list(network.output),
+        values,
+        network.model_config.attention,
+        tasks,
+        network.branches,
+        counts,
+        fixed_weights(values, tasks) if uncertainty is None else uncertainty.weighing(),
+        deferred,
+    )
+    return Trainer(network, losses, uncertainty, deferred, dtype=config.training.precision)
 
 
 def trainer_for(config: Config, steps_per_epoch: int, training: pd.DataFrame, card: DataCard) -> Trainer:
@@ -289,7 +307,9 @@ def _begin(session: _Session, training: _Training, description: dict[str, Any], 
         if state.weights is not None:
             session.console.print(f"resuming after epoch {state.epochs} of {config.training.epochs}")
             training.trainer.load_weights(folder.checkpoints / state.weights)
-    distribution.copy_from_chief([*training.trainer.network.variables, *training.trainer.optimizer.variables])
+    trainer = training.trainer
+    own = () if trainer.uncertainty is None else trainer.uncertainty.variables
+    distribution.copy_from_chief([*trainer.network.variables, *own, *trainer.optimizer.variables])
 
 
 def _train(session: _Session, training: _Training, state: RunState) -> RunState:
@@ -365,6 +385,9 @@ def _callbacks(session: _Session, training: _Training, checkpoint: callbacks.Che
     network, plan, steps = training.trainer.network, training.plan, training.steps
     chosen = [callbacks.Stages(plan, steps), callbacks.EpochSeeds(network, config.seed, distribution)]
     chosen.append(FiniteLoss())
+    deferred = training.trainer.deferred
+    if deferred is not None:
+        chosen.append(keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: deferred.enter(epoch)))  # noqa: ARG005
     if config.optimizer.weight_average:
         chosen.append(callbacks.AveragedWeights())
     if config.model.batch_norm == "per_replica":

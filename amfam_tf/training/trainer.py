@@ -9,8 +9,10 @@ import tensorflow as tf
 from amfam_tf.layers.shared_moments import weighing_values
 from amfam_tf.models.lesion_model import LesionModel, Stage
 from amfam_tf.training.case_answers import CaseAnswers
+from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.losses import Loss, Tensors, sum_in_order
 from amfam_tf.training.replicas import means_over_replicas, part_of_mean, sum_over_replicas, with_a_case, without_blank
+from amfam_tf.training.task_weights import TaskUncertainty
 
 TOTAL = "loss"
 
@@ -28,14 +30,25 @@ class Trainer(keras.Model):
     Args:
         network: maps {"clinical", "dermoscopic"} (and "metadata") to outputs by name.
         losses: the terms of Eq. 4.
+        uncertainty: what the losses are weighed with, if that is learned.
+        deferred: what waits for an epoch in them, if anything does.
 
     Raises:
         ValueError: a stage of the network names a loss or a part that does not exist.
     """
 
-    def __init__(self, network: LesionModel, losses: Sequence[Loss], **kwargs: Any):
+    def __init__(
+        self,
+        network: LesionModel,
+        losses: Sequence[Loss],
+        uncertainty: TaskUncertainty | None = None,
+        deferred: DeferredWeights | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.network = network
+        self.uncertainty = uncertainty
+        self.deferred = deferred
         self.losses_by_name = {loss.name: loss for loss in losses}
         self._trackers = {
             name: keras.metrics.Mean(name=name)

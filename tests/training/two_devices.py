@@ -23,6 +23,7 @@ from amfam_tf.phases import Recorder
 from amfam_tf.tasks import DERM7PT
 from amfam_tf.training import callbacks, distribution, profile
 from amfam_tf.training.case_answers import CaseAnswers
+from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.run import create_trainer, fit
 
 CPU = tf.config.list_physical_devices("CPU")[0]
@@ -71,7 +72,8 @@ def constants(batch):
 
 def state(trainer):
     """Returns {path: value} of the network and of the optimiser, whose first moments are the gradients."""
-    variables = [*trainer.network.variables, *trainer.optimizer.variables]
+    own = trainer.uncertainty.variables if trainer.uncertainty else []
+    variables = [*trainer.network.variables, *own, *trainer.optimizer.variables]
     return {f"{number} {variable.path}": variable.numpy() for number, variable in enumerate(variables)}
 
 
@@ -167,13 +169,13 @@ def test_class_weights_and_loss_scaling_are_of_the_whole_batch(precision, tolera
     assert_same(state(mirrored), state(single), tolerance)
 
 
-@pytest.mark.parametrize("weights", ["none", "batch"])
+@pytest.mark.parametrize("weights", ["class_weights=none", "class_weights=batch", "task_weighting=uncertainty"])
 def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
     """Also where one device has fewer labels than the other, none at all, or no case."""
     tree = cards.to_dict(DERM7PT)
     few = [task | {"missing": [""]} for task in tree["tasks"][:3]]
     card = cards.from_dict(tree | {"tasks": few, "scores": {}}, "labels that may be unknown")
-    configs = [models.resolve(small_config(*STEADY, f"loss.class_weights={weights}", method="tiny"))] * 2
+    configs = [models.resolve(small_config(*STEADY, f"loss.{weights}", method="tiny"))] * 2
     single = create_trainer(configs[0], 4, card)
     with MIRRORED.scope():
         mirrored = create_trainer(configs[1], 4, card)
@@ -184,6 +186,17 @@ def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
         ours, theirs = step(mirrored, batch, name), step(single, batch, name)
         assert ours == pytest.approx(theirs, rel=1e-4), (cases, name)
     assert_same(state(mirrored), state(single))
+
+
+def test_weights_that_wait_for_an_epoch_wait_on_both_devices():
+    with MIRRORED.scope():
+        deferred = DeferredWeights(2)
+    batch = {"losses": np.float32([1, 2, 3]), "labels": np.int32([0, 1, 0])}
+    for epoch, expected in ((1, [1, 2, 3]), (2, [0.5, 8, 1.5])):
+        deferred.enter(epoch)
+        found = on_both(lambda one: deferred.weigh(one["losses"], one["labels"], tf.constant([0.5, 4.0])), batch)
+        first, second = MIRRORED.strategy.experimental_local_results(found)
+        assert [first[0], second[0], first[1]] == expected
 
 
 def test_answers_to_pairs_of_a_case_on_two_devices_are_averaged():

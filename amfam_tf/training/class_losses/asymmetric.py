@@ -1,4 +1,4 @@
-"""Asymmetric loss: the classes that a case does not have count by a focusing of their own, and not where they are low."""
+"""Asymmetric loss: of the classes that a case does not have only the likely ones count, by a focusing of their own."""
 
 import tensorflow as tf
 

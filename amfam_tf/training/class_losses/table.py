@@ -11,7 +11,8 @@ from amfam_tf.card.questions import Task
 from amfam_tf.config import LossConfig
 from amfam_tf.training.class_losses.asymmetric import asymmetric
 from amfam_tf.training.class_losses.balanced_softmax import balanced_softmax
-from amfam_tf.training.class_losses.class_balanced_focal import class_balanced_focal
+from amfam_tf.training.class_losses.class_balanced_focal import class_balanced_focal, effective_weights
+from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.class_losses.large_margin_focal import large_margin_focal
 from amfam_tf.training.class_losses.ldam import ldam
 from amfam_tf.training.class_losses.logit_adjustment import logit_adjustment
@@ -47,7 +48,20 @@ def class_counts(training: pd.DataFrame, tasks: tuple[Task, ...]) -> Counts:
     return counts
 
 
-def loss_of_cases(values: LossConfig, counts: np.ndarray) -> OfCases:
-    """Returns the loss that a configuration names, for a task with these counts of its classes."""
+def loss_of_cases(values: LossConfig, counts: np.ndarray, deferred: DeferredWeights | None = None) -> OfCases:
+    """Returns the loss that a configuration names, for a task with these counts of its classes.
+
+    Args:
+        values: of the run.
+        counts: see `Counts`.
+        deferred: what weights of the classes wait for, if there are any.
+    """
     chosen = CLASS_LOSSES[values.classification]
-    return lambda labels, logits: chosen(labels, logits, tf.constant(counts), values)
+
+    def of_cases(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        losses = chosen(labels, logits, tf.constant(counts), values)
+        if deferred is None:
+            return losses
+        return deferred.weigh(losses, labels, effective_weights(tf.constant(counts), values.effective_samples))
+
+    return of_cases
