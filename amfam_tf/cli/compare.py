@@ -34,6 +34,12 @@ from amfam_tf.cli.output import echo
     metavar="A,B,...",
     help="Fit methods that take metadata with these columns of the card too.",
 )
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Fit each method once more with this value (or several), in a row of its own. May be repeated.",
+)
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)
 @click.option(
@@ -49,6 +55,7 @@ def compare(
     methods: tuple[str, ...],
     seeds: tuple[int, ...],
     metadata: tuple[str, ...],
+    also: tuple[str, ...],
     preset: str,
     overrides: tuple[str, ...],
     split: str,
@@ -78,7 +85,7 @@ def compare(
     asked = configuration.overridden_keys(overrides)
     models.refuse_unread([dataclasses.replace(config, method=name) for name in names], asked)
     terminal = console(stderr=True)
-    chosen: dict[str, Any] = {"at_once": jobs, "metadata": metadata, "card": card, "by_fold": folds}
+    chosen: dict[str, Any] = {"at_once": jobs, "metadata": metadata, "card": card, "by_fold": folds, "also": also}
     outcome, written = run_comparison(data, out, config, names, seeds, split=split, console=terminal, **chosen)
     output = console()
     for section in outcome.sections:

@@ -32,6 +32,7 @@ def compare(
     metadata: Sequence[str] = (),
     card: Path | None = None,
     by_fold: bool = False,
+    also: Sequence[str] = (),
 ) -> tuple[Outcome, list[Path]]:
     """Fits and evaluates what is missing; returns the outcome and the files written.
 
@@ -48,19 +49,20 @@ def compare(
         card: file of the data's card, if it does not lie beside them.
         by_fold: fit each method for each fold of the card; what is compared are the predictions of all folds together,
             each case by the run that has not seen it. `split` must be test then.
+        also: overrides; each method is fitted once more with each of these texts.
 
     Raises:
         ConfigError: a method cannot have this configuration, or the card cannot be used, or deals out no folds.
         DataError: the data cannot be used.
         RunError: the folder is for something else, or every run failed.
     """
-    cells = comparison_cells(config, methods, seeds, metadata)
+    cells = comparison_cells(config, methods, seeds, metadata, also=also)
     everything = stored_cases.read(data, card=card)
     folds = everything.folds if by_fold else None
     if folds == 0:
         raise ConfigError(f"--folds: the card {everything.card.name} deals out none (split.assign.folds)")
     if folds is not None:
-        cells = comparison_cells(config, methods, seeds, metadata, folds)
+        cells = comparison_cells(config, methods, seeds, metadata, folds, also)
     for cell in cells:
         inputs_of(everything.card, cell.config.model.metadata)
     if measured_cases(everything, config, split, folds).empty:

@@ -6,9 +6,11 @@ it later.
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from amfam_tf import config as configuration
@@ -17,11 +19,21 @@ from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import ConfigError, RunError, one_line
+from amfam_tf.files import digests
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import write_text
 from amfam_tf.runs.folder import RunFolder
 
 MOST_DIFFERENCES = 5
+LONGEST_NAME = 120
+NOT_VARIED: Mapping[str, str] = MappingProxyType(
+    {
+        "seed": "use --seeds",
+        "data.drop_shared_files": "it changes which cases are measured",
+        "data.fold": "it changes which cases are measured",
+    }
+)
+"""Key -> why its values are not compared."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,7 @@ def comparison_cells(
     seeds: Sequence[int],
     metadata: Sequence[str] = (),
     folds: int | None = None,
+    also: Sequence[str] = (),
 ) -> list[Cell]:
     """Returns a cell for every method and seed, one seed after the other; with folds, one for each of them.
 
@@ -181,9 +194,11 @@ def comparison_cells(
         seeds: not negative.
         metadata: columns; a method that takes metadata is there twice then, without and with these.
         folds: number of the folds, each left out once; None for the splits as they are.
+        also: overrides, one or several in each text; every method is there once more with each of these texts.
 
     Raises:
-        ConfigError: a method cannot have this configuration, no method takes metadata, or a seed is named twice.
+        ConfigError: a method cannot have this configuration, does not read a value of `also` or has it anyway, no
+            method takes metadata, or a seed is named twice.
     """
     refuse_repeated(seeds, "seed")
     takers = [name for name in methods if models.METHODS[name].takes_metadata] if metadata else []
@@ -192,10 +207,11 @@ def comparison_cells(
     informed = configuration.from_dict(configuration.to_dict(config) | {"model": _with_metadata(config, metadata)})
     suffix = "".join(f"+{column}" for column in metadata)
     variants = [(method, "", config) for method in methods]
+    variants += [(method, ending, one) for ending, one in _changed(config, methods, also) for method in methods]
     variants += [(method, suffix, informed) for method in takers]
     return [
         Cell(
-            f"{method}{ending}-seed{seed}{'' if fold is None else f'-fold{fold}'}",
+            folder_name(f"{method}{ending}") + f"-seed{seed}{'' if fold is None else f'-fold{fold}'}",
             f"{method}{ending}",
             models.resolve(_in_fold(dataclasses.replace(common, method=method, seed=seed), fold)),
         )
@@ -203,6 +219,32 @@ def comparison_cells(
         for method, ending, common in variants
         for fold in ([None] if folds is None else range(folds))
     ]
+
+
+def _changed(config: Config, methods: Sequence[str], also: Sequence[str]) -> list[tuple[str, Config]]:
+    """Returns each text of `also`, ready to follow a method's name, with the configuration that it makes."""
+    found: list[tuple[str, Config]] = []
+    for text in also:
+        overrides = re.split(r"\s+(?=[a-z_.]+\s*=)", text.strip())
+        keys = configuration.overridden_keys(overrides)
+        for key in keys:
+            if key in NOT_VARIED or key == "method":
+                raise ConfigError(f"--also {text}: {key} cannot be varied: {NOT_VARIED.get(key, 'use --methods')}")
+        one = configuration.changed(config, overrides)
+        for method in methods:
+            models.refuse_unread([dataclasses.replace(one, method=method)], keys)
+        if one in [config, *(other for _, other in found)]:
+            raise ConfigError(f"--also {text} changes nothing, or is there twice")
+        found.append((", " + ", ".join(overrides), one))
+    return found
+
+
+def folder_name(text: str) -> str:
+    """Returns a name that file systems take; with a digest where it cannot say all."""
+    plain = re.sub(r"[^A-Za-z0-9.=+-]+", "_", text)
+    if plain == text.replace(", ", "_") and len(plain) <= LONGEST_NAME:
+        return plain
+    return f"{plain[:LONGEST_NAME]}-{digests.of_bytes(text.encode())[:8]}"
 
 
 def _in_fold(config: Config, fold: int | None) -> Config:

@@ -4,11 +4,9 @@ import dataclasses
 import itertools
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -19,29 +17,19 @@ from amfam_tf import models, strict_yaml
 from amfam_tf.card.inputs import inputs_of
 from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison import fill
-from amfam_tf.comparison.grid import Cell, GridFolder, Purpose, common_part, refuse_repeated
+from amfam_tf.comparison.grid import NOT_VARIED, Cell, GridFolder, Purpose, common_part, folder_name, refuse_repeated
 from amfam_tf.comparison.measures import Measure, Measures, labelled_cases, measures_of
 from amfam_tf.comparison.outcome import measured_cases, read_tables
 from amfam_tf.comparison.results import GroupResult, summarise
 from amfam_tf.config import Config
 from amfam_tf.data import cases as stored_cases
 from amfam_tf.errors import ConfigError, DataError, RunError
-from amfam_tf.files import digests
 from amfam_tf.report.numbers import defined
 from amfam_tf.strict_yaml import shown
 
 KIND = "sweep"
 SPLIT = "validate"
 MOST_AXES = 3
-LONGEST_NAME = 120
-NOT_SWEPT: Mapping[str, str] = MappingProxyType(
-    {
-        "seed": "use --seeds",
-        "data.drop_shared_files": "it changes which cases are measured",
-        "data.fold": "it changes which cases are measured",
-    }
-)
-"""Key -> why it is no axis."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +126,8 @@ def check_axes(axes: Sequence[Axis], overrides: Sequence[str]) -> None:
     refuse_repeated(keys, "--grid")
     already = {override.partition("=")[0].strip() for override in overrides}
     for key in keys:
-        if key in NOT_SWEPT:
-            raise ConfigError(f"{key} cannot be swept: {NOT_SWEPT[key]}")
+        if key in NOT_VARIED:
+            raise ConfigError(f"{key} cannot be swept: {NOT_VARIED[key]}")
         if key in already:
             raise ConfigError(f"{key} is given by --grid and by --set: leave one out")
 
@@ -163,7 +151,7 @@ def sweep_cells(
         configs.append(config)
         points.append(_point(config, axes))
     cells = [
-        Cell(f"{_folder_name(point)}-seed{seed}", point.name, dataclasses.replace(config, seed=seed))
+        Cell(f"{folder_name(point.name)}-seed{seed}", point.name, dataclasses.replace(config, seed=seed))
         for seed in seeds
         for point, config in zip(points, configs, strict=True)
     ]
@@ -190,14 +178,6 @@ def _point(config: Config, axes: Sequence[Axis]) -> Point:
     values = tuple(configuration.value_at(config, axis.key) for axis in axes)
     pairs = zip(axes, values, strict=True)
     return Point(values, ", ".join(f"{axis.key}={configuration.as_text(value)}" for axis, value in pairs))
-
-
-def _folder_name(point: Point) -> str:
-    """Returns a name that file systems take; with a digest where it cannot say all."""
-    plain = re.sub(r"[^A-Za-z0-9.=+-]+", "_", point.name)
-    if plain == point.name.replace(", ", "_") and len(plain) <= LONGEST_NAME:
-        return plain
-    return f"{plain[:LONGEST_NAME]}-{digests.of_bytes(point.name.encode())[:8]}"
 
 
 def sweep(

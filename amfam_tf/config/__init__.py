@@ -6,6 +6,7 @@ Unknown keys and impossible values raise ConfigError before any data is read.
 from amfam_tf.config.loading import (
     as_text,
     asked_keys,
+    changed,
     differences,
     dump,
     from_dict,
@@ -42,6 +43,7 @@ __all__ = [
     "TrainingConfig",
     "as_text",
     "asked_keys",
+    "changed",
     "differences",
     "dump",
     "from_dict",

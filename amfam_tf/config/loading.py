@@ -32,7 +32,19 @@ def load(preset: str = "paper", overrides: Iterable[str] = (), changes: Mapping[
     Raises:
         ConfigError: unknown preset, key or impossible value.
     """
-    tree = merge(_read_preset(preset), changes or {})
+    return _with_overrides(merge(_read_preset(preset), changes or {}), overrides)
+
+
+def changed(config: Config, overrides: Iterable[str]) -> Config:
+    """Returns a configuration with `section.key=value` overrides applied.
+
+    Raises:
+        ConfigError: unknown key or impossible value.
+    """
+    return _with_overrides(to_dict(config), overrides)
+
+
+def _with_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> Config:
     for override in overrides:
         tree = merge(tree, _parse_override(override))
     return from_dict(tree)

@@ -260,6 +260,21 @@ def test_a_method_that_takes_metadata_is_fitted_with_them_too(drawn, runner, tmp
     assert (section.metadata, section.published) == (("sex",), {})
 
 
+def test_a_method_with_another_value_is_a_row_of_its_own(drawn, runner, tmp_path):
+    name = "amfam, loss.label_smoothing=0.1"
+    outcome, _ = run(drawn, tmp_path, methods=("amfam",), also=("loss.label_smoothing=0.1",))
+    (section,) = outcome.sections
+    assert [result.name for result in section.results] == ["amfam", name]
+    assert [result.seeds for result in section.results] == [(0, 1), (0, 1)]
+    assert section.results[1].differences["average"].value == pytest.approx(
+        section.results[1].values["average"].mean - section.results[0].values["average"].mean
+    )
+    assert set(section.published) == {"amfam"}
+    fits(runner)
+    run(drawn, tmp_path, methods=("amfam",), also=("loss.label_smoothing=0.1", "optimizer.weight_average=0.5"))
+    assert fits(runner) == [f"amfam_optimizer.weight_average=0.5-seed{seed}" for seed in (0, 1)]
+
+
 def test_metadata_that_no_method_takes_are_refused(drawn, tmp_path):
     with pytest.raises(ConfigError, match="none of concat, amfam does"):
         run(drawn, tmp_path / "out", metadata=("sex",))

@@ -1,6 +1,7 @@
 """Cells and the folder of a grid: names, what a folder belongs to, and what is refused in one line."""
 
 import dataclasses
+import re
 
 import pytest
 from small import small_config
@@ -52,6 +53,42 @@ def test_methods_that_cannot_be(words, message):
 def test_a_seed_twice_is_refused():
     with pytest.raises(ConfigError, match="seed 1 is named twice"):
         grid.comparison_cells(small_config(), ["concat"], [1, 0, 1])
+
+
+def test_every_method_is_there_once_more_with_each_other_value():
+    also = ["loss.classification=ldam loss.margin=0.25", "model.decoder_channels=[4, 4, 4]"]
+    cells = grid.comparison_cells(small_config(), ["concat-recon", "amfam"], [0], also=also)
+    names = ["loss.classification=ldam, loss.margin=0.25", "model.decoder_channels=[4, 4, 4]"]
+    methods = ("concat-recon", "amfam")
+    assert [cell.group for cell in cells] == [*methods, *(f"{one}, {name}" for name in names for one in methods)]
+    found = [(cell.config.loss.classification, cell.config.loss.margin) for cell in cells[::2]]
+    assert found == [("cross_entropy", 0.5), ("ldam", 0.25), ("cross_entropy", 0.5)]
+    assert [cell.config.model.decoder_channels for cell in cells[4:]] == [(4, 4, 4)] * 2
+    assert cells[2].name == "concat-recon_loss.classification=ldam_loss.margin=0.25-seed0"
+
+
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [
+        (["loss.margin=0.25"], "loss.margin would be of no use: "),
+        (["loss.reconstruction=0.1"], "loss.reconstruction would be of no use: "),
+        (["seed=3"], "--also seed=3: seed cannot be varied: use --seeds"),
+        (["method=amfam"], "--also method=amfam: method cannot be varied: use --methods"),
+        (["loss.label_smoothing=0"], "--also loss.label_smoothing=0 changes nothing, or is there twice"),
+        (["loss.label_smoothing=0.1"] * 2, "--also loss.label_smoothing=0.1 changes nothing, or is there twice"),
+        (["loss.label_smoothing"], "override 'loss.label_smoothing' is not of the form section.key=value"),
+    ],
+)
+def test_other_values_that_cannot_be(also, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        grid.comparison_cells(small_config(), ["concat"], [0], also=also)
+
+
+def test_folder_names_tell_all_values_apart():
+    names = {grid.folder_name(f"model.weights={value}") for value in ("a/b", "a_b", "a b", "x" * 300, "x" * 301)}
+    assert len(names) == 5
+    assert all("/" not in name and len(name) < 200 for name in names)
+    assert grid.folder_name("loss.adversarial=0.4, b=1") == "loss.adversarial=0.4_b=1"
 
 
 def test_overrides_of_what_an_option_is_for_are_refused():
