@@ -273,7 +273,7 @@ def test_preset_loads_and_says_only_known_keys(preset):
 
 
 def test_presets_that_the_documents_name_exist():
-    assert {"paper", "tiny"} <= set(config.preset_names())
+    assert {"paper", "laptop", "tiny"} <= set(config.preset_names())
 
 
 @pytest.mark.parametrize("preset", config.preset_names())
