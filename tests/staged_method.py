@@ -59,5 +59,4 @@ STAGED = Method(
     "this test",
     StagedModel,
     {"model": {"adversarial": False, "reconstruction": False, "attention": "none"}},
-    takes_metadata=True,
 )

@@ -63,4 +63,5 @@ TINY = Method(
     TinyModel,
     {"model": {"adversarial": False, "reconstruction": False, "attention": "none"}},
     stages=len(STAGES),
+    takes_metadata=False,
 )

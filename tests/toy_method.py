@@ -23,11 +23,12 @@ class ToyModel(LesionModel):
         classifiers = ClassifierHeads(config, tasks, name="classifiers")
         inputs = network_inputs(metadata, image_size)
         features = {name: backbone(inputs[name]) for name in MODALITIES}
-        joined = fuse([pool(features[name]) for name in MODALITIES], standardised(inputs, metadata), "join")
+        vectors, parts = [pool(features[name]) for name in MODALITIES], {"G": [backbone], "C": classifiers.layers}
+        joined = fuse(vectors, standardised(inputs, metadata), "join", config, parts["C"])
         super().__init__(
             inputs=inputs,
             outputs=classifiers(joined) | {f"features_{name}": value for name, value in features.items()},
-            parts={"G": [backbone], "C": classifiers.layers},
+            parts=parts,
             config=config,
             image_size=image_size,
             name=name,
@@ -42,7 +43,6 @@ TOY = Method(
     "this test",
     ToyModel,
     {"model": {"adversarial": False, "reconstruction": False, "attention": "none"}},
-    takes_metadata=True,
 )
 
 

@@ -32,7 +32,7 @@ from amfam_tf.cli.output import echo
     type=Words(),
     default=(),
     metavar="A,B,...",
-    help="Fit methods that take metadata with these columns of the card too.",
+    help="Fit the methods with these columns of the card too.",
 )
 @click.option(
     "--also",
@@ -83,7 +83,10 @@ def compare(
     config = configuration.load(preset, overrides)
     names = grid.method_names(methods)
     asked = configuration.overridden_keys(overrides)
-    models.refuse_unread([dataclasses.replace(config, method=name) for name in names], asked)
+    compared = [dataclasses.replace(config, method=name) for name in names]
+    informed = dataclasses.replace(config.model, metadata=tuple(metadata))
+    takers = [one for one in compared if metadata and models.METHODS[one.method].takes_metadata]
+    models.refuse_unread([*compared, *(dataclasses.replace(one, model=informed) for one in takers)], asked)
     terminal = console(stderr=True)
     chosen: dict[str, Any] = {"at_once": jobs, "metadata": metadata, "card": card, "by_fold": folds, "also": also}
     outcome, written = run_comparison(data, out, config, names, seeds, split=split, console=terminal, **chosen)

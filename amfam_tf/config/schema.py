@@ -138,8 +138,10 @@ class ModelConfig:
         classifier_units: hidden units of each of the eight classifiers.
         classifier_activation: their activation.
         classifier_dropout: dropout before each softmax layer.
-        metadata: columns of the data's card given to the network, in this order, by methods that take metadata; none
-            by default. Of Derm7pt, "management" and "level_of_diagnostic_difficulty" are decided from the diagnosis.
+        metadata: columns of the data's card given to the network, in this order; none by default. Of Derm7pt,
+            "management" and "level_of_diagnostic_difficulty" are decided from the diagnosis.
+        metadata_fusion: how they join the image features: "concatenation" beside them, "film" and "metablock" change
+            each channel.
         embedding_units: hidden units of the embedding network (embeddingnet).
         embedding_dropout: dropout after each of its layers.
         fuse_predictions: inception-combined answers with its heads on "both" images, or with the "mean" of the
@@ -179,6 +181,7 @@ class ModelConfig:
     classifier_activation: str = "relu"
     classifier_dropout: float = bounded(0.0, 0, BELOW_ONE)
     metadata: tuple[str, ...] = ()
+    metadata_fusion: Literal["concatenation", "film", "metablock"] = "concatenation"
     embedding_units: tuple[int, ...] = bounded((1024, 512), 1, MOST_UNITS, length=LAYERS)
     embedding_dropout: float = bounded(0.5, 0, BELOW_ONE)
     fuse_predictions: Literal["both", "mean"] = "both"

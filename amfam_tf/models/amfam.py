@@ -12,12 +12,14 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import AttentionMap, BatchNormalization, GradientReversal, UpsampleConv2D
 from amfam_tf.models.backbones import create_backbone
+from amfam_tf.models.blocks import fuse, standardised
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, image_inputs
+from amfam_tf.models.lesion_model import LesionModel, network_inputs
 
 DECODER_SYMBOLS = {"clinical": "RC", "dermoscopic": "RD"}
 ATTENTION_SYMBOLS = {"clinical": "AC", "dermoscopic": "AD"}
@@ -27,7 +29,8 @@ ATTENTION_SYMBOLS = {"clinical": "AC", "dermoscopic": "AD"}
 class AMFAM(LesionModel):
     """Adversarial multimodal fusion with attention mechanism.
 
-    Inputs: {"clinical", "dermoscopic"}, float32 RGB in [0, 1], [B, S, S, 3].
+    Inputs: {"clinical", "dermoscopic"}, float32 RGB in [0, 1], [B, S, S, 3]; "metadata" [B, n] if there are columns,
+    which the classifiers alone see, beside or in the pooled features.
 
     Outputs by name, float32 (those of a part that the configuration leaves out are absent):
         DIAG, PN, BWV, VS, PIG, STR, DaG, RS: logits [B, classes].
@@ -47,6 +50,7 @@ class AMFAM(LesionModel):
         image_size: int,
         tasks: Sequence[Task],
         name: str = "amfam",
+        metadata: Sequence[MetadataInput] = (),
         **kwargs: Any,
     ):
         # Layers.
@@ -54,13 +58,14 @@ class AMFAM(LesionModel):
         parts = {"G": [backbone]}
         heads = ClassifierHeads(config, tasks)
         pool = layers.GlobalAveragePooling2D(name="pool")
-        parts["C"] = heads.layers
 
         # Graph.
-        inputs = image_inputs(image_size)
+        inputs = network_inputs(metadata, image_size)
         features = _extract_features(backbone, {key: inputs[key] for key in config.modalities}, config)
         maps = list(features.values())
-        outputs = heads(pool(layers.Concatenate(name="fusion")(maps) if len(maps) > 1 else maps[0]))
+        pooled = pool(layers.Concatenate(name="fusion")(maps) if len(maps) > 1 else maps[0])
+        parts["C"] = heads.layers
+        outputs = heads(fuse([pooled], standardised(inputs, metadata), "metadata_fusion", config, parts["C"]))
         outputs |= {f"features_{key}": value for key, value in features.items()}
         if config.adversarial:
             parts["D"] = [create_discriminator(config)]
@@ -76,6 +81,7 @@ class AMFAM(LesionModel):
             config=config,
             image_size=image_size,
             tasks=tasks,
+            metadata=metadata,
             name=name,
             **kwargs,
         )

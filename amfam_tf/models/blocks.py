@@ -12,6 +12,7 @@ from amfam_tf.config import ModelConfig
 from amfam_tf.layers import Standardise
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.lesion_model import METADATA_INPUT, output_name
+from amfam_tf.models.metadata_blocks import BLOCKS, at_each_place
 
 Tensors = dict[str, keras.KerasTensor]
 
@@ -36,10 +37,29 @@ def standardised(
     return {**inputs, METADATA_INPUT: Standardise(places, name="standardise_metadata")(inputs[METADATA_INPUT])}
 
 
-def fuse(vectors: Sequence[keras.KerasTensor], inputs: Mapping[str, keras.KerasTensor], name: str) -> keras.KerasTensor:
-    """Returns vectors [B, c] and the metadata [B, n], if there is any, as one vector."""
-    found = [*vectors, *([inputs[METADATA_INPUT]] if METADATA_INPUT in inputs else [])]
-    return layers.Concatenate(name=name)(found) if len(found) > 1 else found[0]
+def fuse(
+    features: Sequence[keras.KerasTensor],
+    inputs: Mapping[str, keras.KerasTensor],
+    name: str,
+    config: ModelConfig,
+    made: list[layers.Layer],
+) -> keras.KerasTensor:
+    """Returns features [B, ..., c] and the metadata [B, n], if there is any, as one tensor.
+
+    Args:
+        features: vectors, or maps of one size.
+        inputs: see `standardised`.
+        name: of the layers; without metadata there is at most one, which concatenates.
+        config: of the network: its `metadata_fusion`.
+        made: gets the layers with weights.
+    """
+    metadata = inputs.get(METADATA_INPUT)
+    found, block = list(features), None
+    if metadata is not None:
+        block = BLOCKS.get(config.metadata_fusion)
+        found += [] if block else [at_each_place(metadata, found[0], name)]
+    joined = layers.Concatenate(name=name)(found) if len(found) > 1 else found[0]
+    return block(joined, metadata, name, made) if block else joined
 
 
 def outputs_of_branch(branch: str, logits: Tensors) -> Tensors:

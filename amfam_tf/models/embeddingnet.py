@@ -54,7 +54,8 @@ class EmbeddingNet(LesionModel):
         known = standardised(inputs, metadata)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
-        fused = fuse(list(vectors.values()), known, "fusion")
+        fusing: list[layers.Layer] = []
+        fused = fuse(list(vectors.values()), known, "fusion", config, fusing)
         embedding = create_embedding(config, fused.shape[-1])
         outputs = heads(embedding(fused))
         for key, vector in vectors.items():
@@ -63,7 +64,7 @@ class EmbeddingNet(LesionModel):
         # Config.
         images = {f"G_{key}": [backbone] for key, backbone in backbones.items()}
         images |= {f"C_{key}": one.layers for key, one in alone.items()}
-        fusion = {"E": [embedding], "C": heads.layers}
+        fusion = {"E": [*fusing, embedding], "C": heads.layers}
         super().__init__(
             inputs=inputs,
             outputs=outputs | feature_outputs(features),

@@ -14,14 +14,15 @@ import keras
 from keras import KerasTensor as Tensor
 from keras import layers
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
 from amfam_tf.layers import BatchNormalization
 from amfam_tf.models.backbones import STAGES, stage_features
-from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch
+from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch, standardised
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import FINAL, LesionModel, image_inputs
+from amfam_tf.models.lesion_model import FINAL, LesionModel, network_inputs
 
 HYPER = "hyper"
 REDUCTION = 16
@@ -55,6 +56,7 @@ class HcCNN(LesionModel):
         image_size: int,
         tasks: Sequence[Task],
         name: str = "hccnn",
+        metadata: Sequence[MetadataInput] = (),
         **kwargs: Any,
     ):
         # Layers.
@@ -69,14 +71,16 @@ class HcCNN(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = image_inputs(image_size)
+        inputs = network_inputs(metadata, image_size)
         maps = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         hyper: list[Tensor] = []
         for module, *pair in zip(modules, *maps.values(), strict=False):  # the last stage has no module
             hyper = [module([*pair, *hyper])]
         last = {key: stages[-1] for key, stages in maps.items()}
         vectors = {branch: pool(value) for branch, value in {**last, HYPER: hyper[0]}.items()}
-        outputs = final(fuse(list(vectors.values()), inputs, "fusion")) | {"hyper_features": hyper[0]}
+        classifiers = final.layers
+        fused = fuse(list(vectors.values()), standardised(inputs, metadata), "fusion", config, classifiers)
+        outputs = final(fused) | {"hyper_features": hyper[0]}
         for branch, vector in vectors.items():
             outputs |= outputs_of_branch(branch, heads[branch](vector))
 
@@ -88,12 +92,13 @@ class HcCNN(LesionModel):
                 **{f"G_{key}": [backbone] for key, backbone in backbones.items()},
                 "H": modules,
                 **{f"C_{branch}": one.layers for branch, one in heads.items()},
-                "C": final.layers,
+                "C": classifiers,
             },
             branches=(*heads, FINAL),
             config=config,
             image_size=image_size,
             tasks=tasks,
+            metadata=metadata,
             name=name,
             **kwargs,
         )

@@ -6,11 +6,12 @@ from typing import Any
 import keras
 from keras import layers
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse
+from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, standardised
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, image_inputs
+from amfam_tf.models.lesion_model import LesionModel, network_inputs
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -37,6 +38,7 @@ class Inception(LesionModel):
         image_size: int,
         tasks: Sequence[Task],
         name: str = "inception",
+        metadata: Sequence[MetadataInput] = (),
         **kwargs: Any,
     ):
         # Layers.
@@ -45,18 +47,20 @@ class Inception(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = image_inputs(image_size)
+        inputs = network_inputs(metadata, image_size)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
-        outputs = heads(fuse([pool(maps) for maps in features.values()], inputs, "fusion"))
+        vectors, classifiers = [pool(maps) for maps in features.values()], heads.layers
+        outputs = heads(fuse(vectors, standardised(inputs, metadata), "fusion", config, classifiers))
 
         # Config.
         super().__init__(
             inputs=inputs,
             outputs=outputs | feature_outputs(features),
-            parts={**{f"G_{key}": [backbone] for key, backbone in backbones.items()}, "C": heads.layers},
+            parts={**{f"G_{key}": [backbone] for key, backbone in backbones.items()}, "C": classifiers},
             config=config,
             image_size=image_size,
             tasks=tasks,
+            metadata=metadata,
             name=name,
             **kwargs,
         )

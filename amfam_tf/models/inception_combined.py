@@ -64,8 +64,11 @@ class InceptionCombined(LesionModel):
         known = standardised(inputs, metadata)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
+        classifiers = {branch: one.layers for branch, one in heads.items()}
         answers = {
-            branch: heads[branch](fuse([vectors[key] for key in keys], known, f"fusion_{branch}"))
+            branch: heads[branch](
+                fuse([vectors[key] for key in keys], known, f"fusion_{branch}", config, classifiers[branch])
+            )
             for branch, keys in COMBINATIONS.items()
         }
         mean = config.fuse_predictions == "mean"
@@ -79,7 +82,7 @@ class InceptionCombined(LesionModel):
             outputs=outputs | feature_outputs(features),
             parts={
                 **{f"G_{key}": [backbone] for key, backbone in backbones.items()},
-                **{f"C_{branch}": one.layers for branch, one in heads.items()},
+                **{f"C_{branch}": found for branch, found in classifiers.items()},
             },
             branches=tuple(COMBINATIONS),
             config=config,

@@ -36,7 +36,7 @@ PARTICULAR = frozenset(
     {
         *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS),
         *frozenset().union(*CLASS_LOSSES.values()),
-        *("model.batch_statistics", "data.cases_per_label", "training.pretraining_epochs"),
+        *("model.batch_statistics", "model.metadata_fusion", "data.cases_per_label", "training.pretraining_epochs"),
         *frozenset().union(*(method.network.OWN_KEYS for method in METHODS.values())),
     }
 )
@@ -58,6 +58,8 @@ def read_keys(config: Config) -> frozenset[str]:
     found |= CLASS_LOSSES.get(config.loss.classification, frozenset())
     if config.loss.reweighted_after is not None:
         found.add("loss.effective_samples")
+    if model.metadata:
+        found.add("model.metadata_fusion")
     if config.data.sampling == "balanced":
         found.add("data.cases_per_label")
     if method.network is AMFAM:

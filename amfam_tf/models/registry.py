@@ -43,7 +43,7 @@ class Method:
     network: type[Any]
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     families: Sequence[str] | None = None
-    takes_metadata: bool = False
+    takes_metadata: bool = True
     stages: int = 1
 
 
@@ -117,7 +117,6 @@ METHODS: dict[str, Method] = {
         InceptionCombined,
         {"model": _TWO_IMAGES, **_BALANCED},
         (INCEPTION,),
-        takes_metadata=True,
     ),
     "triplenet": Method(
         "A network per picture and a joint one on late features, weighted by class activation.",
@@ -132,7 +131,6 @@ METHODS: dict[str, Method] = {
         EmbeddingNet,
         {"model": _TWO_IMAGES},
         STAGED,
-        takes_metadata=True,
         stages=2,
     ),
     "hccnn": Method(

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
@@ -14,12 +15,14 @@ from amfam_tf.models.backbones import last_stage, stage_features
 from amfam_tf.models.blocks import (
     create_image_networks,
     feature_outputs,
+    fuse,
     image_network,
     log_mean_of_softmaxes,
     outputs_of_branch,
+    standardised,
 )
 from amfam_tf.models.heads import ClassifierHeads
-from amfam_tf.models.lesion_model import LesionModel, image_inputs
+from amfam_tf.models.lesion_model import LesionModel, network_inputs
 
 JOINT = "joint"
 
@@ -48,6 +51,7 @@ class TripleNet(LesionModel):
         image_size: int,
         tasks: Sequence[Task],
         name: str = "triplenet",
+        metadata: Sequence[MetadataInput] = (),
         **kwargs: Any,
     ):
         # Layers.
@@ -59,11 +63,13 @@ class TripleNet(LesionModel):
         pool = layers.GlobalAveragePooling2D(name="pool")
 
         # Graph.
-        inputs = image_inputs(image_size)
+        inputs = network_inputs(metadata, image_size)
         maps = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         features = {key: third for key, (third, _) in maps.items()}
         answers = {key: heads[key](pool(last)) for key, (_, last) in maps.items()}
-        joined = joint(list(features.values()))
+        classifiers = {branch: one.layers for branch, one in heads.items()}
+        known = standardised(inputs, metadata)
+        joined = fuse([joint(list(features.values()))], known, "fusion", config, classifiers[JOINT])
         saliency = class_activation_weights(heads[JOINT](joined))
         answers[JOINT] = heads[JOINT](ops.sum(joined * ops.cast(saliency, joined.dtype), axis=(1, 2)))
         outputs = log_mean_of_softmaxes(list(answers.values())) | {"saliency": saliency}
@@ -77,12 +83,13 @@ class TripleNet(LesionModel):
             outputs=outputs | feature_outputs(features),
             parts={
                 **{f"G_{branch}": [network] for branch, network in networks.items()},
-                **{f"C_{branch}": one.layers for branch, one in heads.items()},
+                **{f"C_{branch}": found for branch, found in classifiers.items()},
             },
             branches=tuple(networks),
             config=config,
             image_size=image_size,
             tasks=tasks,
+            metadata=metadata,
             name=name,
             **kwargs,
         )

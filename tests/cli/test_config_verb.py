@@ -45,7 +45,10 @@ def test_validate_refuses_a_file_that_is_not_there(capsys, tmp_path):
     ("content", "message"),
     [
         ({"method": "amfan"}, "unknown method 'amfan'; known: clinical-only, "),
-        ({"model": {"metadata": ["sex"]}}, "method amfam takes no metadata: set model.metadata=[]"),
+        (
+            {"model": {"metadata_fusion": "film"}},
+            "model.metadata_fusion would be of no use: method amfam as configured does not read it: leave it out",
+        ),
     ],
 )
 def test_validate_names_a_method_that_there_is_not_and_what_it_cannot_take(content, message, capsys, tmp_path):

@@ -36,11 +36,11 @@ def test_json_has_what_the_networks_have(capsys):
 
 @pytest.mark.usefixtures("two_methods")
 def test_a_method_that_the_configuration_does_not_fit_says_why(capsys):
-    assert command_line.main(["methods", *SIZES, "--set", "model.metadata=[sex]"]) == 0
+    assert command_line.main(["methods", *SIZES, "--set", "model.backbone=resnet18"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.split()[:2] == ["amfam", "-"] for line in lines)
-    assert any(line.startswith("amfam: method amfam takes no metadata") for line in lines)
-    assert any(line.split()[:3] == ["inception-combined", "inception_narrow", "64"] for line in lines)
+    assert any(line.split()[:2] == ["inception-combined", "-"] for line in lines)
+    assert any(line.startswith("inception-combined: model.backbone=resnet18 has no counterpart") for line in lines)
+    assert any(line.split()[:3] == ["amfam", "resnet18", "64"] for line in lines)
 
 
 def test_imagenet_weights_are_not_looked_for(monkeypatch, capsys):

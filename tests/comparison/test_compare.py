@@ -14,8 +14,10 @@ from grids import FakeRunner, drawn_table
 from prediction_tables import cases_of_table, random_table
 from rich.console import Console
 from small import small_config
+from tiny_method import TINY
 
 from amfam_tf import config as configuration
+from amfam_tf import models
 from amfam_tf.comparison import children, page, tables
 from amfam_tf.comparison.compare import compare
 from amfam_tf.comparison.measures import AVERAGE, measures_of
@@ -246,15 +248,15 @@ def test_the_figure_explains_the_line_of_amfam_where_there_is_one(two_sections):
 
 def test_a_method_that_takes_metadata_is_fitted_with_them_too(drawn, runner, tmp_path):
     outcome, _ = run(drawn, tmp_path, methods=("amfam", "embeddingnet"), seeds=(0,), metadata=("sex", "location"))
-    name = "embeddingnet+sex+location"
-    assert fits(runner) == ["amfam-seed0", "embeddingnet-seed0", f"{name}-seed0"]
+    informed = ["amfam+sex+location", "embeddingnet+sex+location"]
+    assert fits(runner) == ["amfam-seed0", "embeddingnet-seed0", *(f"{name}-seed0" for name in informed)]
     alone, with_metadata = outcome.sections
     assert [result.name for result in alone.results] == ["amfam", "embeddingnet"]
-    assert [result.name for result in with_metadata.results] == [name]
+    assert [result.name for result in with_metadata.results] == informed
     assert (alone.metadata, with_metadata.metadata) == ((), ("sex", "location"))
     assert (set(alone.published), with_metadata.published) == ({"amfam", "embeddingnet"}, {})
     run(drawn, tmp_path, methods=("amfam", "embeddingnet"), seeds=(0,), metadata=("sex",))
-    assert fits(runner) == ["embeddingnet+sex-seed0"]
+    assert fits(runner) == ["amfam+sex-seed0", "embeddingnet+sex-seed0"]
     # Metadata that the preset names are metadata all the same.
     (section,) = run(drawn, tmp_path / "b", "model.metadata=[sex]", methods=("embeddingnet",), seeds=(0,))[0].sections
     assert (section.metadata, section.published) == (("sex",), {})
@@ -275,9 +277,10 @@ def test_a_method_with_another_value_is_a_row_of_its_own(drawn, runner, tmp_path
     assert fits(runner) == [f"amfam_optimizer.weight_average=0.5-seed{seed}" for seed in (0, 1)]
 
 
-def test_metadata_that_no_method_takes_are_refused(drawn, tmp_path):
-    with pytest.raises(ConfigError, match="none of concat, amfam does"):
-        run(drawn, tmp_path / "out", metadata=("sex",))
+def test_metadata_that_no_method_takes_are_refused(drawn, tmp_path, monkeypatch):
+    monkeypatch.setitem(models.METHODS, "tiny", TINY)
+    with pytest.raises(ConfigError, match="none of tiny does"):
+        run(drawn, tmp_path / "out", metadata=("sex",), methods=("tiny",))
     with pytest.raises(
         ConfigError, match=r"model.metadata\[0\] must be one of level_of_diagnostic_difficulty, elevation"
     ):

@@ -286,10 +286,21 @@ class Inverting:
         return answers | {f"attention_{name}": picture[..., :1] for name, picture in pictures.items()}
 
 
-def test_each_row_of_the_networks_figure_is_its_own_case(drawn):
-    config = small_config()
+class Informed(Inverting):
+    """The same, which has to be given metadata."""
+
+    input = dict.fromkeys((*MODALITIES, "metadata"))
+
+    def __call__(self, given, training):
+        assert given["metadata"].shape == (4, 2)
+        return super().__call__({name: given[name] for name in MODALITIES}, training)
+
+
+@pytest.mark.parametrize(("shown", "overrides"), [(Inverting(), ()), (Informed(), ("model.metadata=[sex]",))])
+def test_each_row_of_the_networks_figure_is_its_own_case(shown, overrides, drawn):
+    config = small_config(*overrides)
     cases = read_release(drawn).query("split == 'test'").reset_index(drop=True)
-    (axes,) = network.draw_network(Inverting(), cases, config, card=DERM7PT).axes
+    (axes,) = network.draw_network(shown, cases, config, card=DERM7PT).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [str(number) for number in cases["case_num"][:4]]
     titles = [label.get_text() for label in axes.get_xticklabels()]
     assert titles == ["clinical", "attention", "reconstruction", "dermoscopic", "attention", "reconstruction"]

@@ -301,12 +301,15 @@ def test_the_onnx_file_is_given_the_numbers_of_the_metadata(clinic, model, data,
     np.testing.assert_allclose(found, direct["DX"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("method", "kind"), [("inception-combined", "concatenation"), ("amfam", "film"), ("concat", "metablock")]
+)
 @pytest.mark.usefixtures("tiny_backbone")
-def test_derm7pts_one_hots_are_inputs_of_every_method_that_takes_metadata(tmp_path, monkeypatch):
+def test_derm7pts_one_hots_are_inputs_of_every_method_that_takes_metadata(method, kind, tmp_path, monkeypatch):
     """Its card lies in no folder of a run; the columns have no raw values but their names."""
     monkeypatch.setitem(BACKBONES, "inception_narrow", TINY_INCEPTION)
-    overrides = ("model.metadata=[elevation,location,sex]",)
-    network = write_run(tmp_path / "run", *overrides, method="inception-combined", sizes=SMALL_FOR_ANY)
+    overrides = ("model.metadata=[elevation,location,sex]", f"model.metadata_fusion={kind}")
+    network = write_run(tmp_path / "run", *overrides, method=method, sizes=SMALL_FOR_ANY)
     exported = export_run(tmp_path / "run", tmp_path / "models")
     assert not [note for note in exported.metadata["training"]["notes"] if "is given" in note]
     assert list(exported.metadata["metadata"]) == ["elevation", "location", "sex"]

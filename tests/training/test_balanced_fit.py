@@ -12,7 +12,7 @@ from small import small_config
 from staged_method import STAGED
 
 from amfam_tf import models
-from amfam_tf.errors import ConfigError, DataError
+from amfam_tf.errors import DataError
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.run import fit
 
@@ -87,8 +87,3 @@ def test_a_missing_label_is_told_before_the_folder_is_claimed(tmp_path):
     with pytest.raises(DataError, match=r"data.sampling=balanced needs .* none with DIAG SK: "):
         fit(data, tmp_path / "run", small_config(*OVERRIDES, method="staged"), recorder())
     assert not (tmp_path / "run/config.yaml").exists()
-
-
-def test_metadata_for_a_method_that_takes_none_are_refused(release, tmp_path):
-    with pytest.raises(ConfigError, match="method amfam takes no metadata"):
-        fit(release, tmp_path / "run", small_config("model.metadata=[sex]"), recorder())

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from small import small_config
+from tiny_method import TINY
 
 from amfam_tf.errors import ConfigError, WeightsError
+from amfam_tf.models import METHODS
 from amfam_tf.training.dry_run import dry_run
 from amfam_tf.training.run import fit
 
@@ -23,7 +25,7 @@ IMPOSSIBLE = {
         "training.recompute=true: method inception-balanced",
     ),
     "method": ((), "nonsense", "unknown method 'nonsense'; known: "),
-    "metadata": (("model.metadata=[sex]",), "amfam", "method amfam takes no metadata"),
+    "metadata": (("model.metadata=[sex]",), "tiny", "method tiny takes no metadata"),
     "file": (("model.weights=none.weights.h5",), "amfam", "weight file none.weights.h5 does not exist"),
     "name": ((f"model.weights={__file__}",), "amfam", "must be a Keras weight file whose name ends in .weights.h5"),
     "pretrained": (("model.weights=imagenet",), "amfam", "there are no ImageNet weights for resnet14_narrow"),
@@ -36,7 +38,8 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
-def test_the_configuration_is_refused_before_the_data(case, tmp_path):
+def test_the_configuration_is_refused_before_the_data(case, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "tiny", TINY)
     overrides, method, message = IMPOSSIBLE[case]
     config = small_config(*overrides, method=method)
     for work in (

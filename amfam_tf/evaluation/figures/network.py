@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.evaluation import figure_style as style
+from amfam_tf.evaluation.predict import input_names
 
 CASES = 4
 
@@ -33,7 +34,7 @@ def draw_network(network: Any, cases: pd.DataFrame, config: Config, card: DataCa
     batch = next(iter(pipeline.evaluation_dataset(first, config, card=card).unbatch().batch(len(first))))
     pictures = {name: np.asarray(batch[name]) for name in MODALITIES}
     # A graph of its own is not worth it for one batch.
-    answers = network({name: batch[name] for name in MODALITIES}, training=False)
+    answers = network({name: batch[name] for name in input_names(network)}, training=False)
     panel = draw_panel(pictures, {name: np.asarray(answers[name]) for name in wanted})
     # The titles here are those of the figure, in its type.
     return _with_titles(panel[HEADER:], first["case_num"].tolist(), column_titles(wanted))
