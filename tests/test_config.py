@@ -354,7 +354,8 @@ def test_configuration_cannot_be_changed_in_place():
 
 
 ASKED = [
-    ({"model": {"decoder_scales": [4, 4, 2]}, "optimizer": {"epsilon": 0.1}}, (), None, ["model.decoder_scales"]),
+    ({"model": {"decoder_scales": [4, 4, 2]}, "data": {"border_crop": 1}}, (), None, ["model.decoder_scales"]),
+    ({"optimizer": {"epsilon": 0.1}, "training": {"batch_size": 3}}, (), None, ["optimizer.epsilon"]),
     ({"method": "hccnn"}, ["model.upsampling=nearest", "seed=1"], None, ["method", "model.upsampling"]),
     ({"loss": {"adversarial": 0.1}}, ["method=concat"], None, ["method"]),
     ({"loss": {"adversarial": 0.1}}, ["loss.reconstruction=0"], "concat", ["loss.reconstruction", "method"]),

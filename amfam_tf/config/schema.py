@@ -402,10 +402,20 @@ class Config:
         check(self, "")
 
 
-OF_METHODS = frozenset({f"model.{item.name}" for item in fields(ModelConfig)}) | {
-    *("method", "data.sampling", "data.cases_per_label"),
-    *("loss.adversarial", "loss.reconstruction", "loss.class_weights", "training.pretraining_epochs"),
-    *("loss.adjustment", "loss.focusing", "loss.focusing_others", "loss.shift", "loss.effective_samples"),
-    "loss.margin",
-}
+OF_TRAINING = frozenset(
+    f"{section}.{item.name}"
+    for section, kind in (
+        ("augmentation", AugmentationConfig),
+        ("loss", LossConfig),
+        ("optimizer", OptimizerConfig),
+        ("training", TrainingConfig),
+    )
+    for item in fields(kind)
+) - {"training.batch_size", "training.precision"}
+"""What only methods read that are trained by steps."""
+OF_METHODS = (
+    OF_TRAINING
+    | {f"model.{item.name}" for item in fields(ModelConfig)}
+    | {"method", "data.sampling", "data.cases_per_label"}
+)
 """What a method may set itself or not read; each method reads all other keys as they are."""

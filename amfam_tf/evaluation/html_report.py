@@ -147,6 +147,7 @@ def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[st
     return {
         "overall": tables.overall_table(report, card),
         "accuracy": tables.accuracy_table(report, card).without("class", "ECE"),
+        "shuffled": tables.shuffled_table(report, card),
         "averages": tables.average_table(report, card),
         "classes": tables.class_table(report, card),
         "calibration": tables.calibration_table(report, card),

@@ -11,7 +11,17 @@ from amfam_tf.card import cards, inputs
 from amfam_tf.card.schema import MODALITIES, SPLITS, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import DataError, RunError
-from amfam_tf.evaluation import calibration, compare_runs, intervals, metrics, paper, predictions, provenance, report
+from amfam_tf.evaluation import (
+    calibration,
+    compare_runs,
+    intervals,
+    metrics,
+    paper,
+    predictions,
+    provenance,
+    report,
+    shuffled,
+)
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
 from amfam_tf.report import results
@@ -127,6 +137,12 @@ def evaluate_run(
     notes += absence_notes(table, split, source.card)
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
     content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
+    columns = finished.config.model.metadata
+    if columns:
+        asked = shuffled.with_others_metadata(cases, columns)
+        other = calibrated(predict_pairs(model, asked, finished.config, source.card, track), fitted, source.card)
+        answers = predictions.averaged(other, source.card)
+        content["shuffled_metadata"] = shuffled.control(table, answers, columns, cases, source.card)
     told = tuple(notes)
     evaluation = Evaluation(
         run, split, cases, source.used, finished.config, table, content, told, source.card, modalities

@@ -51,7 +51,7 @@ def terminal_tables(report: Report, card: DataCard, comparison: RunComparison | 
         *(score_table(report, "sensitivity_at_specificity", "specificity", card, name) for name in targets_of(report)),
         subgroup_table(report, card),
     ]
-    tables = [table for table in tables if table.rows]
+    tables = [table for table in [*tables, shuffled_table(report, card)] if table.rows]
     return tables if comparison is None else [*tables, comparison_table(comparison, card)]
 
 
@@ -282,6 +282,18 @@ def comparison_table(comparison: RunComparison, card: DataCard) -> Table:
     note = f"Holm: p corrected for {titles.of_tasks(card)}. "
     note += "AUC and DeLong's tests: the file of the comparison, against_...json."
     return Table(caption, headings, shown, note)
+
+
+def shuffled_table(report: Report, card: DataCard) -> Table:
+    """Returns what the metadata are worth, see `amfam_tf.evaluation.shuffled`; no rows of a run without."""
+    found = report.get("shuffled_metadata")
+    if found is None:
+        return Table("", [], [])
+    columns = ", ".join(found["columns"])
+    caption = f"Accuracy with the metadata ({columns}) of each case, and with those of another one, in points"
+    note = "Metadata of the cases of this split exchanged among them, pictures as they are. "
+    note += f"Holm: p corrected for {titles.of_tasks(card)}."
+    return dataclasses.replace(comparison_table(found, card), caption=caption, note=note).without(*ONLY_RIGHT)
 
 
 def environment_table(rows: Sequence[tuple[str, str]]) -> Table:

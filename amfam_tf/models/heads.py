@@ -1,4 +1,4 @@
-"""The eight classifiers, shared by every method: one table of tasks, one loop."""
+"""The classifiers of all tasks, shared by every method: one table of tasks, one loop; and linear ones."""
 
 from collections.abc import Sequence
 
@@ -43,3 +43,26 @@ class ClassifierHeads:
         """All layers, task by task."""
         groups = (self._hidden, self._dropout, self._logits)
         return [group[task.name] for task in self._tasks for group in groups]
+
+
+class LinearHeads:
+    """A linear layer for each task on one vector.
+
+    Call: vector [B, c] -> {task name: logits [B, classes], float32}. The weights are 0 until they are fitted.
+    """
+
+    def __init__(self, tasks: Sequence[Task], name: str = "classifier"):
+        self.of_tasks = {
+            task.name: layers.Dense(
+                len(task.classes), kernel_initializer="zeros", dtype="float32", name=f"{name}_{task.name}_logits"
+            )
+            for task in tasks
+        }
+
+    def __call__(self, vector: KerasTensor) -> dict[str, KerasTensor]:
+        return {name: layer(vector) for name, layer in self.of_tasks.items()}
+
+    @property
+    def layers(self) -> list[layers.Layer]:
+        """All layers, task by task."""
+        return [*self.of_tasks.values()]

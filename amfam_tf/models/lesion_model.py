@@ -39,6 +39,19 @@ class Stage:
     frozen: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Linear:
+    """The classifiers of a network that is not trained by steps but fitted, see `amfam_tf.training.linear_fit`.
+
+    Attributes:
+        vector: what they take, of the network's graph, float [B, c].
+        heads: {task name: the layer from it to the logits}.
+    """
+
+    vector: keras.KerasTensor
+    heads: Mapping[str, keras.layers.Dense]
+
+
 def image_inputs(image_size: int) -> dict[str, keras.KerasTensor]:
     """Returns the inputs {"clinical", "dermoscopic"}: float32 RGB in [0, 1], [B, image_size, image_size, 3]."""
     return {name: keras.Input((image_size, image_size, 3), name=name) for name in MODALITIES}
@@ -70,10 +83,15 @@ class LesionModel(keras.Model):
         branches: sets of classifiers that each get a classification loss, see `output_name`. Without FINAL, the
             prediction is made of the others' and has no loss of its own.
         stages: of the training, in order.
+        linear: its classifiers, if they are fitted and nothing is trained.
     """
 
     OWN_KEYS: frozenset[str] = frozenset()
     """Keys of the configuration that this network reads and most others do not, see `amfam_tf.models.reads`."""
+    TRAINED = True
+    """Whether it is trained by steps; else it has a `linear`."""
+    LOOKS = True
+    """Whether it looks at a picture."""
 
     def __init__(
         self,
@@ -87,6 +105,7 @@ class LesionModel(keras.Model):
         metadata: Sequence[MetadataInput] = (),
         branches: Sequence[str] = (FINAL,),
         stages: Sequence[Stage] = (Stage("all"),),
+        linear: Linear | None = None,
         **kwargs: Any,
     ):
         super().__init__(inputs=dict(inputs), outputs=dict(outputs), **kwargs)
@@ -97,6 +116,7 @@ class LesionModel(keras.Model):
         self._parts = {name: tuple(part) for name, part in parts.items()}
         self._branches = tuple(branches)
         self._stages = tuple(stages)
+        self._linear = linear
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -117,6 +137,11 @@ class LesionModel(keras.Model):
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the training, in order."""
         return tuple(self._stages)
+
+    @property
+    def linear(self) -> Linear | None:
+        """The classifiers that are fitted, of a network that is not trained by steps."""
+        return self._linear
 
     @property
     def parts(self) -> dict[str, tuple[keras.layers.Layer, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from amfam_tf import config as configuration
 from amfam_tf.config import Config
+from amfam_tf.config.schema import OF_TRAINING
 from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
 from amfam_tf.models.registry import METHODS, resolve
@@ -32,7 +33,7 @@ CLASS_LOSSES: Mapping[str, frozenset[str]] = {
     "asymmetric": frozenset({"loss.focusing", "loss.focusing_others", "loss.shift"}),
 }
 """`loss.classification` -> the values that it has."""
-PARTICULAR = frozenset(
+OF_SOME = frozenset(
     {
         *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS),
         *frozenset().union(*CLASS_LOSSES.values()),
@@ -40,6 +41,15 @@ PARTICULAR = frozenset(
         *frozenset().union(*(method.network.OWN_KEYS for method in METHODS.values())),
     }
 )
+"""The keys that not every method reads that is trained by steps."""
+TRAINED = (OF_TRAINING - OF_SOME) | {
+    *("model.classifier_units", "model.classifier_activation", "model.classifier_dropout"),
+    *("model.batch_norm", "model.batch_norm_momentum"),
+}
+"""The keys that every such method reads, and no other one."""
+LOOKING = frozenset({"model.backbone", "model.weights"})
+"""The keys that every method reads that looks at a picture."""
+PARTICULAR = OF_SOME | TRAINED | LOOKING
 """The keys that not every method reads; all others are read by each."""
 REPLACED = "model.backbone"
 """A method may take the counterpart of another family instead, see `backbones.of_families`."""
@@ -53,13 +63,16 @@ def read_keys(config: Config) -> frozenset[str]:
     """
     method, model = METHODS[config.method], config.model
     found = set(method.network.OWN_KEYS)
+    if method.network.TRAINED:
+        found |= TRAINED | CLASS_LOSSES.get(config.loss.classification, frozenset())
+        if config.loss.reweighted_after is not None:
+            found.add("loss.effective_samples")
+        if model.metadata:
+            found.add("model.metadata_fusion")
+    if method.network.LOOKS:
+        found |= LOOKING
     if method.stages > 1:
         found.add("training.pretraining_epochs")
-    found |= CLASS_LOSSES.get(config.loss.classification, frozenset())
-    if config.loss.reweighted_after is not None:
-        found.add("loss.effective_samples")
-    if model.metadata:
-        found.add("model.metadata_fusion")
     if config.data.sampling == "balanced":
         found.add("data.cases_per_label")
     if method.network is AMFAM:

@@ -20,6 +20,7 @@ from amfam_tf.models.hccnn import HcCNN
 from amfam_tf.models.inception import Inception
 from amfam_tf.models.inception_combined import InceptionCombined
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.models.probe import MetadataOnly, Probe
 from amfam_tf.models.triplenet import TripleNet
 
 
@@ -51,6 +52,17 @@ _PLAIN = {"adversarial": False, "reconstruction": False, "attention": "none"}
 _TWO_IMAGES = {**_PLAIN, "modalities": MODALITIES}
 _SHUFFLED = {"data": {"sampling": "shuffled"}, "loss": {"class_weights": "none"}}
 _BALANCED = {"data": {"sampling": "balanced"}, "loss": {"class_weights": "batch"}}
+_FITTED: dict[str, dict[str, Any]] = {
+    "model": {**_PLAIN, "metadata_fusion": "concatenation"},
+    **_SHUFFLED,
+    "training": {
+        "epochs": 1,
+        "pretraining_epochs": None,
+        "frozen_epochs": 0,
+        "monitor": "headline",
+        "recompute": False,
+    },
+}
 _WANG = "Wang et al. 2022"
 _KAWAHARA = "Kawahara et al. 2018"
 
@@ -139,6 +151,18 @@ METHODS: dict[str, Method] = {
         HcCNN,
         {"model": _TWO_IMAGES},
         STAGED,
+    ),
+    "probe": Method(
+        "Linear classifiers on the pooled features of a frozen backbone; fitted, not trained.",
+        "Alain and Bengio 2017",
+        Probe,
+        _FITTED,
+    ),
+    "metadata-only": Method(
+        "Linear classifiers on the metadata, no picture; without metadata, the share of each class.",
+        "a baseline",
+        MetadataOnly,
+        _FITTED,
     ),
 }
 

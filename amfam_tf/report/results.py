@@ -191,31 +191,6 @@ class PublishedPart(TypedDict, total=False):
     note: str
 
 
-class Report(TypedDict, total=False):
-    """The content of metrics.json."""
-
-    card: str
-    split: Required[str]
-    cases: Required[int]
-    average: Required[Average]
-    tasks: Required[dict[str, TaskValues]]
-    majority_baseline: dict[str, Baseline]
-    calibration: CalibrationPart
-    melanoma: TargetPart
-    targets: dict[str, TargetPart]
-    subgroups: list[Subgroup]
-    averages_over: dict[str, str]
-    intervals: str
-    undefined: list[dict[str, str]]
-    notes: list[str]
-    published: PublishedPart | None
-    modalities: list[str]
-    model_sha256: str | None
-    data_fingerprint: str | None
-    predictions_sha256: str | None
-    trained_on_these_data: bool | None
-
-
 class Change(TypedDict, total=False):
     """A metric of two runs on the same cases, and first minus second; the rest where it is tested."""
 
@@ -253,6 +228,39 @@ class RunComparison(TypedDict, total=False):
     cases: int
     average: dict[str, Change]
     tasks: dict[str, TaskChange]
+
+
+class ShuffledMetadata(RunComparison, total=False):
+    """A run on the cases beside the same with the metadata of other cases, see `amfam_tf.evaluation.shuffled`."""
+
+    columns: list[str]
+    seed: int
+
+
+class Report(TypedDict, total=False):
+    """The content of metrics.json."""
+
+    card: str
+    split: Required[str]
+    cases: Required[int]
+    average: Required[Average]
+    tasks: Required[dict[str, TaskValues]]
+    majority_baseline: dict[str, Baseline]
+    calibration: CalibrationPart
+    melanoma: TargetPart
+    targets: dict[str, TargetPart]
+    subgroups: list[Subgroup]
+    averages_over: dict[str, str]
+    intervals: str
+    undefined: list[dict[str, str]]
+    notes: list[str]
+    published: PublishedPart | None
+    shuffled_metadata: ShuffledMetadata
+    modalities: list[str]
+    model_sha256: str | None
+    data_fingerprint: str | None
+    predictions_sha256: str | None
+    trained_on_these_data: bool | None
 
 
 def targets_of(report: Report) -> Mapping[str, TargetPart]:

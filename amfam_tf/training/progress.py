@@ -1,12 +1,12 @@
 """The progress display of a fit: named losses and validation accuracy, epoch by epoch."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, track
 from rich.text import Text
 
 from amfam_tf.training.monitor import MONITORED, in_words
@@ -91,3 +91,8 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def _describe(self, logs: Mapping[str, float]) -> str:
         return "  ".join(f"{name} {logs[name]:.4f}" for name in self._names if name in logs)
+
+
+def with_bar(batches: Iterable[Any], title: str, count: int, console: Console) -> Iterable[Any]:
+    """Returns the batches, and shows how many of `count` are done where there is a terminal."""
+    return track(batches, title, count, console=console, transient=True, disable=not console.is_terminal)

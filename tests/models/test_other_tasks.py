@@ -22,7 +22,16 @@ BOTH = cards.from_dict(
     | {"tasks": [*MILK10K["tasks"], {"name": "ULC", "column": "ulcer", "classes": [{"name": "no"}, {"name": "yes"}]}]},
     "both questions",
 )
-METHODS = ("amfam", "inception-unbalanced", "inception-combined", "triplenet", "embeddingnet", "hccnn")
+METHODS = (
+    "amfam",
+    "inception-unbalanced",
+    "inception-combined",
+    "triplenet",
+    "embeddingnet",
+    "hccnn",
+    "probe",
+    "metadata-only",
+)
 """One of each network."""
 
 

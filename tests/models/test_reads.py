@@ -18,7 +18,7 @@ from amfam_tf.models.registry import resolve
 from amfam_tf.tasks import TASKS
 from amfam_tf.training.class_losses.table import CLASS_LOSSES
 
-READ_BY_THE_TRAINING = {"model.reversal_schedule"}
+READ_BY_THE_TRAINING = {"model.reversal_schedule", "model.batch_norm"}
 WATCHED = {field.name for field in dataclasses.fields(ModelConfig)}
 
 
@@ -60,6 +60,15 @@ def asked(*overrides, method):
         ("amfam", "data.cases_per_label=2", "method amfam as configured does not read it"),
         ("hccnn", "loss.margin=0.3", "method hccnn as configured does not read it"),
         ("clinical-only", "model.batch_statistics=per_modality", "method clinical-only as configured does not read it"),
+        ("probe", "training.epochs=3", "method probe sets it to 1 itself"),
+        ("probe", "training.patience=3", "method probe as configured does not read it"),
+        ("probe", "optimizer.learning_rate=0.1", "method probe as configured does not read it"),
+        ("probe", "augmentation.pad=3", "method probe as configured does not read it"),
+        ("probe", "loss.label_smoothing=0.1", "method probe as configured does not read it"),
+        ("probe", "model.classifier_units=8", "method probe as configured does not read it"),
+        ("probe", "model.reconstruction=true", "method probe sets it to false itself"),
+        ("probe", "data.sampling=balanced", "method probe sets it to shuffled itself"),
+        ("metadata-only", "model.backbone=resnet18", "method metadata-only as configured does not read it"),
     ],
 )
 def test_a_value_of_no_use_is_refused_by_key_and_method(method, override, reason):
@@ -82,6 +91,11 @@ def test_a_value_of_no_use_is_refused_by_key_and_method(method, override, reason
         ("inception-balanced", "data.cases_per_label=2"),
         ("inception-combined", "model.backbone=resnet14_narrow"),
         ("inception-combined", "model.fuse_predictions=mean"),
+        ("probe", "model.modalities=[dermoscopic, clinical]"),
+        ("probe", "training.batch_size=2"),
+        ("probe", "model.backbone=resnet18"),
+        ("metadata-only", "model.metadata=[sex]"),
+        ("hccnn", "optimizer.learning_rate=0.1"),
     ],
 )
 def test_a_value_that_is_read_is_taken(method, override):

@@ -41,7 +41,8 @@ def test_method(name):
     expected, found = plain(pair), mixed(pair)
     logits = [output_name(branch, task.name) for branch in {*mixed.branches, FINAL} for task in TASKS]
     assert {found[key].dtype for key in logits} == {tf.float32}
-    assert {value.dtype for key, value in found.items() if key.startswith("features_")} == {tf.bfloat16}
+    features = {value.dtype for key, value in found.items() if key.startswith("features_")}
+    assert features == ({tf.bfloat16} if name != "metadata-only" else set())
     for key in logits:
         np.testing.assert_allclose(found[key], expected[key], atol=0.05 * max(1.0, float(np.abs(expected[key]).max())))
 

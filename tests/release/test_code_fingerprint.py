@@ -84,8 +84,11 @@ def test_a_figure_a_table_or_the_command_line_changes_no_step(step, monkeypatch)
     ("library", "step", "counts"),
     [
         *[(library, "Evaluator", True) for library in ("scipy", "pandas", "numpy", "tensorflow")],
-        *[(library, "Trainer", True) for library in ("tensorflow", "keras", "keras-cv", "numpy", "pandas")],
-        *[(library, "Trainer", False) for library in ("scipy", "scikit-learn", "apache-beam")],
+        *[
+            (library, "Trainer", True)
+            for library in ("tensorflow", "keras", "keras-cv", "scikit-learn", "numpy", "pandas")
+        ],
+        *[(library, "Trainer", False) for library in ("scipy", "apache-beam")],
         *[(library, "ExampleGen", True) for library in ("apache-beam", "simplejpeg", "pillow")],
         *[(library, "Evaluator", False) for library in ("scikit-learn", "apache-beam")],
         ("scipy", "ExampleValidator", False),
