@@ -27,6 +27,7 @@ COMPANIONS = {
     "model.decoder_scales": ("model", "decoder_channels"),
     "model.decoder_channels": ("model", "decoder_scales"),
     "training.pretraining_epochs": ("training", "epochs"),
+    "training.frozen_stages": ("training", "frozen_epochs"),
     "model.modalities": ("model", "adversarial"),
     "loss.reweighted_after": ("loss", "classification"),
 }
@@ -119,7 +120,7 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     tree: dict[str, Any] = {name: value}
     if key in COMPANIONS:
         other = COMPANIONS[key][1]
-        fits = {"epochs": 10**6, "adversarial": False, "classification": "ldam"}.get(other)
+        fits = {"epochs": 10**6, "frozen_epochs": 1, "adversarial": False, "classification": "ldam"}.get(other)
         tree[other] = [1] * len(value) if fits is None and isinstance(value, list) else fits
         if tree[other] is None or (fits is None and not 1 <= len(tree[other]) <= 16):
             del tree[other]

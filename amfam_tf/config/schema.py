@@ -95,6 +95,14 @@ class AugmentationConfig:
         rotation_interpolation: how rotated pixels are read.
         vertical_flip: probability of turning the picture upside down.
         horizontal_flip: probability of mirroring it (0 in the paper).
+        brightness: largest change, of white; like those of all below in either direction, and 0 for none.
+        contrast: largest change of its factor around the mean colour.
+        saturation: largest change of its factor.
+        hue: largest change, in turns of the colour wheel.
+        sharpness: largest share of the difference to the smoothed picture that is added or taken.
+        mixup: alpha of the shares, Beta(alpha, alpha), in which a case is mixed with another one; 0 for no mixing.
+        cutmix: alpha likewise, for the area that a case keeps where a box of another one covers the rest; with both,
+            each in half of the cases.
     """
 
     enabled: bool = True
@@ -103,9 +111,21 @@ class AugmentationConfig:
     rotation_interpolation: Literal["bilinear", "nearest"] = "bilinear"
     vertical_flip: float = bounded(0.5, 0, 1)
     horizontal_flip: float = bounded(0.0, 0, 1)
+    brightness: float = bounded(0.0, 0, 1)
+    contrast: float = bounded(0.0, 0, 1)
+    saturation: float = bounded(0.0, 0, 1)
+    hue: float = bounded(0.0, 0, 0.5)
+    sharpness: float = bounded(0.0, 0, 1)
+    mixup: float = bounded(0.0, 0, 100)
+    cutmix: float = bounded(0.0, 0, 100)
 
     def __post_init__(self) -> None:
         check(self, "augmentation")
+        for name in ("brightness", "contrast", "saturation", "hue", "sharpness", "mixup", "cutmix"):
+            require(
+                self.enabled or not getattr(self, name),
+                f"augmentation.{name} does nothing with augmentation.enabled=false: leave it out",
+            )
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,7 @@ class ModelConfig:
         embedding_dropout: dropout after each of its layers.
         fuse_predictions: inception-combined answers with its heads on "both" images, or with the "mean" of the
             softmaxes of its combinations.
+        average_flips: answers of the trained network are means over the four flips of the pictures, both flipped alike.
     """
 
     backbone: Literal[
@@ -185,6 +206,7 @@ class ModelConfig:
     embedding_units: tuple[int, ...] = bounded((1024, 512), 1, MOST_UNITS, length=LAYERS)
     embedding_dropout: float = bounded(0.5, 0, BELOW_ONE)
     fuse_predictions: Literal["both", "mean"] = "both"
+    average_flips: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", without_home(self.weights))
@@ -357,6 +379,10 @@ class TrainingConfig:
         picture_every: epochs between two pictures of inputs, attention maps and reconstructions; 0 for none.
         pretraining_epochs: of `epochs`, those of the first stage of a method that trains in two; null is half.
         frozen_epochs: first epochs in which the backbones stay as they are, batch statistics too.
+        frozen_stages: of a backbone of stages, how many stay as they are in these epochs, which may be all; null for
+            the whole backbone.
+        frozen_batch_statistics: batch norm of the backbones normalises with the moving averages that it begins with,
+            and keeps them; scale and offset are trained.
     """
 
     batch_size: int = bounded(8, 1, 65_536)
@@ -370,6 +396,8 @@ class TrainingConfig:
     picture_every: int = bounded(5, 0, MOST_EPOCHS)
     pretraining_epochs: int | None = bounded(None, 1, MOST_EPOCHS)
     frozen_epochs: int = bounded(0, 0, MOST_EPOCHS)
+    frozen_stages: int | None = bounded(None, 1, 5)
+    frozen_batch_statistics: bool = False
 
     def __post_init__(self) -> None:
         check(self, "training")
@@ -377,6 +405,10 @@ class TrainingConfig:
             self.pretraining_epochs is None or self.pretraining_epochs < self.epochs,
             f"training.pretraining_epochs must be less than training.epochs, or null. "
             f"Received: {self.pretraining_epochs} of {self.epochs}",
+        )
+        require(
+            self.frozen_stages is None or self.frozen_epochs > 0,
+            "training.frozen_stages needs training.frozen_epochs, the epochs in which they are frozen",
         )
 
 

@@ -6,9 +6,9 @@ process or the global seed. That is why keras-cv's preprocessing layers are not 
 whose state moves with each call, so what a picture gets depends on how many pictures came before it, and a resumed run
 could not repeat it.
 
-Order: pad with zeros and crop back (whole pixels), rotate about the centre, mirror. What crop or rotation leave empty
-is 0 (black). XLA compiles all of it into one loop over the pixels, from the stored bytes to the network's numbers:
-about three times as fast as op after op.
+Order: change the colours, see `amfam_tf.data.colours`, pad with zeros and crop back (whole pixels), rotate about the
+centre, mirror. What crop or rotation leave empty is 0 (black). XLA compiles all but the colours into one loop over the
+pixels, from the stored bytes to the network's numbers: about three times as fast as op after op.
 """
 
 import math
@@ -18,6 +18,7 @@ import tensorflow as tf
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import AugmentationConfig
 from amfam_tf.data import images
+from amfam_tf.data.colours import change_colours, changes_colours
 
 # Each half of a 64-bit key word holds one number below this.
 KEY_RANGE = 2**31
@@ -42,7 +43,7 @@ def augmentation_seed(
 
 
 def augment(picture: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-    """Returns one picture, randomly shifted, rotated and mirrored.
+    """Returns one picture, its colours changed, then shifted, rotated and mirrored, each at random.
 
     Args:
         picture: uint8 [S, S, 3] in [0, 255].
@@ -54,6 +55,8 @@ def augment(picture: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> 
     """
     if not config.enabled:
         return images.to_unit_range(picture)
+    if changes_colours(config):
+        picture = change_colours(picture, seed, config) * 255.0
     # One op for all draws, algorithm by name: "auto_select" differs between devices.
     row, column, turn, vertical, horizontal = tf.unstack(tf.random.stateless_uniform((5,), seed, alg="philox"))
     return transform(
@@ -78,7 +81,7 @@ def transform(
     """Returns the crop of the padded picture, rotated counter-clockwise about its centre, then mirrored.
 
     Args:
-        picture: uint8 [S, S, 3] in [0, 255].
+        picture: uint8 or float32 [S, S, 3] in [0, 255].
         shift: row and column of the picture at which the crop begins, int32 [2]; what lies outside is 0.
         radians: angle, float32 [].
         vertical: turn upside down after rotating, bool [].

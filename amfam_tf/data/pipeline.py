@@ -9,6 +9,7 @@ A batch is a flat dict:
 | case_num | int64 [B] | as in the frame |
 | DIAG, PN, ... (each task) | int32 [B] | class numbers; -1 for a label that nobody knows |
 | metadata | float32 [B, n] | one-hots of the columns config.model.metadata; absent if it names none |
+| mixing.share, mixing.DIAG, ... | float32, int32 [B] | of mixed training cases, see `amfam_tf.data.mixing` |
 
 Training order and augmentation are a function of (config.seed, epoch) only; starting at epoch k gives the batches that
 a run from epoch 0 gives in its epoch k, bit for bit. With data.sampling "shuffled" an epoch has each case once; with
@@ -27,7 +28,7 @@ from amfam_tf.card import inputs
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
-from amfam_tf.data import augment, balanced, images, several
+from amfam_tf.data import augment, balanced, images, mixing, several
 from amfam_tf.data.pictures import (
     Tensors,
     cached_pictures,
@@ -123,7 +124,17 @@ def _shuffled(
         )
         # Decoding (uncached) and augmenting are pure functions of one case, so they may run in parallel; results are
         # put back in order.
-        return share.select(dataset, training_batch_size(config, card.tasks)).map(
+        batch_size = training_batch_size(config, card.tasks)
+        if mixing.mixes(config.augmentation):
+            held = share.select(mixing.with_previous(dataset), batch_size)
+            return held.map(
+                lambda own, other: mixing.mix(
+                    finish(own[0], own[1], epoch), finish(other[0], other[1], epoch), epoch, config
+                ),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        return share.select(dataset, batch_size).map(
             lambda labels, pair: finish(labels, pair, epoch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
@@ -140,21 +151,29 @@ def _balanced(
     steps, batch_size = steps_per_epoch(len(cases), config, card.tasks), training_batch_size(config, card.tasks)
 
     def draw_epoch(epoch: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        """Returns rows and occurrences, [cases, 2]: of each case and of the one before it in the epoch's order."""
         order = balanced.epoch_order(candidates, config.seed, int(epoch), steps, config.data.cases_per_label)
         places = share.places(len(order), batch_size)
-        return order[places], balanced.occurrences(order)[places]
+        both = np.stack([places, np.maximum(places - 1, 0)], axis=1)
+        return order[both], balanced.occurrences(order)[both]
 
     def finish(number: tf.Tensor, occurrence: tf.Tensor, epoch: tf.Tensor) -> Tensors:
         row = {name: values[number] for name, values in labels.items()}
         drawn = picture(number, row["case_num"], epoch, occurrence)
         return row | _augment_pair(drawn, row["case_num"], epoch, config, occurrence)
 
+    def finish_draw(numbers: tf.Tensor, occurrences: tf.Tensor, epoch: tf.Tensor) -> Tensors:
+        own = finish(numbers[0], occurrences[0], epoch)
+        if not mixing.mixes(config.augmentation):
+            return own
+        return mixing.mix(own, finish(numbers[1], occurrences[1], epoch), epoch, config, occurrences[0])
+
     def epoch_dataset(epoch: tf.Tensor) -> tf.data.Dataset:
         drawn = tf.numpy_function(draw_epoch, [epoch], [tf.int64, tf.int64], stateful=False)
-        dataset = tf.data.Dataset.from_tensor_slices(tuple(tf.ensure_shape(values, (None,)) for values in drawn))
+        dataset = tf.data.Dataset.from_tensor_slices(tuple(tf.ensure_shape(values, (None, 2)) for values in drawn))
         # A pure function of one draw: may run in parallel, results are put back in order.
         return dataset.map(
-            lambda number, occurrence: finish(number, occurrence, epoch),
+            lambda numbers, occurrences: finish_draw(numbers, occurrences, epoch),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )

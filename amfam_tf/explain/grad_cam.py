@@ -73,6 +73,15 @@ def enlarge(maps: tf.Tensor, size: int) -> tf.Tensor:
     return tf.math.divide_no_nan(enlarged, tf.reduce_max(enlarged, axis=(1, 2), keepdims=True))
 
 
+def chosen_classes(
+    logits: Tensors, tasks: Sequence[Task], task_number: tf.Tensor, class_number: tf.Tensor
+) -> tf.Tensor:
+    """Returns the number of each case's class, int32 [B], the predicted one for PREDICTED."""
+    predicted = tf.stack([tf.argmax(logits[task.name], axis=1, output_type=tf.int32) for task in tasks], axis=1)
+    predicted = tf.gather(predicted, task_number, axis=1, batch_dims=1)
+    return tf.where(class_number == PREDICTED, predicted, class_number)
+
+
 def _chosen_logits(
     logits: Tensors, tasks: Sequence[Task], task_number: tf.Tensor, class_number: tf.Tensor
 ) -> tf.Tensor:
@@ -80,7 +89,5 @@ def _chosen_logits(
     largest = max(len(task.classes) for task in tasks)
     # [B, classes] of each task -> [B, tasks, largest]
     padded = tf.stack([tf.pad(logits[task.name], ((0, 0), (0, largest - len(task.classes)))) for task in tasks], axis=1)
-    predicted = tf.stack([tf.argmax(logits[task.name], axis=1, output_type=tf.int32) for task in tasks], axis=1)
-    predicted = tf.gather(predicted, task_number, axis=1, batch_dims=1)
-    chosen = tf.where(class_number == PREDICTED, predicted, class_number)
+    chosen = chosen_classes(logits, tasks, task_number, class_number)
     return tf.gather_nd(padded, tf.stack([task_number, chosen], axis=1), batch_dims=1)

@@ -85,7 +85,8 @@ def serving_module(source: Source, precision: Precision = "float32") -> ServingM
     """Returns the object to save: folded network, preparation and temperatures of a run."""
     network = folded_network(source.network, precision)
     preparation = Preparation.of(source.config.data)
-    return ServingModule(network, preparation, source.temperatures, source.card, source.columns)
+    flips = source.network.model_config.average_flips
+    return ServingModule(network, preparation, source.temperatures, source.card, source.columns, flips)
 
 
 def folded_network(network: LesionModel, precision: Precision = "float32") -> keras.Model:

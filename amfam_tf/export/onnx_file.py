@@ -15,7 +15,7 @@ from amfam_tf.card.schema import MODALITIES
 from amfam_tf.data import images
 from amfam_tf.errors import ExportError
 from amfam_tf.export import metadata_inputs
-from amfam_tf.export.signatures import outputs_of
+from amfam_tf.export.signatures import answering, outputs_of
 from amfam_tf.export.source import Source
 from amfam_tf.files.writing import write_bytes
 from amfam_tf.models.lesion_model import METADATA_INPUT
@@ -52,6 +52,7 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
     """
     converter = find_converter()
     size, temperatures = source.config.data.image_size, source.temperatures
+    answer = answering(network, source.card, source.network.model_config.average_flips)
     specs = [tf.TensorSpec((None, size, size, 3), tf.uint8, name=name) for name in MODALITIES]
     if source.columns:
         specs.append(tf.TensorSpec((None, metadata_inputs.width(source.columns)), tf.float32, name=METADATA_INPUT))
@@ -61,7 +62,7 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
         squares = {"clinical": clinical, "dermoscopic": dermoscopic}
         given = {name: images.to_unit_range(square) for name, square in squares.items()}
         given |= dict(zip([METADATA_INPUT], metadata, strict=False))
-        return outputs_of(network(given, training=False), temperatures, source.card)
+        return outputs_of(answer(given), temperatures, source.card)
 
     model, _ = converter.convert.from_function(classify, input_signature=specs, opset=OPSET)
     write_bytes(path, model.SerializeToString(), ExportError)

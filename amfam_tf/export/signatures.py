@@ -50,6 +50,7 @@ from amfam_tf.export import metadata_inputs
 from amfam_tf.export.decode import Preparation, check_same_length, prepare_good_pictures, prepare_pictures
 from amfam_tf.export.metadata_inputs import Columns, Specs
 from amfam_tf.export.signature_names import DESCRIBE, EXPLAIN, PREDICT_EXAMPLES, PREDICT_IMAGES, SERVING_DEFAULT
+from amfam_tf.models.flips import over_flips
 from amfam_tf.models.lesion_model import METADATA_INPUT
 
 Tensors = dict[str, tf.Tensor]
@@ -68,6 +69,7 @@ class ServingModule(tf.Module):
         temperatures: by task name, what its logits are divided by.
         card: of the data that the network is trained on.
         columns: of its metadata, those that the network takes.
+        average_flips: answer with the mean over the four flips of the pictures.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ServingModule(tf.Module):
         temperatures: Mapping[str, float],
         card: DataCard,
         columns: Columns = MappingProxyType({}),
+        average_flips: bool = False,
     ):
         super().__init__(name="amfam")
         # By name and not as a Keras object, which would bring its own bookkeeping into the saved file.
@@ -86,8 +89,9 @@ class ServingModule(tf.Module):
             for variable in layer.variables
         }
         size = preparation.image_size
-        classify = _classifier(network, size, temperatures, card, columns)
-        explain = _explainer(network, size, temperatures, card, columns)
+        answer = answering(network, card, average_flips)
+        classify = _classifier(answer, size, temperatures, card, columns)
+        explain = _explainer(network, answer if average_flips else None, size, temperatures, card, columns)
         # Two ways to the same squares: the signature names a bad picture, the stage before a batch is cheap.
         naming, cheap = (
             {
@@ -256,13 +260,23 @@ def _for_network(given: Tensors) -> Tensors:
     return pictures | ({METADATA_INPUT: _never_empty(given[METADATA_INPUT])} if METADATA_INPUT in given else {})
 
 
+Answer = Callable[[Tensors], Mapping[str, tf.Tensor]]
+"""From the inputs of the network to the logits of each task, float32 [B, classes]."""
+
+
+def answering(network: keras.Model, card: DataCard, average_flips: bool) -> Answer:
+    """Returns what answers the questions of a card: a network, on the pictures as they are or in their four flips."""
+    plain = functools.partial(network, training=False)
+    return (lambda inputs: over_flips(plain, inputs, [task.name for task in card.tasks])) if average_flips else plain
+
+
 def _classifier(
-    network: keras.Model, size: int, temperatures: Mapping[str, float], card: DataCard, columns: Columns
+    answer: Answer, size: int, temperatures: Mapping[str, float], card: DataCard, columns: Columns
 ) -> Callable[..., Tensors]:
     @_function(**_squares(size, columns))
     def classify(given: Tensors) -> Tensors:
-        answer = outputs_of(network(_for_network(given), training=False), temperatures, card)
-        return _first(tf.shape(given["clinical"])[0], answer)
+        found = outputs_of(answer(_for_network(given)), temperatures, card)
+        return _first(tf.shape(given["clinical"])[0], found)
 
     return classify
 
@@ -279,15 +293,29 @@ def _first(count: tf.Tensor, tensors: Tensors) -> Tensors:
 
 
 def _explainer(
-    network: keras.Model, size: int, temperatures: Mapping[str, float], card: DataCard, columns: Columns
+    network: keras.Model,
+    averaged: Answer | None,
+    size: int,
+    temperatures: Mapping[str, float],
+    card: DataCard,
+    columns: Columns,
 ) -> Callable[..., Tensors]:
+    """Returns the batched part of `explain`; the maps are of the pictures as they are, the answers those of the others.
+
+    Args:
+        averaged: answers that are not those of the network to the pictures as they are.
+    """
     number = (tf.int32, ())
 
     @_function(**_squares(size, columns), task_number=number, class_number=number)
     def explain(given: Tensors) -> Tensors:
-        question = (_never_empty(given["task_number"]), _never_empty(given["class_number"]))
-        maps, logits = grad_cam.grad_cam(network, _for_network(given), *question, size, card.tasks)
-        answer = outputs_of(logits, temperatures, card)
+        inputs, task_number = _for_network(given), _never_empty(given["task_number"])
+        class_number = _never_empty(given["class_number"])
+        told = None if averaged is None else averaged(inputs)
+        if told is not None:
+            class_number = grad_cam.chosen_classes(told, card.tasks, task_number, class_number)
+        maps, logits = grad_cam.grad_cam(network, inputs, task_number, class_number, size, card.tasks)
+        answer = outputs_of(logits if told is None else told, temperatures, card)
         answer |= {f"{name}_map": maps[name] for name in MODALITIES}
         return _first(tf.shape(given["clinical"])[0], answer) | {f"{name}_image": given[name] for name in MODALITIES}
 

@@ -2,7 +2,7 @@
 
 from amfam_tf.layers.attention_map import AttentionMap
 from amfam_tf.layers.bicubic import bicubic_matrix, normalize_min_max, resize_bicubic
-from amfam_tf.layers.fused_batch_norm import BatchNormalization, fuse_batch_norms
+from amfam_tf.layers.fused_batch_norm import BatchNormalization, fuse_batch_norms, keep_batch_statistics
 from amfam_tf.layers.gradient_reversal import GradientReversal
 from amfam_tf.layers.standardise import Standardise
 from amfam_tf.layers.upsample_conv import UpsampleConv2D
@@ -15,6 +15,7 @@ __all__ = [
     "UpsampleConv2D",
     "bicubic_matrix",
     "fuse_batch_norms",
+    "keep_batch_statistics",
     "normalize_min_max",
     "resize_bicubic",
 ]

@@ -41,9 +41,12 @@ class BatchNormalization(layers.BatchNormalization):
     It has the name of Keras' class because that is part of the layout of weight files.
     """
 
+    keeps_statistics = False
+    """In training, too, use the moving averages and leave them as they are."""
+
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        if not (training and self.trainable):
-            return super().call(inputs, training=training, mask=mask)
+        if not (training and self.trainable) or self.keeps_statistics:
+            return super().call(inputs, training=False, mask=mask)
         together = self.synchronized and replica_among_others() is not None
         if mask is not None or not self._is_computed_here(inputs, together):
             if not _averages_move.get():
@@ -76,6 +79,19 @@ def _without_bessel(inputs: tf.Tensor) -> tf.Tensor:
     """Returns (n - 1) / n for the n values of a channel: the kernel divides by n - 1."""
     count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
     return (count - 1.0) / count
+
+
+def keep_batch_statistics(model: keras.Model) -> None:
+    """Makes the batch normalisations of a model keep their statistics, see `BatchNormalization`.
+
+    Raises:
+        ValueError: one is Keras' own.
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization):
+            if not isinstance(layer, BatchNormalization):
+                raise ValueError(f"Layer {layer.name} must be a fused one.")
+            layer.keeps_statistics = True
 
 
 def fuse_batch_norms(model: keras.Model) -> None:

@@ -271,6 +271,8 @@ def create_backbone(
     check_image_size(name, image_size)
     spec = BACKBONES[name]
     backbone = spec.build(image_size, title)
+    if spec.family in STAGED and hasattr(backbone, "pyramid_level_inputs"):
+        backbone.stage_ends = _stage_ends(backbone)
     fuse_batch_norms(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
@@ -304,7 +306,20 @@ def stage_features(staged: keras.Model, stages: Sequence[int]) -> keras.Model:
         stages: numbers from 0 to STAGES - 1.
     """
     outputs = _stage_outputs(staged)
-    return keras.Model(staged.input, [outputs[stage] for stage in stages], name=staged.name)
+    network = keras.Model(staged.input, [outputs[stage] for stage in stages], name=staged.name)
+    network.stage_ends = _stage_ends(staged)[: max(stages) + 1]
+    return network
+
+
+def first_stages(network: keras.Model, stages: int) -> list[layers.Layer]:
+    """Returns the layers of the first stages of a backbone, or of what `stage_features` made of it.
+
+    Args:
+        network: of any layers; () of one without stages, as the last stage by itself.
+        stages: how many.
+    """
+    ends = getattr(network, "stage_ends", ())[:stages]
+    return keras.Model(network.input, network.get_layer(ends[-1]).output).layers if ends else []
 
 
 def stage_segments(staged: keras.Model, ends: Sequence[int]) -> list[keras.Model]:
@@ -327,7 +342,10 @@ def last_stage(staged: keras.Model, title: str) -> keras.Model:
     return keras.Model(copy.inputs, copy.outputs[0], name=title)
 
 
-def _stage_outputs(staged: keras.Model) -> list[keras.KerasTensor]:
+def _stage_ends(staged: keras.Model) -> tuple[str, ...]:
     levels = {"P1": "pool1_pool", **staged.pyramid_level_inputs}  # keras-cv's ResNets do not name theirs
-    names = [levels[f"P{level}"] for level in range(1, STAGES + 1)]
-    return [staged.get_layer(name).output for name in names]
+    return tuple(levels[f"P{level}"] for level in range(1, STAGES + 1))
+
+
+def _stage_outputs(staged: keras.Model) -> list[keras.KerasTensor]:
+    return [staged.get_layer(name).output for name in _stage_ends(staged)]

@@ -13,6 +13,7 @@ from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
+from amfam_tf.models.flips import averaged_over_flips
 
 METADATA_INPUT = "metadata"
 FINAL = ""
@@ -32,11 +33,13 @@ class Stage:
         name: to show.
         losses: names of the losses that are minimised; None for all.
         frozen: parts whose variables and batch statistics stay as they are.
+        frozen_stages: how many first stages of each backbone stay so, too.
     """
 
     name: str
     losses: tuple[str, ...] | None = None
     frozen: tuple[str, ...] = ()
+    frozen_stages: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,8 @@ class LesionModel(keras.Model):
     def inference_model(self, modalities: Sequence[str] = MODALITIES) -> keras.Model:
         """Returns the classifier's part alone, sharing the layers: images -> {task name: logits [B, classes]}.
 
+        If the configuration says so, these are of the mean over the four flips.
+
         Args:
             modalities: the images that there are; the others are no input of the model.
 
@@ -170,7 +175,8 @@ class LesionModel(keras.Model):
             ValueError: the method cannot do without an image that is left out.
         """
         inputs = {key: value for key, value in self.input.items() if key in modalities or key not in MODALITIES}
-        return keras.Model(inputs, self._logits(modalities), name=f"{self.name}_inference")
+        model = keras.Model(inputs, self._logits(modalities), name=f"{self.name}_inference")
+        return averaged_over_flips(model) if self.model_config.average_flips else model
 
     def explanation_model(self) -> keras.Model:
         """Returns images -> logits and `features_<modality>`, sharing the layers; for Grad-CAM."""

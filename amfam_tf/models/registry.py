@@ -200,6 +200,11 @@ def _check_together(method: Method, config: Config) -> None:
             "loss.reweighted_after must be less than training.epochs, or null. "
             f"Received: {after} of {config.training.epochs}"
         )
+    if config.training.frozen_stages is not None and BACKBONES[config.model.backbone].family not in STAGED:
+        raise ConfigError(
+            f"training.frozen_stages: {config.model.backbone} of method {config.method} has no stages: leave it out to "
+            "freeze the whole backbone"
+        )
     decoders = method.network is AMFAM and config.model.reconstruction
     if config.training.recompute and BACKBONES[config.model.backbone].family == INCEPTION and not decoders:
         raise ConfigError(

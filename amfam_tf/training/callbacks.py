@@ -68,7 +68,7 @@ class MovingAverages(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         # Frozen ones are the same everywhere, and stay so bit for bit.
-        gathering = [layer for layer in self._layers if layer.trainable]
+        gathering = [one for one in self._layers if one.trainable and not getattr(one, "keeps_statistics", False)]
         self._distribution.average(
             [variable for layer in gathering for variable in (layer.moving_mean, layer.moving_variance)]
         )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
+from amfam_tf.data.mixing import SHARE, other_label
 from amfam_tf.models.lesion_model import FINAL, output_name
 from amfam_tf.training.class_losses.adjusted import adjusted_cross_entropy
 from amfam_tf.training.class_losses.deferred import DeferredWeights
@@ -19,6 +20,8 @@ from amfam_tf.training.replicas import mean_of_known
 from amfam_tf.training.task_weights import Weighing
 
 Tensors = Mapping[str, tf.Tensor]
+Mixture = tuple[tf.Tensor, tf.Tensor]
+"""The labels of the other cases, int [B], and the shares of the own ones, float32 [B]."""
 
 CLASS_WEIGHTS = ("none", "batch")
 
@@ -35,8 +38,12 @@ def cross_entropy(
     incomplete: bool = False,
     of_cases: OfCases = adjusted_cross_entropy,
     weigh: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    mixture: Mixture | None = None,
 ) -> tf.Tensor:
     """Returns the mean over the batch of the cross-entropy of labels int [B] and logits [B, classes].
+
+    Of mixed cases it is share * loss of the own label + (1 - share) * loss of the other one, whatever the loss; one
+    that nobody knows is left out with its share.
 
     Args:
         labels: class numbers.
@@ -45,19 +52,29 @@ def cross_entropy(
         incomplete: leave out the cases with a label below 0, which nobody knows: the mean is over the others.
         of_cases: another loss in its place.
         weigh: what the task counts, see `Weighing`.
+        mixture: of mixed cases, the other labels and the own shares.
 
     Raises:
         ValueError: unknown class weights.
     """
     if class_weights not in CLASS_WEIGHTS:
         raise ValueError(f"`class_weights` must be one of {', '.join(CLASS_WEIGHTS)}. Received: {class_weights!r}")
+    shares = None
+    if mixture is not None:
+        other, own_share = mixture
+        labels, logits = tf.concat([labels, other], axis=0), tf.concat([logits, logits], axis=0)
+        shares = tf.concat([own_share, 1.0 - own_share], axis=0)
     known = tf.maximum(labels, 0) if incomplete else labels
     losses = of_cases(known, tf.cast(logits, tf.float32))
     if class_weights == "batch":
-        losses *= batch_class_weights(labels, logits.shape[-1])
+        losses *= batch_class_weights(labels, logits.shape[-1], shares)
     if weigh is not None:
         losses = weigh(losses)
-    return mean_of_known(losses, tf.cast(labels >= 0, tf.float32)) if incomplete else tf.reduce_mean(losses)
+    if incomplete:
+        counted = tf.cast(labels >= 0, tf.float32)
+        return mean_of_known(losses, counted if shares is None else counted * shares)
+    # The shares of a case sum to 1, and the mean is over twice the cases.
+    return tf.reduce_mean(losses if shares is None else 2.0 * shares * losses)
 
 
 def classification_loss(
@@ -88,7 +105,7 @@ def losses_by_task(
     of_cases: Mapping[str, OfCases] = MappingProxyType({}),
     weighing: Weighing = MappingProxyType({}),
 ) -> dict[str, tf.Tensor]:
-    """Returns the terms of `classification_loss`, by the name of the task."""
+    """Returns the terms of `classification_loss`, by the name of the task; of cases that may be mixed."""
     names = [name for name in logits if name in labels]
     if not names:
         raise ValueError(f"`labels` and `logits` share no task. Received: {sorted(labels)} and {sorted(logits)}")
@@ -96,7 +113,8 @@ def losses_by_task(
     for name in names:
         of_task = of_cases.get(name, adjusted_cross_entropy)
         known = labels[name], logits[name], class_weights, name in incomplete
-        found[name] = cross_entropy(*known, of_task, weighing.get(name))
+        mixture = (labels[other_label(name)], labels[SHARE]) if SHARE in labels else None
+        found[name] = cross_entropy(*known, of_task, weighing.get(name), mixture)
     return found
 
 

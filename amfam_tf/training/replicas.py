@@ -57,14 +57,14 @@ def mean_of_known(values: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
 
     Args:
         values: of this replica's cases, finite float32 [n_r].
-        known: float32 [n_r], 1 or 0.
+        known: float32 [n_r], how much each counts, from 0 to 1.
     """
     total = tf.reduce_sum(values * known)
     if replica_among_others() is None:
-        return total / tf.maximum(tf.reduce_sum(known), 1.0)
+        return tf.math.divide_no_nan(total, tf.reduce_sum(known))
     own = tf.cast(tf.shape(values)[0], tf.float32)
     all_known, cases = tf.unstack(sum_over_replicas([tf.stack([tf.reduce_sum(known), own])])[0])
-    return total / tf.maximum(all_known, 1.0) * (cases / own)
+    return tf.math.divide_no_nan(total, all_known) * (cases / own)
 
 
 def with_a_case(inputs: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:

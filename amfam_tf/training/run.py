@@ -24,7 +24,7 @@ from amfam_tf.data.cases import DataSet
 from amfam_tf.errors import ConfigError, DataError, RunError
 from amfam_tf.files.digests import file_digest
 from amfam_tf.files.writing import writing
-from amfam_tf.layers import Standardise
+from amfam_tf.layers import Standardise, keep_batch_statistics
 from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
@@ -87,6 +87,10 @@ def create_trainer(config: Config, steps_per_epoch: int, card: DataCard, counts:
     network = models.create(config.method, config, card.tasks, inputs_of(card, config.model.metadata))
     if config.model.batch_norm == "synchronised":
         synchronise_batch_norm(network)
+    if config.training.frozen_batch_statistics:
+        for backbone in network.backbones:
+            for layer in network.parts[backbone]:
+                keep_batch_statistics(layer)
     if config.training.recompute:
         recompute_parts(network)
     trainer = _trainer_of(network, config, counts)

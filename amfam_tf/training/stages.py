@@ -45,7 +45,8 @@ class StagePlan:
 def plan_stages(stages: Sequence[Stage], training: TrainingConfig, backbones: Sequence[str]) -> StagePlan:
     """Returns when a method's stages begin: of two, the second after `training.pretraining_epochs` epochs.
 
-    The first `training.frozen_epochs` of the first stage are one of their own, which freezes the backbones.
+    The first `training.frozen_epochs` of the first stage are one of their own, which freezes the backbones or their
+    first stages.
 
     Args:
         stages: `LesionModel.stages`, one or two.
@@ -74,8 +75,12 @@ def _with_frozen_epochs(plan: StagePlan, training: TrainingConfig, backbones: Se
         raise ConfigError(
             f"training.frozen_epochs must be at most the {end} epochs of stage {first.name}. Received: {frozen}"
         )
-    parts = tuple(dict.fromkeys((*first.frozen, *backbones)))
-    before = Stage(f"{first.name}, backbone frozen", first.losses, parts)
+    if training.frozen_stages is None:
+        parts = tuple(dict.fromkeys((*first.frozen, *backbones)))
+        before = Stage(f"{first.name}, backbone frozen", first.losses, parts)
+    else:
+        name = f"{first.name}, stages 1 to {training.frozen_stages} frozen"
+        before = Stage(name, first.losses, first.frozen, training.frozen_stages)
     rest = (first,) if frozen < end else ()
     starts = (0, *((frozen,) if rest else ()), *plan.starts[1:])
     return StagePlan((before, *rest, *later), starts, plan.starts[-1])

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from amfam_tf.data.mixing import SHARE, other_label
 from amfam_tf.layers.shared_moments import weighing_values
+from amfam_tf.models.backbones import first_stages
 from amfam_tf.models.lesion_model import LesionModel, Stage
 from amfam_tf.training.case_answers import CaseAnswers
 from amfam_tf.training.class_losses.deferred import DeferredWeights
@@ -21,7 +23,8 @@ class Trainer(keras.Model):
     """Trains a network on Eq. 4, L = sum of weight * loss, and tracks every named loss and accuracy.
 
     Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], class numbers int [B] under
-    each task's name, below 0 where nobody knows, and "metadata" float32 [B, n] if the network takes it. Metrics:
+    each task's name, below 0 where nobody knows, and "metadata" float32 [B, n] if the network takes it; of mixed cases
+    also what `amfam_tf.data.mixing` adds: a case counts as right if its own label is answered. Metrics:
     "loss", each loss's name, "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a
     smaller last batch counts for what it holds; a task's accuracy and its part of a classification loss are over the
     cases with a label, whatever the batches. Made and fitted within the scope of a tf.distribute strategy, it takes a
@@ -92,10 +95,13 @@ class Trainer(keras.Model):
         What it freezes stays as it is bit for bit: variables get no gradient and no weight decay, and batch
         normalisation uses and keeps its moving averages. The functions that run a step are made anew.
         """
-        for name in self._stage.frozen:
-            self._set_trainable(name, True)
-        for name in stage.frozen:
-            self._set_trainable(name, False)
+        for one, trainable in ((self._stage, True), (stage, False)):
+            for name in one.frozen:
+                self._set_trainable(name, trainable)
+            # Layer by layer: a backbone that is trainable itself does not pass it on again.
+            for network in [part for name in self.network.backbones for part in self.network.parts[name]]:
+                for layer in first_stages(network, one.frozen_stages):
+                    layer.trainable = trainable
         self._stage = stage
         self.train_function = self.test_function = None
 
@@ -167,9 +173,11 @@ class Trainer(keras.Model):
         counts = dict.fromkeys(means, cases)
         # An unknown label is no class, so that no answer is right: only the number of cases differs.
         known = [tf.reduce_sum(tf.cast(batch[task.name] >= 0, tf.float32)) for task in incomplete]
-        for task, count in zip(incomplete, sum_over_replicas(known), strict=True):
+        counted = [_labels_of(batch, task.name) for task in incomplete] if SHARE in batch else known
+        totals = sum_over_replicas([*known, *counted])
+        for task, count, of_loss in zip(incomplete, totals, totals[len(known) :], strict=False):
             name = f"accuracy_{task.name}"
-            counts |= dict.fromkeys([name, *(f"{loss} {task.name}" for loss in of_tasks)], count)
+            counts |= {name: count} | dict.fromkeys([f"{loss} {task.name}" for loss in of_tasks], of_loss)
             means = {**means, name: tf.math.divide_no_nan(means[name] * cases, count)}
         trackers = self._trackers | {
             f"{loss} {task}": one for loss, found in self._terms.items() for task, one in found.items()
@@ -217,6 +225,12 @@ class Trainer(keras.Model):
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing is left to build. Keras would take a batch for it, and with several workers cannot."""
+
+
+def _labels_of(batch: Tensors, task: str) -> tf.Tensor:
+    """Returns how many labels of mixed cases are known, each counted by its share."""
+    own, other = (tf.cast(batch[name] >= 0, tf.float32) for name in (task, other_label(task)))
+    return tf.reduce_sum(batch[SHARE] * own + (1.0 - batch[SHARE]) * other)
 
 
 def _accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

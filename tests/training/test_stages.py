@@ -15,10 +15,12 @@ from recycled_trainers import recycled_trainers
 from rich.console import Console
 from small import random_batch, small_config
 from staged_method import STAGED, STAGES
+from tiny_backbone import TINY_BACKBONE, TINY_STAGED_BACKBONE
 
 from amfam_tf import models
 from amfam_tf.config import TrainingConfig
 from amfam_tf.errors import ConfigError
+from amfam_tf.models import backbones
 from amfam_tf.models.lesion_model import Stage
 from amfam_tf.runs.folder import RunFolder
 from amfam_tf.tasks import DERM7PT
@@ -259,6 +261,57 @@ def test_a_fit_with_frozen_epochs_leaves_the_backbone_until_they_are_over(drawn,
     assert list(pd.read_csv(tmp_path / "run/history.csv")["stage"]) == stages
     trainer.load_weights(checkpoints / "epoch-0002.weights.h5")
     assert changed(states[1], parts_of(trainer.network)) == {"G", "B", "E", "C"}
+
+
+@pytest.mark.parametrize("method", ["concat", "hccnn"])
+def test_the_first_stages_alone_may_be_frozen(method, monkeypatch):
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_STAGED_BACKBONE)
+    config = small_config("training.frozen_epochs=1", "training.frozen_stages=2", "training.epochs=2", method=method)
+    trainer = create_trainer(config, steps_per_epoch=2, card=DERM7PT)
+    plan = plan_stages(trainer.network.stages, config.training, trainer.network.backbones)
+    assert [stage.name for stage in plan.stages] == ["all, stages 1 to 2 frozen", "all"]
+    parts = [network for name in trainer.network.backbones for network in trainer.network.parts[name]]
+    layers = {f"{part.name}/{one.name}": one for part in parts for one in part.layers if one.weights}
+    first = {name for name in layers if name[-1] in "01"}
+    states = [{name: values_of([layer]) for name, layer in layers.items()}]
+    for stage in plan.stages:
+        trainer.enter_stage(stage)
+        trainer.fit(batches(), steps_per_epoch=2, epochs=1, verbose=0, shuffle=False)
+        states.append({name: values_of([layer]) for name, layer in layers.items()})
+    assert len(first) == 4 * len(parts)
+    assert changed(states[0], states[1]) == layers.keys() - first
+    assert changed(states[1], states[2]) == layers.keys()
+
+
+def test_batch_statistics_of_the_backbone_may_stay_as_they_are(monkeypatch):
+    """Its moving averages, not its scales and offsets; those of the decoders move."""
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+    config = small_config("training.frozen_batch_statistics=true", method="concat-recon")
+    trainer = create_trainer(config, steps_per_epoch=2, card=DERM7PT)
+    norms = [one for one in trainer.network._flatten_layers() if isinstance(one, keras.layers.BatchNormalization)]
+    own = [one for one in norms if one.name.startswith("bn_")]
+    for layer in own:
+        layer.moving_mean.assign(np.linspace(-0.1, 0.1, layer.moving_mean.shape[0]))
+        layer.moving_variance.assign(np.linspace(0.5, 2.0, layer.moving_mean.shape[0]))
+    batch = {name: tf.constant(value) for name, value in random_batch(4).items()}
+    trained, asked = (trainer(batch, training=training) for training in (True, False))
+    for task in DERM7PT.tasks:
+        np.testing.assert_allclose(trained[task.name], asked[task.name], rtol=1e-5, atol=1e-6)
+    before = [[value.numpy() for value in layer.weights] for layer in norms]
+    trainer.fit(batches(), steps_per_epoch=2, epochs=1, verbose=0, shuffle=False)
+    assert 0 < len(own) < len(norms)
+    for layer, (gamma, beta, mean, variance) in zip(norms, before, strict=True):
+        kept = layer in own
+        assert np.array_equal(layer.moving_mean, mean) is np.array_equal(layer.moving_variance, variance) is kept
+        assert not np.array_equal(layer.gamma, gamma) and not np.array_equal(layer.beta, beta)
+
+
+def test_stages_that_cannot_be_frozen_are_refused():
+    with pytest.raises(ConfigError, match=r"training.frozen_stages needs training.frozen_epochs, the epochs in which"):
+        small_config("training.frozen_stages=2")
+    config = small_config("training.frozen_epochs=1", "training.frozen_stages=2", method="inception-unbalanced")
+    with pytest.raises(ConfigError, match=r"training.frozen_stages: inception_narrow of method .* has no stages"):
+        models.resolve(config)
 
 
 def test_patience_counts_the_last_stage_only(drawn, tmp_path):

@@ -169,9 +169,17 @@ def test_class_weights_and_loss_scaling_are_of_the_whole_batch(precision, tolera
     assert_same(state(mirrored), state(single), tolerance)
 
 
-@pytest.mark.parametrize("weights", ["class_weights=none", "class_weights=batch", "task_weighting=uncertainty"])
-def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
-    """Also where one device has fewer labels than the other, none at all, or no case."""
+@pytest.mark.parametrize(
+    ("weights", "mixed"),
+    [
+        ("class_weights=none", False),
+        ("class_weights=batch", False),
+        ("class_weights=batch", True),
+        ("task_weighting=uncertainty", True),
+    ],
+)
+def test_unknown_labels_are_left_out_of_the_whole_batch(weights, mixed):
+    """Also where one device has fewer labels than the other, none at all, or no case; and of mixed cases."""
     tree = cards.to_dict(DERM7PT)
     few = [task | {"missing": [""]} for task in tree["tasks"][:3]]
     card = cards.from_dict(tree | {"tasks": few, "scores": {}}, "labels that may be unknown")
@@ -183,6 +191,9 @@ def test_unknown_labels_are_left_out_of_the_whole_batch(weights):
         batch = random_batch(cases, seed=cases)
         batch["PN"][list(unknown)] = -1
         batch["BWV"][:] = -1
+        if mixed:
+            batch |= {f"mixing.{task.name}": np.roll(batch[task.name], 1) for task in DERM7PT.tasks}
+            batch["mixing.share"] = np.linspace(0.2, 0.9, cases, dtype=np.float32)
         ours, theirs = step(mirrored, batch, name), step(single, batch, name)
         assert ours == pytest.approx(theirs, rel=1e-4), (cases, name)
     assert_same(state(mirrored), state(single))
