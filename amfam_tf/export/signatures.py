@@ -86,7 +86,7 @@ class ServingModule(tf.Module):
         self.weights = {
             f"{layer.name}/{variable.path.removeprefix(layer.name + '/')}": variable.value
             for layer in network.layers
-            for variable in layer.variables
+            for variable in layer.weights
         }
         size = preparation.image_size
         answer = answering(network, card, average_flips)

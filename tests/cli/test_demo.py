@@ -52,7 +52,10 @@ def expected(out: object) -> list[tuple[str, ...]]:
     return [
         ("synth", "--out", f"{out}/data", "--cases", "60", "--seed", "0"),
         ("check", f"{out}/data"),
-        ("fit", "--data", f"{out}/data", "--run", f"{out}/run", "--preset", "tiny"),
+        (
+            *("fit", "--data", f"{out}/data", "--run", f"{out}/run", "--preset", "laptop"),
+            *("--set", "data.image_size=128", "--set", "training.epochs=7"),
+        ),
         ("evaluate", f"{out}/run", "--data", f"{out}/data", "--split", "test"),
         ("export", f"{out}/run", "--out", f"{out}/saved_models/amfam"),
         (

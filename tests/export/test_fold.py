@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from exported_runs import small_network
 from keras import layers
-from small import make_weights_all_different, random_batch
+from small import make_weights_all_different, random_batch, small_config
 
+from amfam_tf.export.decode import Preparation
 from amfam_tf.export.export import folded_network
 from amfam_tf.export.fold import CONVOLUTIONS, fold_batch_norm
-from amfam_tf.tasks import MODALITIES, TASKS
+from amfam_tf.export.signatures import ServingModule
+from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
 VARIANTS = {
     "bottlenecks": ((), "amfam"),
@@ -113,3 +115,14 @@ def test_a_convolution_that_is_used_twice_stays():
     folded = fold_batch_norm(model)
     x = np.random.default_rng(1).normal(size=(2, 6, 6, 3)).astype(np.float32)
     np.testing.assert_allclose(folded(x), model(x, training=False), rtol=1e-5, atol=1e-6)
+
+
+def test_the_random_state_of_dropout_is_not_stored():
+    network = small_network("model.classifier_dropout=0.25")
+    config = small_config("model.classifier_dropout=0.25")
+    module = ServingModule(
+        folded_network(network), Preparation.of(config.data), {task.name: 1.0 for task in TASKS}, DERM7PT
+    )
+    stored = {name.partition("/")[0] for name in module.weights}
+    assert any(isinstance(layer, layers.Dropout) for layer in network.inference_model().layers)
+    assert stored == {layer.name for layer in network.inference_model().layers if layer.weights}
