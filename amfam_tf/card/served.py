@@ -107,6 +107,11 @@ def output_of_target(name: str) -> str:
     return f"{name}_probability"
 
 
+def output_of_decision(task: str) -> str:
+    """Returns the output that has the number of the class that thresholds decide for."""
+    return f"{task}_decided"
+
+
 def to_json(card: DataCard, columns: Iterable[str] = ()) -> str:
     """Returns a card as the text that travels, in ASCII; `columns` are the metadata that the network takes."""
     metadata = {name: _described_column(card, name) for name in columns}

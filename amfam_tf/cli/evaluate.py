@@ -49,6 +49,7 @@ FOLDER = UserPath(exists=True, file_okay=False, path_type=Path)
     type=click.Choice(MODALITIES),
     help="Leave the other picture out; for methods that can do without it.",
 )
+@click.option("--thresholds", is_flag=True, help="Also measure the classes that the run's thresholds decide for.")
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of the tables.")
 def evaluate(
     run: Path,
@@ -59,6 +60,7 @@ def evaluate(
     against: Path | None,
     calibrate: bool,
     modality: str | None,
+    thresholds: bool,
     as_json: bool,
 ) -> None:
     """Predict a split of DATA with the finished RUN and measure it.
@@ -71,17 +73,19 @@ def evaluate(
     from amfam_tf.evaluation.run import compare_with, evaluate_run
     from amfam_tf.files import json_file
 
+    if thresholds and modality is not None:
+        raise click.UsageError("--thresholds are fitted with both pictures: leave --modalities out.")
     modalities = MODALITIES if modality is None else (modality,)
     if map_file is not None:
         from amfam_tf.evaluation.external import ALL, evaluate_external
 
-        if against is not None or modality is not None or not calibrate:
+        if against is not None or modality is not None or thresholds or not calibrate:
             raise click.UsageError("--map goes with --split and --card only.")
         evaluation = evaluate_external(run, data, map_file, split or ALL, show_progress, card)
     elif split == "all":
         raise click.UsageError("--split all is for --map: a run has seen a part of its own data.")
     else:
-        evaluation = evaluate_run(run, data, split or "test", show_progress, calibrate, modalities, card)
+        evaluation = evaluate_run(run, data, split or "test", show_progress, calibrate, modalities, card, thresholds)
     comparison = None if against is None else compare_with(evaluation, against, data, show_progress, card)
     written = html_report.write_report(evaluation, comparison)
     if as_json:
@@ -90,10 +94,11 @@ def evaluate(
         for note in evaluation.notes:
             echo(f"note: {note}", err=True)
         return
-    _print(evaluation, comparison, written)
+    print_evaluation(evaluation, comparison, written)
 
 
-def _print(evaluation: "Evaluation", comparison: "RunComparison | None", written: Iterable[Path]) -> None:
+def print_evaluation(evaluation: "Evaluation", comparison: "RunComparison | None", written: Iterable[Path]) -> None:
+    """Prints the tables of an evaluation, its notes and the files written."""
     from amfam_tf.cli.options import console
     from amfam_tf.evaluation import tables
     from amfam_tf.evaluation.run import against_file

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Also write the network as an ONNX file; needs the extra onnx.",
 )
+@click.option("--thresholds", is_flag=True, help="Also give the class that the run's thresholds decide for.")
 @click.option(
     "--verify",
     "to_verify",
@@ -45,6 +46,7 @@ def export(
     allow_unfinished: bool,
     precision: "Precision",
     onnx: Path | None,
+    thresholds: bool,
     to_verify: Path | None,
 ) -> None:
     """Export RUN as the next version of a model for TensorFlow Serving, or verify one.
@@ -53,7 +55,7 @@ def export(
     """
     out = one_out(out, former) if out or former else None
     if to_verify is not None:
-        if run is not None or out is not None or onnx is not None:
+        if run is not None or out is not None or onnx is not None or thresholds:
             raise click.UsageError("--verify DIR stands alone: it exports nothing")
         _verify(to_verify)
         return
@@ -61,7 +63,7 @@ def export(
         raise click.UsageError("RUN and --out are needed, or --verify DIR")
     from amfam_tf.export.export import export_run
 
-    _print(export_run(run, out, allow_unfinished, precision, onnx))
+    _print(export_run(run, out, allow_unfinished, precision, onnx, thresholds))
     if onnx is not None:
         echo(f"exported: {onnx}")
 

@@ -53,6 +53,10 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "amfam_tf.cli.sweep",
             "Fit a method over a grid of configuration values; measure validation accuracy.",
         ),
+        "ensemble": (
+            "amfam_tf.cli.ensemble",
+            "Make of finished RUNS the run OUT, which answers with the mean of what they answer.",
+        ),
         "export": (
             "amfam_tf.cli.export",
             "Export RUN as the next version of a model for TensorFlow Serving, or verify one.",

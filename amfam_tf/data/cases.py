@@ -4,7 +4,7 @@ Everything that takes `--data` reads through here, so that it takes both. The sa
 both.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,14 +140,24 @@ def data_fingerprint(frame: pd.DataFrame, card: DataCard) -> str:
     Raises:
         DataError: a picture cannot be read.
     """
-    names = [task.name for task in card.tasks]
-    records = sorted(
-        [int(case["case_num"]), case["split"], *(int(case[name]) for name in names), *pictures]
-        for case, pictures in zip(frame.to_dict("records"), _digests(frame), strict=True)
-    )
-    if card.tasks == cards.legacy().tasks:
-        return digests.of_value(records)
-    return digests.of_value({"tasks": [[task.name, *task.classes] for task in card.tasks], "cases": records})
+    return fingerprints([frame], card)[0]
+
+
+def fingerprints(frames: Sequence[pd.DataFrame], card: DataCard) -> list[str]:
+    """Returns `data_fingerprint` of frames of the same rows, such as folds: their pictures are read once."""
+    names, pictures = [task.name for task in card.tasks], [*_digests(frames[0])]
+    found = []
+    for frame in frames:
+        records = sorted(
+            [int(case["case_num"]), case["split"], *(int(case[name]) for name in names), *of_case]
+            for case, of_case in zip(frame.to_dict("records"), pictures, strict=True)
+        )
+        if card.tasks == cards.legacy().tasks:
+            found.append(digests.of_value(records))
+        else:
+            listed = [[task.name, *task.classes] for task in card.tasks]
+            found.append(digests.of_value({"tasks": listed, "cases": records}))
+    return found
 
 
 def in_stored_order(frame: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from amfam_tf.report.html import Key, data_uri
 from amfam_tf.report.numbers import UNDEFINED, ends, share
 from amfam_tf.report.results import Report, RunComparison, measured, targets_of
 from amfam_tf.report.table import Table
+from amfam_tf.runs import members
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.folder import REPORT_FILE, RunFolder
 
@@ -151,6 +152,7 @@ def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[st
         "averages": tables.average_table(report, card),
         "classes": tables.class_table(report, card),
         "calibration": tables.calibration_table(report, card),
+        "decided": tables.decided_table(report) if "decided" in report else None,
         "subgroups": tables.subgroup_table(report, card),
         "counts": count_table("Cases of each class", len(used), splits, counts, card.tasks),
         "environment": tables.environment_table(environment_rows(RunFolder(evaluation.run))),
@@ -201,6 +203,8 @@ def environment_rows(run: RunFolder) -> list[tuple[str, str]]:
     """Returns what environment.json says about the training, name and value; nothing if there is none."""
     content = run.read_environment() if run.environment_file.is_file() else {}
     rows = []
+    if members.KEY in content:
+        content[members.KEY] = {one.run: f"model {one.model_sha256}" for one in members.read(content)}
     for name, value in content.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         for part, one in parts:

@@ -9,6 +9,7 @@ from typing import Final
 from amfam_tf.files.digests import file_digest
 from amfam_tf.report.results import Report
 from amfam_tf.runs.finished import FinishedRun
+from amfam_tf.runs.folder import EVALUATION, OUT_OF_FOLD
 
 MODEL: Final = "model_sha256"
 DATA: Final = "data_fingerprint"
@@ -30,6 +31,19 @@ def holds(metrics: Report | None, predictions: Path, model_sha256: str, fingerpr
         return False
     expected = {MODEL: model_sha256, DATA: fingerprint, PREDICTIONS: file_digest(predictions)}
     return all(metrics.get(key) == value for key, value in expected.items())
+
+
+def member_notes(run: FinishedRun, split: str) -> list[str]:
+    """Returns a note if a run is made of others that were trained on cases of this split of their data."""
+    folds = {one.fold for one in run.members}
+    # Each of them trained on the folds of the others, and none on the validation split.
+    if len(folds) < 2 or split == "validate":
+        return []
+    return [
+        f"its {len(run.members)} members left out {len(folds)} different folds: each case of the split {split} was "
+        f"trained on by some of them, so these numbers are better than on new cases; {EVALUATION}/{OUT_OF_FOLD} has "
+        "each case by the members that left it out"
+    ]
 
 
 def training_notes(run: FinishedRun) -> list[str]:

@@ -22,6 +22,7 @@ from amfam_tf.evaluation import (
     report,
     shuffled,
 )
+from amfam_tf.evaluation import thresholds as decisions
 from amfam_tf.files import json_file
 from amfam_tf.files.digests import file_digest
 from amfam_tf.report import results
@@ -106,6 +107,7 @@ def evaluate_run(
     calibrate: bool = True,
     modalities: tuple[str, ...] = MODALITIES,
     card: Path | None = None,
+    thresholds: bool = False,
 ) -> Evaluation:
     """Predicts a split with the best model of a run and writes predictions.csv and metrics.json.
 
@@ -118,24 +120,33 @@ def evaluate_run(
         calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
         modalities: the pictures to give to the model; without one, the temperatures do not apply.
         card: file of the data's card, if it does not lie beside them; the run's own if they have none.
+        thresholds: also measure the classes that the run's thresholds decide for.
 
     Raises:
-        RunError: no run folder, training has not finished, or the method cannot do without a picture.
+        RunError: no run folder, training has not finished, there are no thresholds, or the method cannot do without a
+            picture.
         ConfigError: the card cannot be used.
         DataError: the data set cannot be used, asks other questions than the run answers, or the split has no cases.
     """
     source, notes = _open(run, data, split, track, modalities, card)
     finished, cases = source.run, source.cases(split)
     digest = finished.model_sha256
+    weights = finished.own_thresholds if thresholds else None
     model = finished.inference_model(modalities)
     pairs = predict_pairs(model, cases, finished.config, source.card, track)
     # The temperatures of a run are fitted with all its pictures.
     calibrate = calibrate and _has_all(modalities)
     fitted, more = _calibration(source, model, pairs, split) if calibrate else (None, ["no temperature is applied"])
     raw, table = (predictions.averaged(one, source.card) for one in (pairs, calibrated(pairs, fitted, source.card)))
+    if source.same_data:
+        notes += provenance.member_notes(finished, split)
     notes += [*provenance.training_notes(finished), *input_notes(finished.config, modalities, source.card), *more]
     notes += absence_notes(table, split, source.card)
+    if weights is not None and source.same_data:
+        notes.append("the thresholds were fitted on cases of this split: their gain is larger than on new cases")
     content = _measure(source, split, table, raw, fitted, notes) | {"modalities": list(modalities)}
+    if weights is not None:
+        content["decided"] = decisions.measured(table, weights, source.card, intervals.groups_of(cases, source.card))
     content |= {provenance.MODEL: digest, provenance.DATA: source.fingerprint, provenance.TRAINED_ON: source.same_data}
     columns = finished.config.model.metadata
     if columns:

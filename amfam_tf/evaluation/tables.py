@@ -49,6 +49,7 @@ def terminal_tables(report: Report, card: DataCard, comparison: RunComparison | 
         average_table(report, card),
         class_table(report, card).without(*others),
         *(score_table(report, "sensitivity_at_specificity", "specificity", card, name) for name in targets_of(report)),
+        *([decided_table(report)] if "decided" in report else []),
         subgroup_table(report, card),
     ]
     tables = [table for table in [*tables, shuffled_table(report, card)] if table.rows]
@@ -195,6 +196,21 @@ def calibration_table(report: Report, card: DataCard) -> Table:
     method = "" if before else "No temperature was applied. "
     note = f"{method}ECE: expected calibration error over ten bins. Brier score: summed over the classes, 0 to 2."
     return Table("Calibration", headings, rows, note)
+
+
+def decided_table(report: Report) -> Table:
+    """Returns what thresholds per class change in each task: of the most probable class, and of the decided one."""
+    part = report["decided"]
+    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1"}
+    headings = ["task", *(heading for title in names.values() for heading in (title, "decided")), "gain (95 %)"]
+    rows = []
+    for name, row in part["tasks"].items():
+        cells = [share(row[kind][metric]) for metric in names for kind in ("plain", "decided")]
+        gain = row["decided"][part["measure"]] - row["plain"][part["measure"]]
+        rows.append(TableRow([name, *cells, difference_with_interval(gain, row["gain_ci95"])]))
+    judged = "each fold by thresholds fitted on the other folds only" if part["nested"] else "by thresholds.json"
+    note = f"Fitted to {names[part['measure']]} and decided {judged}. The gain is that of {names[part['measure']]}."
+    return Table("Thresholds per class, in percent", headings, rows, note)
 
 
 def score_table(report: Report, measure: str, other: str, card: DataCard, target: str) -> Table:

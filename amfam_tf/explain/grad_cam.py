@@ -4,11 +4,12 @@ For a logit y and the feature maps F [h, w, c] of one modality,
 
     a_k = mean over i, j of d y / d F_ijk,    map = relu(sum_k a_k F_k),
 
-enlarged to the picture and divided by its own largest value. A map of zeros stays zeros: nothing there speaks for
+enlarged to the picture and divided by its own largest value; with several networks, as in an ensemble, it is the sum
+of the maps of each before that. A map of zeros stays zeros: nothing there speaks for
 the class. Each modality has maps of its own, so both pictures are scaled independently.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -33,7 +34,7 @@ def grad_cam(
 
     Args:
         model: as `LesionModel.explanation_model()`: inputs -> {task name: logits [B, classes]} and
-            `features_<modality>` [B, h, w, c] for each modality that it uses.
+            `features_<modality>` [B, h, w, c] for each modality that it uses, see `feature_names`.
         inputs: {"clinical", "dermoscopic"}, float32 [B, S, S, 3] in [0, 1], and what else the model takes.
         task_number: position among the tasks, int32 [B].
         class_number: class number within the task, int32 [B]; PREDICTED for the predicted class.
@@ -51,11 +52,20 @@ def grad_cam(
         logits = {task.name: tf.cast(outputs[task.name], tf.float32) for task in tasks}
         # Cases do not depend on each other, so the gradient of the sum holds each case's own.
         target = tf.reduce_sum(_chosen_logits(logits, tasks, task_number, class_number))
-    features = {name: outputs[f"features_{name}"] for name in MODALITIES if f"features_{name}" in outputs}
+    features = {name: [outputs[key] for key in names] for name, names in feature_names(outputs).items()}
     gradients = tape.gradient(target, features)
-    maps = {name: enlarge(class_activation(features[name], gradients[name]), size) for name in features}
+    maps = {
+        name: enlarge([class_activation(*pair) for pair in zip(features[name], gradients[name], strict=True)], size)
+        for name in features
+    }
     nothing = tf.zeros((tf.shape(task_number)[0], size, size), tf.float32)
     return {name: maps.get(name, nothing) for name in MODALITIES}, logits
+
+
+def feature_names(outputs: Iterable[str]) -> dict[str, list[str]]:
+    """Returns, for each modality that a model uses, its outputs `features_<modality>` or `features_<modality>_<n>`."""
+    found = {name: [key for key in outputs if f"{key}_".startswith(f"features_{name}_")] for name in MODALITIES}
+    return {name: keys for name, keys in found.items() if keys}
 
 
 def class_activation(features: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
@@ -64,12 +74,15 @@ def class_activation(features: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu(tf.einsum("bhwc,bc->bhw", tf.cast(features, tf.float32), weights))
 
 
-def enlarge(maps: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns maps [B, h, w] >= 0 as [B, size, size] in [0, 1]; the largest value of each map that is not zero is 1.
+def enlarge(maps: Sequence[tf.Tensor], size: int) -> tf.Tensor:
+    """Returns the sum of maps [B, h, w] >= 0 as [B, size, size] in [0, 1]: the largest value that is not zero is 1.
 
     Bilinear: unlike bicubic, it makes no values outside of those that it has.
     """
-    enlarged = tf.image.resize(maps[..., tf.newaxis], (size, size), method="bilinear")[..., 0]
+    first, *others = (tf.image.resize(one[..., tf.newaxis], (size, size), method="bilinear")[..., 0] for one in maps)
+    enlarged = first
+    for other in others:
+        enlarged += other
     return tf.math.divide_no_nan(enlarged, tf.reduce_max(enlarged, axis=(1, 2), keepdims=True))
 
 

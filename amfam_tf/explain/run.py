@@ -16,7 +16,7 @@ from amfam_tf.data import pipeline
 from amfam_tf.data.cases import DataSet, in_stored_order, read, refuse_missing_pictures
 from amfam_tf.errors import DataError, RunError
 from amfam_tf.evaluation.predict import probabilities_of
-from amfam_tf.explain.grad_cam import PREDICTED, grad_cam
+from amfam_tf.explain.grad_cam import PREDICTED, feature_names, grad_cam
 from amfam_tf.runs.finished import FinishedRun
 from amfam_tf.runs.network import check_weights
 
@@ -158,7 +158,7 @@ def _explain_batch(
     size = pictures[MODALITIES[0]].shape[1]
     maps, logits = grad_cam(model, inputs, task_numbers, class_numbers, size, tasks)
     probabilities = probabilities_of(logits[task.name].numpy(), temperature)
-    used = [modality for modality in MODALITIES if f"features_{modality}" in model.output]
+    used = feature_names(model.output)
     return [
         CaseExplanation(
             run=name,

@@ -49,6 +49,7 @@ def export_run(
     allow_unfinished: bool = False,
     precision: Precision = "float32",
     onnx: Path | None = None,
+    thresholds: bool = False,
 ) -> Exported:
     """Writes a run as the next version below `base`, whose last name is the model's.
 
@@ -58,6 +59,7 @@ def export_run(
         allow_unfinished: take the best weights so far of a run that has not finished.
         precision: of backbone and classifiers; logits and probabilities are float32 always.
         onnx: also write this ONNX file, in float32 whatever the precision.
+        thresholds: also give the class of each task that the run's thresholds decide for.
 
     Raises:
         RunError: the run cannot be used.
@@ -65,7 +67,7 @@ def export_run(
     """
     if onnx is not None:
         onnx_file.find_converter()
-    source = read_source(run, allow_unfinished)
+    source = read_source(run, allow_unfinished, thresholds)
     if onnx is not None:
         onnx_file.write_onnx(folded_network(source.network), source, onnx)
     module = serving_module(source, precision)
@@ -85,8 +87,8 @@ def serving_module(source: Source, precision: Precision = "float32") -> ServingM
     """Returns the object to save: folded network, preparation and temperatures of a run."""
     network = folded_network(source.network, precision)
     preparation = Preparation.of(source.config.data)
-    flips = source.network.model_config.average_flips
-    return ServingModule(network, preparation, source.temperatures, source.card, source.columns, flips)
+    flips, columns = source.network.model_config.average_flips, source.columns
+    return ServingModule(network, preparation, source.temperatures, source.card, columns, flips, source.weights)
 
 
 def folded_network(network: LesionModel, precision: Precision = "float32") -> keras.Model:

@@ -18,7 +18,8 @@ from amfam_tf.card.schema import MODALITIES, DataCard, MetadataColumn
 from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
-from amfam_tf.models.registry import METHODS
+from amfam_tf.models import registry
+from amfam_tf.runs import members
 from amfam_tf.training.monitor import name_in_records
 
 INTENDED_USE = (
@@ -66,8 +67,8 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
         "package": {"amfam-tf": amfam_tf.__version__, "tensorflow": tf.__version__},
         "method": {
             "name": source.config.method,
-            "summary": METHODS[source.config.method].summary,
-            "source": METHODS[source.config.method].source,
+            "summary": registry.describe(source.config.method).summary,
+            "source": registry.describe(source.config.method).source,
             "modalities": list(source.config.model.modalities),
         },
         "intended_use": INTENDED_USE,
@@ -79,6 +80,7 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
         "thresholds": {
             "predicted_class": "the largest probability of each task; there is no other operating point",
             **{name: dict(score.thresholds) for name, score in source.card.scores.items()},
+            **({"decided": source.thresholds.to_dict()} if source.thresholds is not None else {}),
         },
         "calibration": _describe_calibration(source),
         "precision": precision,
@@ -124,6 +126,8 @@ def _describe_tensor(
     kind = tf.dtypes.as_dtype(info.dtype).name
     if name in columns:
         content = columns[name]
+    elif name in map(served.output_of_decision, (task.name for task in card.tasks)):
+        content = "number of the class, from 0, that the thresholds decide for"
     elif name in card.scores:
         content = "{} to {}".format(*card.scores[name].range_of(card.tasks))
     elif kind == "string" and name in MODALITIES:
@@ -165,11 +169,16 @@ def _describe_calibration(source: Source) -> dict[str, Any]:
 
 def _describe_training(source: Source) -> dict[str, Any]:
     state = source.state
-    return {
-        "finished": state.finished,
+    history: dict[str, Any] = {
         "epochs": state.epochs,
         "best_epoch": state.best_epoch,
         name_in_records(source.config.training.monitor): state.best_accuracy,
+    }
+    if members.KEY in source.environment:
+        history = {members.KEY: source.environment[members.KEY]}
+    return {
+        "finished": state.finished,
+        **history,
         "model_sha256": source.model_sha256,
         "notes": list(source.notes),
     }

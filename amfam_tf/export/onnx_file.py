@@ -62,7 +62,7 @@ def write_onnx(network: keras.Model, source: Source, path: Path) -> None:
         squares = {"clinical": clinical, "dermoscopic": dermoscopic}
         given = {name: images.to_unit_range(square) for name, square in squares.items()}
         given |= dict(zip([METADATA_INPUT], metadata, strict=False))
-        return outputs_of(answer(given), temperatures, source.card)
+        return outputs_of(answer(given), temperatures, source.card, source.weights)
 
     model, _ = converter.convert.from_function(classify, input_signature=specs, opset=OPSET)
     write_bytes(path, model.SerializeToString(), ExportError)

@@ -19,6 +19,7 @@ taken as it is. Outputs of the first four follow from the card of the data:
 | the name of each task | float32 [B, classes] | probabilities; each row sums to 1 |
 | <target>_probability of each target | float32 [B] | sum over its classes |
 | the name of each score | int32 [B] | from the most probable class of each of its tasks |
+| <task>_decided, only by `export --thresholds` | int32 [B] | number of the class that the thresholds decide for |
 
 `explain` also gives `clinical_map`, `dermoscopic_map`, float32 [B, S, S] in [0, 1] (Grad-CAM, see
 `amfam_tf.explain.grad_cam`) and `clinical_image`, `dermoscopic_image`, uint8 [B, S, S, 3]: the pictures as the network
@@ -54,6 +55,7 @@ from amfam_tf.models.flips import over_flips
 from amfam_tf.models.lesion_model import METADATA_INPUT
 
 Tensors = dict[str, tf.Tensor]
+Weights = Mapping[str, Mapping[str, float]]
 
 
 class ServingModule(tf.Module):
@@ -70,6 +72,7 @@ class ServingModule(tf.Module):
         card: of the data that the network is trained on.
         columns: of its metadata, those that the network takes.
         average_flips: answer with the mean over the four flips of the pictures.
+        weights: by task name, of each class: thresholds for `<task>_decided`; {} for none.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class ServingModule(tf.Module):
         card: DataCard,
         columns: Columns = MappingProxyType({}),
         average_flips: bool = False,
+        weights: Weights = MappingProxyType({}),
     ):
         super().__init__(name="amfam")
         # By name and not as a Keras object, which would bring its own bookkeeping into the saved file.
@@ -90,8 +94,9 @@ class ServingModule(tf.Module):
         }
         size = preparation.image_size
         answer = answering(network, card, average_flips)
-        classify = _classifier(answer, size, temperatures, card, columns)
-        explain = _explainer(network, answer if average_flips else None, size, temperatures, card, columns)
+        tell = functools.partial(outputs_of, temperatures=temperatures, card=card, weights=weights)
+        classify = _classifier(answer, size, tell, columns)
+        explain = _explainer(network, answer if average_flips else None, size, tell, card, columns)
         # Two ways to the same squares: the signature names a bad picture, the stage before a batch is cheap.
         naming, cheap = (
             {
@@ -270,13 +275,10 @@ def answering(network: keras.Model, card: DataCard, average_flips: bool) -> Answ
     return (lambda inputs: over_flips(plain, inputs, [task.name for task in card.tasks])) if average_flips else plain
 
 
-def _classifier(
-    answer: Answer, size: int, temperatures: Mapping[str, float], card: DataCard, columns: Columns
-) -> Callable[..., Tensors]:
+def _classifier(answer: Answer, size: int, tell: Callable[..., Tensors], columns: Columns) -> Callable[..., Tensors]:
     @_function(**_squares(size, columns))
     def classify(given: Tensors) -> Tensors:
-        found = outputs_of(answer(_for_network(given)), temperatures, card)
-        return _first(tf.shape(given["clinical"])[0], found)
+        return _first(tf.shape(given["clinical"])[0], tell(answer(_for_network(given))))
 
     return classify
 
@@ -296,7 +298,7 @@ def _explainer(
     network: keras.Model,
     averaged: Answer | None,
     size: int,
-    temperatures: Mapping[str, float],
+    tell: Callable[..., Tensors],
     card: DataCard,
     columns: Columns,
 ) -> Callable[..., Tensors]:
@@ -315,14 +317,19 @@ def _explainer(
         if told is not None:
             class_number = grad_cam.chosen_classes(told, card.tasks, task_number, class_number)
         maps, logits = grad_cam.grad_cam(network, inputs, task_number, class_number, size, card.tasks)
-        answer = outputs_of(logits if told is None else told, temperatures, card)
+        answer = tell(logits if told is None else told)
         answer |= {f"{name}_map": maps[name] for name in MODALITIES}
         return _first(tf.shape(given["clinical"])[0], answer) | {f"{name}_image": given[name] for name in MODALITIES}
 
     return explain
 
 
-def outputs_of(logits: Mapping[str, tf.Tensor], temperatures: Mapping[str, float], card: DataCard) -> Tensors:
+def outputs_of(
+    logits: Mapping[str, tf.Tensor],
+    temperatures: Mapping[str, float],
+    card: DataCard,
+    weights: Weights = MappingProxyType({}),
+) -> Tensors:
     """Returns the outputs that all signatures but `describe` share, from logits [B, classes] by task name."""
     scaled = {task.name: tf.cast(logits[task.name], tf.float32) / temperatures[task.name] for task in card.tasks}
     answer = {name: tf.nn.softmax(values) for name, values in scaled.items()}
@@ -330,7 +337,14 @@ def outputs_of(logits: Mapping[str, tf.Tensor], temperatures: Mapping[str, float
         served.output_of_target(name): _target(target, card.task(target.task), answer[target.task])
         for name, target in card.targets.items()
     }
-    return answer | chances | {name: _score(score, card.tasks, scaled) for name, score in card.scores.items()}
+    chosen = {served.output_of_decision(name): _decide(answer[name], one) for name, one in weights.items()}
+    scores = {name: _score(score, card.tasks, scaled) for name, score in card.scores.items()}
+    return answer | chances | scores | chosen
+
+
+def _decide(probabilities: tf.Tensor, weights: Mapping[str, float]) -> tf.Tensor:
+    """Returns the number of the class with the largest probability times weight, [B, classes] -> int32 [B]."""
+    return tf.cast(tf.argmax(probabilities * tf.constant([*weights.values()], tf.float32), axis=1), tf.int32)
 
 
 def _target(target: Target, task: Task, probabilities: tf.Tensor) -> tf.Tensor:

@@ -14,12 +14,14 @@ from amfam_tf.errors import ExportError, RunError
 from amfam_tf.evaluation import provenance
 from amfam_tf.files.digests import file_digest
 from amfam_tf.models.lesion_model import LesionModel
+from amfam_tf.models.registry import ENSEMBLE
 from amfam_tf.report import results
 from amfam_tf.runs import network as stored_network
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.finished import FinishedRun, UnfinishedError
 from amfam_tf.runs.folder import METRICS_FILE, RunFolder, RunState
 from amfam_tf.runs.network import check_weights
+from amfam_tf.runs.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Source:
         metrics: content of metrics.json for each evaluated split.
         model_sha256: digest of the file that the weights come from.
         notes: what a reader has to know of all this, one sentence each.
+        thresholds: per class, to be exported too; None for none.
     """
 
     network: LesionModel
@@ -47,6 +50,12 @@ class Source:
     metrics: Mapping[str, results.Report]
     model_sha256: str | None = None
     notes: tuple[str, ...] = ()
+    thresholds: Thresholds | None = None
+
+    @property
+    def weights(self) -> Mapping[str, Mapping[str, float]]:
+        """By task name, the weight of each class that decides; {} without thresholds."""
+        return {} if self.thresholds is None else self.thresholds.weights
 
     @property
     def temperatures(self) -> dict[str, float]:
@@ -61,22 +70,25 @@ class Source:
         return {column.name: self.card.metadata[column.name] for column in self.network.metadata}
 
 
-def read_source(run: Path, allow_unfinished: bool = False) -> Source:
+def read_source(run: Path, allow_unfinished: bool = False, thresholds: bool = False) -> Source:
     """Reads a run folder.
 
     Args:
         run: the folder.
         allow_unfinished: take the best weights so far of a run that has not finished.
+        thresholds: take its thresholds per class, which it must have.
 
     Raises:
-        RunError: no run folder, damaged, not finished, weights that are no finite numbers, or temperatures or metrics
-            of other weights.
+        RunError: no run folder, damaged, no thresholds, not finished, weights that are no finite numbers, or
+            temperatures, thresholds or metrics of other weights.
     """
     folder = RunFolder(run)
-    if allow_unfinished and not folder.model_file.is_file():
+    if allow_unfinished and not thresholds and not folder.model_file.is_file():
         return _read_unfinished(folder)
     finished = _open_finished(run, allow_unfinished)
-    config, digest = models.resolve(finished.config), finished.model_sha256
+    config, digest = finished.config, finished.model_sha256
+    if config.method != ENSEMBLE:
+        config = models.resolve(config)
     if not isinstance(finished.network, LesionModel):
         kind = type(finished.network).__name__
         raise ExportError(f"{folder.model_file} holds no network of this package but a {kind}")
@@ -96,6 +108,7 @@ def read_source(run: Path, allow_unfinished: bool = False) -> Source:
         metrics,
         digest,
         notes=tuple(notes),
+        thresholds=finished.own_thresholds if thresholds else None,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import keras
+import numpy as np
 
 from amfam_tf.card.questions import Task
 from amfam_tf.finite import ADVICE, count_broken, describe_broken
@@ -15,7 +16,11 @@ def describe_broken_weights(model: keras.Model, tasks: Iterable[Task]) -> str | 
         model: with the logits of each task among its outputs, by name.
         tasks: that it answers.
     """
-    arrays = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.weights}
+    arrays: dict[str, np.ndarray] = {}
+    for variable in model.weights:
+        # Parts of an ensemble have weights of the same path: a later one must not hide another.
+        values, before = keras.ops.convert_to_numpy(variable), arrays.get(variable.path)
+        arrays[variable.path] = values if before is None else np.concatenate([before.ravel(), values.ravel()])
     broken = describe_broken(arrays)
     if broken is None:
         return None

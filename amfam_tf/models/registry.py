@@ -16,6 +16,7 @@ from amfam_tf.errors import ConfigError
 from amfam_tf.models.amfam import AMFAM
 from amfam_tf.models.backbones import BACKBONES, INCEPTION, STAGED, check_image_size, of_families
 from amfam_tf.models.embeddingnet import EmbeddingNet
+from amfam_tf.models.ensemble import Ensemble
 from amfam_tf.models.hccnn import HcCNN
 from amfam_tf.models.inception import Inception
 from amfam_tf.models.inception_combined import InceptionCombined
@@ -166,6 +167,16 @@ METHODS: dict[str, Method] = {
     ),
 }
 
+ENSEMBLE = "ensemble"
+"""The method of a run that is made of finished ones, and cannot be fitted."""
+
+
+def describe(name: str) -> Method:
+    """Returns what a run's method is, also one that is not fitted."""
+    if name == ENSEMBLE:
+        return Method("The mean of what finished runs answer.", "amfam-tf ensemble", Ensemble)
+    return _method(name)
+
 
 def resolve(config: Config) -> Config:
     """Returns the configuration with the values that define its method set.
@@ -247,6 +258,8 @@ def create(
 
 
 def _method(name: str) -> Method:
+    if name == ENSEMBLE:
+        raise ConfigError("an ensemble is not fitted: `amfam-tf ensemble OUT RUN RUN ...` makes one of finished runs")
     if name not in METHODS:
         raise ConfigError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     return METHODS[name]

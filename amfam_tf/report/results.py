@@ -191,6 +191,23 @@ class PublishedPart(TypedDict, total=False):
     note: str
 
 
+class DecidedTask(TypedDict, total=False):
+    """Accuracy, balanced accuracy and macro F1 of a task: of the most probable class, and of the decided one."""
+
+    cases: int
+    plain: dict[str, Measured]
+    decided: dict[str, Measured]
+    gain_ci95: Interval
+
+
+class DecidedPart(TypedDict, total=False):
+    """What thresholds per class change; `nested` if each fold is decided by those that the others were fitted to."""
+
+    measure: str
+    nested: bool
+    tasks: dict[str, DecidedTask]
+
+
 class Change(TypedDict, total=False):
     """A metric of two runs on the same cases, and first minus second; the rest where it is tested."""
 
@@ -255,6 +272,7 @@ class Report(TypedDict, total=False):
     undefined: list[dict[str, str]]
     notes: list[str]
     published: PublishedPart | None
+    decided: DecidedPart
     shuffled_metadata: ShuffledMetadata
     modalities: list[str]
     model_sha256: str | None

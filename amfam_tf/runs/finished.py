@@ -13,9 +13,11 @@ from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
 from amfam_tf.files.digests import file_digest
-from amfam_tf.runs import calibration
+from amfam_tf.runs import calibration, members, thresholds
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.folder import RunFolder, RunState
+from amfam_tf.runs.members import Member
+from amfam_tf.runs.thresholds import Thresholds
 
 
 class UnfinishedError(RunError):
@@ -75,6 +77,11 @@ class FinishedRun:
         return self.folder.read_environment()
 
     @property
+    def members(self) -> tuple[Member, ...]:
+        """The runs that it is made of; () of one that was fitted."""
+        return members.read(self.environment) if self.folder.environment_file.is_file() else ()
+
+    @property
     def data_fingerprint(self) -> str | None:
         """Of the data that it was trained on; None if the folder does not say."""
         return self.environment.get("data_fingerprint") if self.folder.environment_file.is_file() else None
@@ -99,6 +106,19 @@ class FinishedRun:
                 f"{path} belongs to other weights than those in {self.path}: "
                 f"amfam-tf evaluate {self.path} --data DATA fits it anew; or remove it, to go without temperatures"
             )
+        return found
+
+    @property
+    def own_thresholds(self) -> Thresholds:
+        """Its thresholds per class. Raises RunError if it has none, or some of other weights."""
+        path = self.folder.thresholds_file
+        found, again = thresholds.read(path, self.card.tasks), "`amfam-tf ensemble OUT RUN ... --data DATA --thresholds"
+        if found is None:
+            raise RunError(
+                f"{self.path} has no {path.name}: {again} MEASURE` fits some to the out-of-fold predictions of folds"
+            )
+        if found.model_sha256 != self.model_sha256:
+            raise RunError(f"{path} belongs to other weights than those in {self.path}: {again} MEASURE` fits it anew")
         return found
 
     @functools.cached_property

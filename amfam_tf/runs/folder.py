@@ -17,11 +17,14 @@ from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import remove_leftovers, write_text
+from amfam_tf.runs import thresholds
 
 CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE = "config.yaml", "environment.json", "history.csv"
 MODEL_FILE, CALIBRATION_FILE = "model.keras", "calibration.json"
 STATE_FILE = "checkpoints/state.json"
 """Below a run folder."""
+OUT_OF_FOLD = "out-of-fold"
+"""In the place of a split: each case by the members of an ensemble that left its fold out."""
 EVALUATION = "evaluation"
 """The folder that has one for each evaluated split, and in it:"""
 PREDICTIONS_FILE, METRICS_FILE, REPORT_FILE = "predictions.csv", "metrics.json", "report.html"
@@ -81,6 +84,7 @@ class RunFolder:
         self.history_file = self.path / HISTORY_FILE
         self.model_file = self.path / MODEL_FILE
         self.calibration_file = self.path / CALIBRATION_FILE
+        self.thresholds_file = self.path / thresholds.FILE
         self.tensorboard = self.path / "tensorboard"
         self.pictures = self.path / "pictures"
         self.state_file = self.path / STATE_FILE

@@ -69,7 +69,7 @@ def terminal(results):
         patch.setenv("COLUMNS", "300")
         stream = io.StringIO()
         with contextlib.redirect_stdout(stream):
-            evaluate._print(results.evaluation, results.comparison, [])
+            evaluate.print_evaluation(results.evaluation, results.comparison, [])
     return reading.terminal_grids(stream.getvalue()), stream.getvalue()
 
 
