@@ -1,12 +1,13 @@
 """`amfam-tf ensemble`: one run that answers with the mean of what finished runs answer."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from amfam_tf.cli.options import FOLDER, card_option, show_progress
+from amfam_tf.cli.options import FOLDER, card_option, data_option, show_progress
 from amfam_tf.cli.output import echo
 from amfam_tf.cli.paths import UserPath
 from amfam_tf.errors import RunError
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("out", type=FOLDER)
 @click.argument("runs", nargs=-1, required=True, type=UserPath(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--data",
-    type=FOLDER,
-    metavar="DIR",
-    help="The data that the RUNS were trained on; needed if they left out different folds.",
-)
+@functools.partial(data_option, required=False)
 @card_option
 @click.option(
     "--thresholds",
@@ -35,9 +31,9 @@ def ensemble(out: Path, runs: tuple[Path, ...], data: Path | None, card: Path | 
     """Make of finished RUNS the run OUT, which answers with the mean of what they answer.
 
     The RUNS have the same questions, metadata and pictures; seeds, folds and methods may differ. OUT is evaluated,
-    explained, exported and served like any other run. With --data its temperatures are fitted on the validation split;
-    if the RUNS left out different folds, OUT/evaluation/out-of-fold has each case as predicted by those that left it
-    out.
+    explained, exported and served like any other run. With --data, that of the RUNS, its temperatures are fitted on the
+    validation split; if the RUNS left out different folds, it is needed, and OUT/evaluation/out-of-fold has each case
+    as predicted by those that left it out.
     """
     from amfam_tf.evaluation.ensemble import make_ensemble
 

@@ -77,10 +77,10 @@ def out_option(text: str, kind: Any = FOLDER, required: bool = True) -> Callable
     return click.option("--out", type=kind, required=required, metavar="DIR", help=text)
 
 
-def data_option(function: Function) -> Function:
-    """Adds `--data`, passed to the function as `data` (Path)."""
+def data_option(function: Function, required: bool = True) -> Function:
+    """Adds `--data`, passed to the function as `data` (Path, or None if it is not required)."""
     text = "Data set: with a card, or in the layout of Derm7pt (images/ and meta/) or MILK10k; or a folder of records."
-    return click.option("--data", type=FOLDER, required=True, metavar="DIR", help=text)(function)
+    return click.option("--data", type=FOLDER, required=required, metavar="DIR", help=text)(function)
 
 
 def card_option(function: Function) -> Function:

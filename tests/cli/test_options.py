@@ -27,7 +27,7 @@ def with_option(spelling: str) -> dict[str, click.Option]:
 
 def test_data_are_told_in_the_same_words_by_every_verb_that_takes_them():
     options = with_option("--data")
-    assert set(options) == {"fit", "evaluate", "explain", "compare", "sweep"}
+    assert set(options) == {"fit", "evaluate", "explain", "compare", "sweep", "ensemble"}
     told = {option.help for option in options.values()}
     assert told == {
         "Data set: with a card, or in the layout of Derm7pt (images/ and meta/) or MILK10k; or a folder of records."
