@@ -150,7 +150,10 @@ ERRORS = {
         "error: unknown configuration key model.colour; known here: backbone, ",
     ),
     "impossible value": (("--set=training.epochs=0",), "error: training.epochs must be from 1 to 1000000. Received: 0"),
-    "unknown preset": (("--preset=huge",), "error: unknown preset 'huge': it is none of paper, tiny and no YAML file"),
+    "unknown preset": (
+        ("--preset=huge",),
+        "error: unknown preset 'huge': it is none of laptop, paper, tiny and no YAML file",
+    ),
     "unknown method": (("--method=alexnet",), "error: unknown method 'alexnet'; known: clinical-only, "),
     "missing weights": (("--set=model.weights=no.weights.h5",), "error: weight file no.weights.h5 does not exist"),
     "no ImageNet weights": (
