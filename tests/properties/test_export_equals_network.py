@@ -38,4 +38,4 @@ def test_method(name):
     assert {key.partition("/")[0] for key in module.weights} == served
     parts = {part for part, inside in network.parts.items() if {layer.name for layer in inside} & served}
     assert parts == SERVED.get(name, set(network.parts) - {"D", "RC", "RD", "AC", "AD"})
-    assert len(module.weights) == len(folded.variables)
+    assert len(module.weights) == len(folded.weights)
