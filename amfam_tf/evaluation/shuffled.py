@@ -5,7 +5,6 @@ keeps its own (unless it is alone), each is given away once, and the pictures of
 the numbers of the cases and `SEED` alone, so that it stays the same, in whatever order the cases come.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 
 from amfam_tf.card.schema import DataCard
 from amfam_tf.evaluation import compare_runs, intervals
+from amfam_tf.files.digests import of_bytes
 from amfam_tf.report.results import ShuffledMetadata
 
 SEED = 0
@@ -22,7 +22,7 @@ OWN, OTHERS = "own metadata", "another case's"
 
 def givers(case_numbers: np.ndarray) -> np.ndarray:
     """Returns the place of the case whose metadata each case gets, int64 [cases]; numbers are all different."""
-    digests = [hashlib.sha256(f"{SEED}:{number}".encode()).digest() for number in case_numbers.tolist()]
+    digests = [of_bytes(f"{SEED}:{number}".encode()) for number in case_numbers.tolist()]
     order = np.array(sorted(range(len(digests)), key=lambda place: digests[place]), np.int64)
     found = np.empty_like(order)
     found[order] = np.roll(order, -1)

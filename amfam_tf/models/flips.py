@@ -26,7 +26,7 @@ def over_flips(
         tasks: their names.
     """
     given = {
-        name: ops.concatenate([_flip(value, axes) if name in MODALITIES else value for axes in FLIPS], axis=0)
+        name: in_all_flips(value) if name in MODALITIES else ops.concatenate([value] * len(FLIPS), axis=0)
         for name, value in inputs.items()
     }
     logits, found = answer(given), {}
@@ -50,7 +50,13 @@ def averaged_over_flips(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, over_flips(answer, model.input, model.output), name=model.name)
 
 
-def _flip(pictures: Any, axes: tuple[int, ...]) -> Any:
+def in_all_flips(pictures: Any) -> Any:
+    """Returns the pictures [B, S, S, 3] in each of FLIPS, one flip after the other, [4B, S, S, 3]."""
+    return ops.concatenate([flip(pictures, axes) for axes in FLIPS], axis=0)
+
+
+def flip(pictures: Any, axes: tuple[int, ...]) -> Any:
+    """Returns pictures or maps turned round along axes; the same again turns them back."""
     for axis in axes:
         pictures = ops.flip(pictures, axis)
     return pictures

@@ -11,11 +11,9 @@ from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
 from amfam_tf.models.backbones import create_backbone
 from amfam_tf.models.blocks import feature_outputs, standardised
+from amfam_tf.models.flips import FLIPS, flip, in_all_flips
 from amfam_tf.models.heads import LinearHeads
 from amfam_tf.models.lesion_model import METADATA_INPUT, LesionModel, Linear, network_inputs
-
-FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))
-"""Axes of a batch of pictures that each flip turns round: none, left and right, up and down, both."""
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
@@ -81,9 +79,8 @@ def mean_over_flips(backbone: keras.Model, pictures: keras.KerasTensor) -> keras
 
     Those of a flipped picture are the flipped maps of the picture.
     """
-    flipped = [ops.flip(pictures, axes) if axes else pictures for axes in FLIPS]
-    maps = ops.split(backbone(ops.concatenate(flipped, axis=0)), len(FLIPS), axis=0)
-    back = [ops.flip(one, axes) if axes else one for one, axes in zip(maps, FLIPS, strict=True)]
+    maps = ops.split(backbone(in_all_flips(pictures)), len(FLIPS), axis=0)
+    back = [flip(one, axes) for one, axes in zip(maps, FLIPS, strict=True)]
     # In pairs: a flip exchanges the terms of a sum and no more, which leaves its rounding as it is.
     return ((back[0] + back[1]) + (back[2] + back[3])) / len(FLIPS)
 
