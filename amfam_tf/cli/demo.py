@@ -19,7 +19,7 @@ from amfam_tf.files.writing import remove_leftovers
 MARKER = "demo.json"
 SEED = 0
 MODEL = "amfam"
-FIT = ("--preset", "laptop", "--set", "data.image_size=128", "--set", "training.epochs=7")
+FIT = ("--preset", "laptop", "--set", "data.image_size=128", "--set", "training.epochs=5")
 """Pretrained weights, and little enough of the rest for a few minutes on two processor cores."""
 
 

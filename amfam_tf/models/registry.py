@@ -54,7 +54,7 @@ _TWO_IMAGES = {**_PLAIN, "modalities": MODALITIES}
 _SHUFFLED = {"data": {"sampling": "shuffled"}, "loss": {"class_weights": "none"}}
 _BALANCED = {"data": {"sampling": "balanced"}, "loss": {"class_weights": "batch"}}
 _FITTED: dict[str, dict[str, Any]] = {
-    "model": {**_PLAIN, "metadata_fusion": "concatenation"},
+    "model": {**_PLAIN, "metadata_fusion": "concatenation", "average_flips": False},
     **_SHUFFLED,
     "training": {
         "epochs": 1,

@@ -54,7 +54,7 @@ def expected(out: object) -> list[tuple[str, ...]]:
         ("check", f"{out}/data"),
         (
             *("fit", "--data", f"{out}/data", "--run", f"{out}/run", "--preset", "laptop"),
-            *("--set", "data.image_size=128", "--set", "training.epochs=7"),
+            *("--set", "data.image_size=128", "--set", "training.epochs=5"),
         ),
         ("evaluate", f"{out}/run", "--data", f"{out}/data", "--split", "test"),
         ("export", f"{out}/run", "--out", f"{out}/saved_models/amfam"),

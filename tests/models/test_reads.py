@@ -67,6 +67,8 @@ def asked(*overrides, method):
         ("probe", "loss.label_smoothing=0.1", "method probe as configured does not read it"),
         ("probe", "model.classifier_units=8", "method probe as configured does not read it"),
         ("probe", "model.reconstruction=true", "method probe sets it to false itself"),
+        ("probe", "model.average_flips=true", "method probe sets it to false itself"),
+        ("metadata-only", "model.average_flips=true", "method metadata-only sets it to false itself"),
         ("probe", "data.sampling=balanced", "method probe sets it to shuffled itself"),
         ("metadata-only", "model.backbone=resnet18", "method metadata-only as configured does not read it"),
     ],
