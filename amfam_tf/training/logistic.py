@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from amfam_tf.data.pair_labels import UNKNOWN
 
@@ -88,7 +89,9 @@ def fit_task(training: Rows, labels: np.ndarray, validation: Rows, truth: np.nda
     for strength in STRENGTHS:
         # Not begun where the one before ended: what is found depends on C alone.
         model = LogisticRegression(C=strength, max_iter=STEPS)
-        model.fit(vectors, labels[known], sample_weight=weights)
+        # Each sum is small: several threads wait for each other longer than they add, on busy cores a hundred times.
+        with threadpool_limits(1):
+            model.fit(vectors, labels[known], sample_weight=weights)
         found = _unscaled(model, scaler, present, classes, strength)
         loss = log_loss(found.logits(validation.vectors), validation.cases, truth)
         if best is None or loss < lowest:
