@@ -1,7 +1,6 @@
 """Adam with coupled L2, learning rates of parts, their schedules, and how these go from a stage to the next."""
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +35,40 @@ class _KeptAverage:
     def finalize_variable_values(self, var_list: list[Any]) -> None:
         """Does nothing, see `averaged`."""
 
+    def _update_model_variables_moving_average(self: Any, trainable_variables: list[Any]) -> None:
+        """Keras' update, with one momentum for all variables: the first step of a stage begins the average."""
+        if not self.use_ema:
+            return
+        momentum = tf.where(self.iterations.value > 0, tf.constant(self.ema_momentum), 0.0)
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                average.assign(momentum * average.value + (1 - momentum) * _tensorflow_variable(variable))
+
+
+class _OneKernel:
+    """Of an Adam without its "amsgrad": the update of a variable is one operation in place of Keras' many.
+
+    The same equations in one pass over the variable and its moments; equal up to rounding.
+    """
+
+    def update_step(self: Any, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        dtype = variable.dtype
+        step = tf.cast(self.iterations.value + 1, dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.constant(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )
+
 
 class _OwnRates:
     """Of an optimiser: some variables have a multiple of the learning rate, in the update and in decoupled decay."""
@@ -48,15 +81,28 @@ class _OwnRates:
         super().update_step(gradient, variable, learning_rate if rate == 1.0 else learning_rate * rate)  # type: ignore[misc]
 
     def _apply_weight_decay(self: Any, variables: list[Any]) -> None:
-        decay, by_rate = self.weight_decay, defaultdict(list)
+        """Keras' decay, but for the rates, and with one learning rate for all: Keras asks the schedule for each."""
+        if self.weight_decay is None:
+            return
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._decay_all,
+            self._distribution_strategy,
+            [_tensorflow_variable(v) for v in variables],
+            self.learning_rate,
+        )
+
+    def _decay_all(self, distribution: Any, variables: list[tf.Variable], learning_rate: tf.Tensor) -> None:
         for variable in variables:
-            by_rate[self.rates.get(_path(variable), 1.0)].append(variable)
-        try:
-            for rate, those in by_rate.items():
-                self.weight_decay = decay if decay is None else decay * rate
-                super()._apply_weight_decay(those)  # type: ignore[misc]
-        finally:
-            self.weight_decay = decay
+            distribution.extended.update(variable, self._decay, args=(learning_rate,), group=False)
+
+    def _decay(self: Any, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        if self._use_weight_decay(variable):
+            decay = tf.constant(self.weight_decay * self.rates.get(_path(variable), 1.0), variable.dtype)
+            variable.assign_sub(variable * decay * tf.cast(learning_rate, variable.dtype))
+
+
+def _tensorflow_variable(variable: Any) -> tf.Variable:
+    return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 def _path(variable: Any) -> str:
@@ -69,7 +115,7 @@ def _path(variable: Any) -> str:
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class CoupledAdam(_SummedGradients, _OwnRates, _KeptAverage, keras.optimizers.Adam):
+class CoupledAdam(_SummedGradients, _OwnRates, _OneKernel, _KeptAverage, keras.optimizers.Adam):
     """Adam whose weight decay is L2: `l2 * variable` joins the gradient before the moments.
 
     This is what the reference implementation's Adam does; AdamW instead shrinks the variable beside the update.
@@ -97,7 +143,7 @@ class CoupledAdam(_SummedGradients, _OwnRates, _KeptAverage, keras.optimizers.Ad
 
 
 @keras.saving.register_keras_serializable(package="amfam_tf")
-class DecoupledAdam(_SummedGradients, _OwnRates, _KeptAverage, keras.optimizers.AdamW):
+class DecoupledAdam(_SummedGradients, _OwnRates, _OneKernel, _KeptAverage, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2019, Algorithm 2)."""
 
 

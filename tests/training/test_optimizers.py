@@ -87,3 +87,37 @@ def test_configuration_round_trip():
     optimizer = CoupledAdam(learning_rate=0.1, l2=0.5, exclude=("bias",))
     again = CoupledAdam.from_config(optimizer.get_config())
     assert (again.l2, again.exclude) == (0.5, ("bias",))
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("mode", ["coupled", "decoupled"])
+def test_steps_are_those_of_keras(mode, average):
+    generator = np.random.default_rng(0)
+    begin = [generator.normal(size=shape).astype(np.float32) for shape in ((3, 3, 4, 8), (40, 7), (5,))]
+    steps = [[(generator.normal(size=b.shape) * 10.0**k).astype(np.float32) for b in begin] for k in (-3, 0, 1, -1)]
+    config = OptimizerConfig(
+        learning_rate=0.1,
+        weight_decay=0.0 if mode == "coupled" else 0.3,
+        weight_decay_mode=mode,
+        schedule="cosine",
+        weight_average=average,
+    )
+    ours = create_optimizer(config, steps_per_epoch=2, epochs=4)
+    kept = {"use_ema": True, "ema_momentum": average} if average else {}
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 8)
+    theirs = keras.optimizers.AdamW(
+        learning_rate=keras.optimizers.schedules.CosineDecay(0.1, 8),
+        weight_decay=config.weight_decay,
+        epsilon=1e-8,
+        **common,
+    )
+    reached = []
+    for optimizer in (ours, theirs):
+        variables = [keras.Variable(value, name=f"kernel_{place}") for place, value in enumerate(begin)]
+        for gradients in steps:
+            optimizer.apply_gradients(zip(map(keras.ops.convert_to_tensor, gradients), variables, strict=True))
+        averages = optimizer._model_variables_moving_average if average else []
+        reached.append([v.numpy() for v in [*variables, *optimizer._momentums, *optimizer._velocities, *averages]])
+    assert len(reached[0]) == (12 if average else 9)
+    for mine, other in zip(*reached, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
