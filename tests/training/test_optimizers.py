@@ -106,10 +106,10 @@ def test_steps_are_those_of_keras(mode, average):
     kept = {"use_ema": True, "ema_momentum": average} if average else {}
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 8)
     theirs = keras.optimizers.AdamW(
-        learning_rate=keras.optimizers.schedules.CosineDecay(0.1, 8),
+        learning_rate=schedule,
         weight_decay=config.weight_decay,
         epsilon=1e-8,
-        **common,
+        **kept,
     )
     reached = []
     for optimizer in (ours, theirs):
