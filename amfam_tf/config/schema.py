@@ -139,6 +139,8 @@ class ModelConfig:
         modalities: which pictures are used (ablations 1 and 2 use one).
         batch_statistics: "joint" sends both modalities through G as one batch of 2B; "per_modality" one after the
             other.
+        modality_dropout: probability that one of the two pictures of a training case, either as often, is taken as
+            missing; above 0 there is a learned token for each, and the network answers for one picture or both.
         batch_norm: what several replicas (`fit --strategy`) normalise with while training: "synchronised", the
             statistics of the whole batch as on one device, or "per_replica", each those of its own part.
         batch_norm_momentum: of the moving averages that inference uses, in G and the decoders.
@@ -184,6 +186,7 @@ class ModelConfig:
     weights: str = "imagenet"
     modalities: tuple[Literal["clinical", "dermoscopic"], ...] = ("clinical", "dermoscopic")
     batch_statistics: Literal["joint", "per_modality"] = "joint"
+    modality_dropout: float = bounded(0.0, 0, BELOW_ONE)
     batch_norm: Literal["synchronised", "per_replica"] = "synchronised"
     batch_norm_momentum: float = bounded(0.99, 0, BELOW_ONE)
     adversarial: bool = True
@@ -219,6 +222,10 @@ class ModelConfig:
         require(
             not self.adversarial or len(self.modalities) == 2,
             "model.adversarial needs both modalities: set model.adversarial=false or name both in model.modalities",
+        )
+        require(
+            not self.modality_dropout or len(self.modalities) == 2,
+            "model.modality_dropout needs both modalities: set it to 0 or name both in model.modalities",
         )
         require(
             self.attention == "none" or self.reconstruction,

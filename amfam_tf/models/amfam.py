@@ -15,9 +15,15 @@ from keras import KerasTensor, layers
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.layers import AttentionMap, BatchNormalization, GradientReversal, UpsampleConv2D
+from amfam_tf.layers import (
+    AttentionMap,
+    BatchNormalization,
+    GradientReversal,
+    UpsampleConv2D,
+    without_gradient_of_missing,
+)
 from amfam_tf.models.backbones import create_backbone
-from amfam_tf.models.blocks import fuse, standardised
+from amfam_tf.models.blocks import feature_outputs, fuse, given_outputs, standardised, with_tokens
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, network_inputs
 
@@ -38,6 +44,7 @@ class AMFAM(LesionModel):
         modality_logits_clinical, modality_logits_dermoscopic: D's logits [B, 2]; class 0 is clinical.
         attention_clinical, attention_dermoscopic: m [B, S, S, 1] in [0, 1].
         reconstruction_clinical, reconstruction_dermoscopic: RGB [B, S, S, 3], linear (about [0, 1]).
+        given_clinical, given_dermoscopic: with modality dropout, 1 where the picture is there, 0 where not, [B].
 
     Parts: G backbone, D discriminator, C classifiers, RC and RD decoders, AC and AD attention branches.
 
@@ -62,16 +69,20 @@ class AMFAM(LesionModel):
         # Graph.
         inputs = network_inputs(metadata, image_size)
         features = _extract_features(backbone, {key: inputs[key] for key in config.modalities}, config)
-        maps = list(features.values())
-        pooled = pool(layers.Concatenate(name="fusion")(maps) if len(maps) > 1 else maps[0])
         parts["C"] = heads.layers
+        seen, given = with_tokens(features, inputs, config, parts["C"])
+        maps = list(seen.values())
+        pooled = pool(layers.Concatenate(name="fusion")(maps) if len(maps) > 1 else maps[0])
         outputs = heads(fuse([pooled], standardised(inputs, metadata), "metadata_fusion", config, parts["C"]))
-        outputs |= {f"features_{key}": value for key, value in features.items()}
+        outputs |= feature_outputs(features) | given_outputs(given)
+        apart = {
+            key: without_gradient_of_missing(value, given[key]) if given else value for key, value in features.items()
+        }
         if config.adversarial:
             parts["D"] = [create_discriminator(config)]
-            outputs |= {f"modality_logits_{key}": parts["D"][0](value) for key, value in features.items()}
+            outputs |= {f"modality_logits_{key}": parts["D"][0](value) for key, value in apart.items()}
         if config.reconstruction:
-            outputs |= _add_reconstruction(features, config, image_size, parts)
+            outputs |= _add_reconstruction(apart, config, image_size, parts)
 
         # Config.
         super().__init__(

@@ -9,9 +9,9 @@ from keras import layers, ops
 from amfam_tf.card.inputs import MetadataInput, number_places
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
-from amfam_tf.layers import Standardise
+from amfam_tf.layers import MissingViews, Standardise
 from amfam_tf.models.backbones import create_backbone
-from amfam_tf.models.lesion_model import METADATA_INPUT, output_name
+from amfam_tf.models.lesion_model import METADATA_INPUT, given_name, output_name
 from amfam_tf.models.metadata_blocks import BLOCKS, at_each_place
 
 Tensors = dict[str, keras.KerasTensor]
@@ -60,6 +60,31 @@ def fuse(
         found += [] if block else [at_each_place(metadata, found[0], name)]
     joined = layers.Concatenate(name=name)(found) if len(found) > 1 else found[0]
     return block(joined, metadata, name, made) if block else joined
+
+
+def with_tokens(
+    features: Tensors, inputs: Mapping[str, keras.KerasTensor], config: ModelConfig, made: list[layers.Layer]
+) -> tuple[Tensors, Tensors]:
+    """Returns features, a learned token for those of a missing picture, and which are there, [B] by modality.
+
+    Without `model.modality_dropout` these are the features themselves, and {}.
+
+    Args:
+        features: of both pictures, vectors or maps.
+        inputs: of the network.
+        config: of the network.
+        made: gets the layer that has the tokens.
+    """
+    if not config.modality_dropout:
+        return dict(features), {}
+    layer = MissingViews(config.modality_dropout, name="missing_views")
+    made.append(layer)
+    return layer({key: inputs[key] for key in features}, dict(features))
+
+
+def given_outputs(given: Tensors) -> Tensors:
+    """Returns which pictures are there, [B] by modality, under the names of the network's outputs."""
+    return {given_name(key): value for key, value in given.items()}
 
 
 def outputs_of_branch(branch: str, logits: Tensors) -> Tensors:

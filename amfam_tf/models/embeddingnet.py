@@ -10,7 +10,15 @@ from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
-from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, outputs_of_branch, standardised
+from amfam_tf.models.blocks import (
+    create_image_networks,
+    feature_outputs,
+    fuse,
+    given_outputs,
+    outputs_of_branch,
+    standardised,
+    with_tokens,
+)
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import FINAL, LesionModel, Stage, network_inputs
 
@@ -32,7 +40,7 @@ class EmbeddingNet(LesionModel):
     Source: Yap, Yolland and Tschandl 2018, "Multimodal skin lesion classification using deep learning".
     """
 
-    OWN_KEYS = frozenset({"model.embedding_units", "model.embedding_dropout"})
+    OWN_KEYS = frozenset({"model.embedding_units", "model.embedding_dropout", "model.modality_dropout"})
 
     def __init__(
         self,
@@ -55,7 +63,8 @@ class EmbeddingNet(LesionModel):
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
         vectors = {key: pool(maps) for key, maps in features.items()}
         fusing: list[layers.Layer] = []
-        fused = fuse(list(vectors.values()), known, "fusion", config, fusing)
+        seen, given = with_tokens(vectors, inputs, config, fusing)
+        fused = fuse(list(seen.values()), known, "fusion", config, fusing)
         embedding = create_embedding(config, fused.shape[-1])
         outputs = heads(embedding(fused))
         for key, vector in vectors.items():
@@ -67,7 +76,7 @@ class EmbeddingNet(LesionModel):
         fusion = {"E": [*fusing, embedding], "C": heads.layers}
         super().__init__(
             inputs=inputs,
-            outputs=outputs | feature_outputs(features),
+            outputs=outputs | feature_outputs(features) | given_outputs(given),
             parts=images | fusion,
             branches=(*MODALITIES, FINAL),
             stages=(

@@ -59,6 +59,10 @@ class Ensemble(LesionModel):
         return cls(members, first)
 
     @property
+    def takes_one_picture(self) -> bool:
+        return all(member.takes_one_picture for member in self.members)
+
+    @property
     def members(self) -> list[LesionModel]:
         """The networks, in order."""
         return [part[0] for part in self.parts.values()]

@@ -1,5 +1,6 @@
 """Answers averaged over the four flips of the pictures: how a case is turned over no longer matters."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -43,11 +44,13 @@ def over_flips(
 def averaged_over_flips(model: keras.Model) -> keras.Model:
     """Returns a model with the same inputs and layers that gives `over_flips` of a model from inputs to logits."""
 
-    def answer(given: dict[str, Any]) -> Any:
-        # Layer by layer: the model itself would become a layer that hides its own.
-        return model._run_through_graph(given, operation_fn=lambda operation: operation)
-
+    answer = functools.partial(layer_by_layer, model)
     return keras.Model(model.input, over_flips(answer, model.input, model.output), name=model.name)
+
+
+def layer_by_layer(model: keras.Model, given: dict[str, Any]) -> Any:
+    """Returns a model's outputs for other inputs of a graph, where it would itself be a layer that hides its own."""
+    return model._run_through_graph(given, operation_fn=lambda operation: operation)
 
 
 def in_all_flips(pictures: Any) -> Any:

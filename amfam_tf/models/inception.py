@@ -9,7 +9,14 @@ from keras import layers
 from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.config import ModelConfig
-from amfam_tf.models.blocks import create_image_networks, feature_outputs, fuse, standardised
+from amfam_tf.models.blocks import (
+    create_image_networks,
+    feature_outputs,
+    fuse,
+    given_outputs,
+    standardised,
+    with_tokens,
+)
 from amfam_tf.models.heads import ClassifierHeads
 from amfam_tf.models.lesion_model import LesionModel, network_inputs
 
@@ -32,6 +39,8 @@ class Inception(LesionModel):
     neural nets".
     """
 
+    OWN_KEYS = frozenset({"model.modality_dropout"})
+
     def __init__(
         self,
         config: ModelConfig,
@@ -49,13 +58,15 @@ class Inception(LesionModel):
         # Graph.
         inputs = network_inputs(metadata, image_size)
         features = {key: backbone(inputs[key]) for key, backbone in backbones.items()}
-        vectors, classifiers = [pool(maps) for maps in features.values()], heads.layers
+        classifiers = heads.layers
+        seen, given = with_tokens({key: pool(maps) for key, maps in features.items()}, inputs, config, classifiers)
+        vectors = list(seen.values())
         outputs = heads(fuse(vectors, standardised(inputs, metadata), "fusion", config, classifiers))
 
         # Config.
         super().__init__(
             inputs=inputs,
-            outputs=outputs | feature_outputs(features),
+            outputs=outputs | feature_outputs(features) | given_outputs(given),
             parts={**{f"G_{key}": [backbone] for key, backbone in backbones.items()}, "C": classifiers},
             config=config,
             image_size=image_size,

@@ -13,7 +13,7 @@ from amfam_tf.card.inputs import MetadataInput
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import ModelConfig
-from amfam_tf.models.flips import averaged_over_flips
+from amfam_tf.models.flips import averaged_over_flips, layer_by_layer
 
 METADATA_INPUT = "metadata"
 FINAL = ""
@@ -23,6 +23,11 @@ FINAL = ""
 def output_name(branch: str, task: str) -> str:
     """Returns the name of a branch's logits: "DIAG" of FINAL, "clinical_DIAG" of the branch "clinical"."""
     return task if branch == FINAL else f"{branch}_{task}"
+
+
+def given_name(modality: str) -> str:
+    """Returns the name of the output that says which pictures of a modality are there: 1, or 0 where it is missing."""
+    return f"given_{modality}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class LesionModel(keras.Model):
     """Functional model from a pair of images to every quantity that a loss or a figure needs, by name.
 
     Outputs: {task name: logits [B, classes]}, the prediction; `<branch>_<task name>` of further classifiers;
-    `features_<modality>` [B, h, w, c]; and whatever the method adds.
+    `features_<modality>` [B, h, w, c]; `given_<modality>` [B] if a picture may be missing, which is one whose pixels
+    are all 0; and whatever the method adds.
 
     A method subclasses it, builds its graph in the constructor, and passes the layers of each parameter group.
 
@@ -156,6 +162,11 @@ class LesionModel(keras.Model):
         """The symbols of the parts that are backbones: "G", or "G_clinical" and others."""
         return tuple(name for name in self._parts if name.partition("_")[0] == "G")
 
+    @property
+    def takes_one_picture(self) -> bool:
+        """Whether either picture may be missing, and is 0 in all pixels then."""
+        return self.model_config.modality_dropout > 0
+
     def parameter_groups(self) -> dict[str, list[keras.Variable]]:
         """Returns the trainable variables of each part: theta_G, theta_D, theta_C, ..."""
         return {
@@ -187,9 +198,14 @@ class LesionModel(keras.Model):
     def _logits(self, modalities: Sequence[str]) -> dict[str, keras.KerasTensor]:
         """Returns the logits that these images give, of the network's own graph; for `inference_model`."""
         missing = [name for name in self.model_config.modalities if name not in modalities]
-        if missing:
+        known = [name for name in self.model_config.modalities if name in modalities]
+        if missing and not (known and self.takes_one_picture):
             raise ValueError(f"{self.name} needs the {missing[0]} image. Received: {list(modalities)}")
-        return {task.name: self.output[task.name] for task in self.tasks}
+        logits = {task.name: self.output[task.name] for task in self.tasks}
+        if not missing:
+            return logits
+        blank = {name: keras.ops.zeros_like(self.input[known[0]]) for name in missing}
+        return layer_by_layer(keras.Model(self.input, logits), self.input | blank)
 
     def get_config(self) -> dict[str, Any]:
         # The weights come from the saved file: building the model again must not look for the initial ones.

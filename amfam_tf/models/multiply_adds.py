@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import layers
 
-from amfam_tf.layers import Standardise
+from amfam_tf.layers import MissingViews, Standardise
 
 COUNTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
-NOT_COUNTED = (layers.BatchNormalization, Standardise)
+NOT_COUNTED = (layers.BatchNormalization, MissingViews, Standardise)
 
 
 def count_multiply_adds(model: keras.Model) -> int:

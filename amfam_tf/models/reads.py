@@ -78,7 +78,7 @@ def read_keys(config: Config) -> frozenset[str]:
     if method.network is AMFAM:
         found |= PARTS
         if len(model.modalities) > 1:
-            found.add("model.batch_statistics")
+            found |= {"model.batch_statistics", "model.modality_dropout"}
         if model.adversarial:
             found |= DISCRIMINATOR
         if model.reconstruction:

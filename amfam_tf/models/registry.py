@@ -51,10 +51,12 @@ class Method:
 
 _PLAIN = {"adversarial": False, "reconstruction": False, "attention": "none"}
 _TWO_IMAGES = {**_PLAIN, "modalities": MODALITIES}
+_WHOLE = {"modality_dropout": 0.0}
+"""Of methods without tokens for a missing picture: they see one, are fitted, or join more than pooled features."""
 _SHUFFLED = {"data": {"sampling": "shuffled"}, "loss": {"class_weights": "none"}}
 _BALANCED = {"data": {"sampling": "balanced"}, "loss": {"class_weights": "batch"}}
 _FITTED: dict[str, dict[str, Any]] = {
-    "model": {**_PLAIN, "metadata_fusion": "concatenation", "average_flips": False},
+    "model": {**_PLAIN, **_WHOLE, "metadata_fusion": "concatenation", "average_flips": False},
     **_SHUFFLED,
     "training": {
         "epochs": 1,
@@ -72,13 +74,13 @@ METHODS: dict[str, Method] = {
         "The clinical picture alone.",
         f"{_WANG}, Table 2 row 1",
         AMFAM,
-        {"model": {**_PLAIN, "modalities": ("clinical",)}},
+        {"model": {**_PLAIN, **_WHOLE, "modalities": ("clinical",)}},
     ),
     "dermoscopic-only": Method(
         "The dermoscopic picture alone.",
         f"{_WANG}, Table 2 row 2",
         AMFAM,
-        {"model": {**_PLAIN, "modalities": ("dermoscopic",)}},
+        {"model": {**_PLAIN, **_WHOLE, "modalities": ("dermoscopic",)}},
     ),
     "concat": Method("Features of both pictures concatenated.", f"{_WANG}, Table 2 row 3", AMFAM, {"model": _PLAIN}),
     "concat-recon": Method(
@@ -128,14 +130,14 @@ METHODS: dict[str, Method] = {
         "The same with classifiers for each combination of pictures: one may be missing.",
         _KAWAHARA,
         InceptionCombined,
-        {"model": _TWO_IMAGES, **_BALANCED},
+        {"model": {**_TWO_IMAGES, **_WHOLE}, **_BALANCED},
         (INCEPTION,),
     ),
     "triplenet": Method(
         "A network per picture and a joint one on late features, weighted by class activation.",
         "Ge et al. 2017",
         TripleNet,
-        {"model": _TWO_IMAGES},
+        {"model": {**_TWO_IMAGES, **_WHOLE}},
         STAGED,
     ),
     "embeddingnet": Method(
@@ -150,7 +152,7 @@ METHODS: dict[str, Method] = {
         "A network per picture and a hyper-branch that fuses their features at every stage.",
         "Bi et al. 2020",
         HcCNN,
-        {"model": _TWO_IMAGES},
+        {"model": {**_TWO_IMAGES, **_WHOLE}},
         STAGED,
     ),
     "probe": Method(

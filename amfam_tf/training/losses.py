@@ -11,7 +11,7 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
 from amfam_tf.data.mixing import SHARE, other_label
-from amfam_tf.models.lesion_model import FINAL, output_name
+from amfam_tf.models.lesion_model import FINAL, given_name, output_name
 from amfam_tf.training.class_losses.adjusted import adjusted_cross_entropy
 from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.class_losses.table import Counts, OfCases, loss_of_cases
@@ -118,7 +118,12 @@ def losses_by_task(
     return found
 
 
-def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermoscopic: tf.Tensor) -> tf.Tensor:
+def adversarial_loss(
+    modality_logits_clinical: tf.Tensor,
+    modality_logits_dermoscopic: tf.Tensor,
+    given_clinical: tf.Tensor | None = None,
+    given_dermoscopic: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Returns L_D = -E[log D(G(x^c))] - E[log(1 - D(G(x^d)))] (Eq. 1), what D minimises.
 
     D is the probability of class 0, "clinical". The gradient reversal inside D's network turns the sign for G.
@@ -126,13 +131,16 @@ def adversarial_loss(modality_logits_clinical: tf.Tensor, modality_logits_dermos
     Args:
         modality_logits_clinical: D's logits [B, 2] for clinical images.
         modality_logits_dermoscopic: D's logits [B, 2] for dermoscopic images.
+        given_clinical, given_dermoscopic: 1 where the image is there and 0 where it is missing, float32 [B]: the means
+            are over those that are there. By default, all are.
     """
-    return tf.add_n(
-        [
-            cross_entropy(tf.fill(tf.shape(logits)[:1], label), logits)
-            for label, logits in enumerate((modality_logits_clinical, modality_logits_dermoscopic))
-        ]
-    )
+    pairs = ((modality_logits_clinical, given_clinical), (modality_logits_dermoscopic, given_dermoscopic))
+    terms = []
+    for label, (logits, given) in enumerate(pairs):
+        labels = tf.fill(tf.shape(logits)[:1], label)
+        known = labels if given is None else tf.where(given > 0, labels, -1)
+        terms.append(cross_entropy(known, logits, incomplete=given is not None))
+    return tf.add_n(terms)
 
 
 ATTENTION_WEIGHTS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -143,7 +151,11 @@ ATTENTION_WEIGHTS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 def reconstruction_loss(
-    image: tf.Tensor, reconstruction: tf.Tensor, attention: tf.Tensor | None, weighting: str
+    image: tf.Tensor,
+    reconstruction: tf.Tensor,
+    attention: tf.Tensor | None,
+    weighting: str,
+    given: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Returns L_R = mean over images of 1/(w h) * sum_ij weight(m_ij) * ||xhat_ij - x_ij||^2 (Eq. 2).
 
@@ -154,6 +166,8 @@ def reconstruction_loss(
         reconstruction: xhat [B, h, w, 3].
         attention: m [B, h, w, 1] or [B, h, w] in [0, 1]; ignored (may be None) when `weighting` is "none".
         weighting: "none" (weight 1), "linear" (m) or "exponential" (exp(m): e where attention is 1, 1 where it is 0).
+        given: 1 where the image is there and 0 where it is missing, float32 [B]: the mean is over those that are there.
+            By default, all are.
 
     Raises:
         ValueError: unknown weighting.
@@ -166,6 +180,8 @@ def reconstruction_loss(
         attention = tf.cast(attention, tf.float32)
         attention = attention if attention.shape.rank == 3 else tf.squeeze(attention, axis=-1)
         squared *= ATTENTION_WEIGHTS[weighting](attention)
+    if given is not None:
+        return mean_of_known(tf.reduce_mean(squared, axis=(1, 2)), given)
     return tf.reduce_mean(squared)
 
 
@@ -266,12 +282,14 @@ def _classification(
 
 
 def _adversarial_term(batch: Tensors, outputs: Tensors) -> tf.Tensor:  # noqa: ARG001  (every term has this signature)
-    return adversarial_loss(*(outputs[f"modality_logits_{key}"] for key in MODALITIES))
+    logits = (outputs[f"modality_logits_{key}"] for key in MODALITIES)
+    return adversarial_loss(*logits, *(outputs.get(given_name(key)) for key in MODALITIES))
 
 
 def _reconstruction_term(key: str, attention: str) -> Callable[[Tensors, Tensors], tf.Tensor]:
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
         maps = outputs.get(f"attention_{key}")
-        return reconstruction_loss(batch[key], outputs[f"reconstruction_{key}"], maps, attention)
+        given = outputs.get(given_name(key))
+        return reconstruction_loss(batch[key], outputs[f"reconstruction_{key}"], maps, attention, given)
 
     return compute

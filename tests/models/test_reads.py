@@ -60,6 +60,7 @@ def asked(*overrides, method):
         ("amfam", "data.cases_per_label=2", "method amfam as configured does not read it"),
         ("hccnn", "loss.margin=0.3", "method hccnn as configured does not read it"),
         ("clinical-only", "model.batch_statistics=per_modality", "method clinical-only as configured does not read it"),
+        ("triplenet", "model.modality_dropout=0.2", "method triplenet sets it to 0.0 itself"),
         ("probe", "training.epochs=3", "method probe sets it to 1 itself"),
         ("probe", "training.patience=3", "method probe as configured does not read it"),
         ("probe", "optimizer.learning_rate=0.1", "method probe as configured does not read it"),
@@ -98,6 +99,8 @@ def test_a_value_of_no_use_is_refused_by_key_and_method(method, override, reason
         ("probe", "model.backbone=resnet18"),
         ("metadata-only", "model.metadata=[sex]"),
         ("hccnn", "optimizer.learning_rate=0.1"),
+        ("amfam", "model.modality_dropout=0.2"),
+        ("embeddingnet", "model.modality_dropout=0.2"),
     ],
 )
 def test_a_value_that_is_read_is_taken(method, override):

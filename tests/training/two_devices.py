@@ -199,6 +199,17 @@ def test_unknown_labels_are_left_out_of_the_whole_batch(weights, mixed):
     assert_same(state(mirrored), state(single))
 
 
+def test_missing_pictures_are_left_out_of_the_losses_of_the_whole_batch(monkeypatch):
+    monkeypatch.setitem(backbones.BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+    # So seldom that nothing is dropped: what is missing is missing in the batch.
+    single, mirrored = trainers("model.modality_dropout=1e-12", method="amfam")
+    batch = random_batch(5)
+    batch["clinical"][[0, 2, 3]] = 0.0
+    batch["dermoscopic"][1] = 0.0
+    assert step(mirrored, batch) == pytest.approx(step(single, batch), rel=1e-4)
+    assert_same(state(mirrored), state(single))
+
+
 def test_weights_that_wait_for_an_epoch_wait_on_both_devices():
     with MIRRORED.scope():
         deferred = DeferredWeights(2)
