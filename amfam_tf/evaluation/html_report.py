@@ -149,6 +149,7 @@ def _tables(evaluation: Evaluation, comparison: RunComparison | None) -> dict[st
         "overall": tables.overall_table(report, card),
         "accuracy": tables.accuracy_table(report, card).without("class", "ECE"),
         "shuffled": tables.shuffled_table(report, card),
+        "views": tables.views_table(report, card),
         "averages": tables.average_table(report, card),
         "classes": tables.class_table(report, card),
         "calibration": tables.calibration_table(report, card),

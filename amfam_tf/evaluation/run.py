@@ -21,6 +21,7 @@ from amfam_tf.evaluation import (
     provenance,
     report,
     shuffled,
+    views,
 )
 from amfam_tf.evaluation import thresholds as decisions
 from amfam_tf.files import json_file
@@ -118,7 +119,8 @@ def evaluate_run(
         data: a data set with the questions of the run, or a folder of records, see `cases.read`.
         split: train, validate or test.
         calibrate: apply the temperatures; False leaves the probabilities as the model gives them.
-        modalities: the pictures to give to the model; without one, the temperatures do not apply.
+        modalities: the pictures to give to the model; without one, the temperatures do not apply. With both, a network
+            that takes one is also measured with each alone, see `views`.
         card: file of the data's card, if it does not lie beside them; the run's own if they have none.
         thresholds: also measure the classes that the run's thresholds decide for.
 
@@ -154,12 +156,23 @@ def evaluate_run(
         other = calibrated(predict_pairs(model, asked, finished.config, source.card, track), fitted, source.card)
         answers = predictions.averaged(other, source.card)
         content["shuffled_metadata"] = shuffled.control(table, answers, columns, cases, source.card)
+    if _has_all(modalities) and finished.takes_one_picture:
+        content["views"] = views.compared(table, _alone(source, cases), cases, source.card)
     told = tuple(notes)
     evaluation = Evaluation(
         run, split, cases, source.used, finished.config, table, content, told, source.card, modalities
     )
     write_evaluation(evaluation)
     return evaluation
+
+
+def _alone(source: _Source, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Returns the predictions table of each picture alone, by modality, without temperatures."""
+    config = source.run.config
+    return {
+        key: predict_cases(source.run.inference_model((key,)), cases, config, source.card, source.track)
+        for key in MODALITIES
+    }
 
 
 def _measure(

@@ -24,6 +24,7 @@ from amfam_tf.report.numbers import (
 )
 from amfam_tf.report.results import (
     Baseline,
+    Change,
     Overall,
     Report,
     RunComparison,
@@ -52,7 +53,7 @@ def terminal_tables(report: Report, card: DataCard, comparison: RunComparison | 
         *([decided_table(report)] if "decided" in report else []),
         subgroup_table(report, card),
     ]
-    tables = [table for table in [*tables, shuffled_table(report, card)] if table.rows]
+    tables = [table for table in [*tables, shuffled_table(report, card), views_table(report, card)] if table.rows]
     return tables if comparison is None else [*tables, comparison_table(comparison, card)]
 
 
@@ -276,16 +277,8 @@ def subgroup_table(report: Report, card: DataCard) -> Table:
 
 def comparison_table(comparison: RunComparison, card: DataCard) -> Table:
     """Returns the differences to another run, case by case; the headline first if it is no accuracy."""
-    rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in card.tasks]
-    if len(card.tasks) > 1:
-        rows.append(("average", comparison["average"]["accuracy"], "total"))
-    section, _, metric = card.headline.rpartition(".")
-    if metric != "accuracy":
-        of_task: Mapping[str, Any] = comparison["tasks"][card.main_task.name]
-        about = comparison["average"] if section == "average" else of_task
-        rows.insert(0, (titles.headline(card), about[metric], "total"))
     shown = []
-    for name, row, kind in rows:
+    for name, row, kind in _changes(comparison, card):
         tests = ["", "", "", ""]
         if "mcnemar_exact_p" in row:
             tests = [str(row["only_first_right"]), str(row["only_second_right"])]
@@ -298,6 +291,37 @@ def comparison_table(comparison: RunComparison, card: DataCard) -> Table:
     note = f"Holm: p corrected for {titles.of_tasks(card)}. "
     note += "AUC and DeLong's tests: the file of the comparison, against_...json."
     return Table(caption, headings, shown, note)
+
+
+def _changes(comparison: RunComparison, card: DataCard) -> list[tuple[str, Change, str]]:
+    """Returns the accuracy of each task and on average, the headline before them if it is no accuracy: with names."""
+    rows = [(task.name, comparison["tasks"][task.name]["accuracy"], "") for task in card.tasks]
+    if len(card.tasks) > 1:
+        rows.append(("average", comparison["average"]["accuracy"], "total"))
+    section, _, metric = card.headline.rpartition(".")
+    if metric != "accuracy":
+        of_task: Mapping[str, Any] = comparison["tasks"][card.main_task.name]
+        about = comparison["average"] if section == "average" else of_task
+        rows.insert(0, (titles.headline(card), about[metric], "total"))
+    return rows
+
+
+def views_table(report: Report, card: DataCard) -> Table:
+    """Returns what each picture alone is worth beside both, see `amfam_tf.evaluation.views`; no rows of other runs."""
+    found = report.get("views")
+    if found is None:
+        return Table("", [], [])
+    rows = []
+    for changes in zip(*(_changes(one, card) for one in found.values()), strict=True):
+        name, first, kind = changes[0]
+        cells = [value_with_interval(row["second"], row["second_ci95"]) for _, row, _ in changes]
+        cells += [share(first["first"])]
+        cells += [difference_with_interval(row["difference"], row["ci95"]) for _, row, _ in changes]
+        rows.append(TableRow([name, *cells], kind))
+    headings = ["task", *(one["second"] for one in found.values()), "both"]
+    headings += [f"both minus {key} (95 %)" for key in found]
+    note = "The same network and cases; the interval of both is in the table of the accuracies."
+    return Table("Accuracy with one picture and with both, in percent (95 %)", headings, rows, note)
 
 
 def shuffled_table(report: Report, card: DataCard) -> Table:

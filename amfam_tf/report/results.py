@@ -215,6 +215,7 @@ class Change(TypedDict, total=False):
     second: Measured
     difference: Measured
     ci95: Interval
+    second_ci95: Interval
     only_first_right: int
     only_second_right: int
     mcnemar_exact_p: Measured
@@ -274,6 +275,7 @@ class Report(TypedDict, total=False):
     published: PublishedPart | None
     decided: DecidedPart
     shuffled_metadata: ShuffledMetadata
+    views: dict[str, RunComparison]
     modalities: list[str]
     model_sha256: str | None
     data_fingerprint: str | None

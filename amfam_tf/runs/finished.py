@@ -128,6 +128,11 @@ class FinishedRun:
 
         return network.load(self.folder.model_file)
 
+    @property
+    def takes_one_picture(self) -> bool:
+        """Whether the network was trained to answer for either picture alone; False for one of other makers."""
+        return bool(getattr(self.network, "takes_one_picture", False))
+
     def inference_model(self, modalities: tuple[str, ...] = MODALITIES) -> Any:
         """Returns the classifier's part of the network: these images in, logits per task out.
 
