@@ -76,10 +76,11 @@ def _squares(row: PairRow, version: LoadedVersion) -> list[dict[str, np.ndarray]
     most = None if version.averages else 1
     places = {name: [getattr(row, name), *row.more.get(name, ())][:most] for name in MODALITIES}
     if row.contents is None:
-        contents = {name: [_read(name, place) for place in found] for name, found in places.items()}
+        contents = {name: [_read(name, place) if place else b"" for place in found] for name, found in places.items()}
     else:
         contents = {name: [*row.contents[name]][:most] for name in MODALITIES}
         places = {name: [getattr(row, name)] * len(found) for name, found in contents.items()}
+    _refuse_empty(contents, places)
     decoded = []
     for number in range(max(map(len, contents.values()))):
         chosen = {name: number % len(found) for name, found in contents.items()}
@@ -90,6 +91,14 @@ def _squares(row: PairRow, version: LoadedVersion) -> list[dict[str, np.ndarray]
             raise DataError(f"{error.modality} picture {place} cannot be used: {error}") from error
     pairs = itertools.product(*(range(len(contents[name])) for name in MODALITIES))
     return [{name: decoded[place][name] for name, place in zip(MODALITIES, pair, strict=True)} for pair in pairs]
+
+
+def _refuse_empty(contents: Mapping[str, list[bytes]], places: Mapping[str, list[str]]) -> None:
+    """Refuses a file without a byte: to a version that takes one picture it would be a missing one."""
+    for name, found in contents.items():
+        for content, place in zip(found, places[name], strict=True):
+            if place and not content:
+                raise DataError(f"{name} picture {place} cannot be used: the picture is empty")
 
 
 def _read(modality: str, path: str) -> bytes:

@@ -16,6 +16,7 @@ from amfam_tf.card.schema import MODALITIES, DataCard, MetadataColumn
 from amfam_tf.data.images import reason
 from amfam_tf.errors import DataError, ExportError, one_line
 from amfam_tf.export import signature_names, version_files
+from amfam_tf.export.metadata import ONE_PICTURE
 from amfam_tf.export.stored_weights import check_weights
 from amfam_tf.files import digests
 from amfam_tf.files.plain_path import plain_path
@@ -34,6 +35,7 @@ class ExportedVersion:
         fingerprint: SHA-256, 64 hex digits, of name, number and the digests of all its files.
         card: of the data that it is trained on.
         columns: of its metadata, those that the version takes.
+        one_picture: a pair may have one picture only.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class ExportedVersion:
     fingerprint: str
     card: DataCard
     columns: tuple[str, ...] = ()
+    one_picture: bool = False
 
     @property
     def metadata(self) -> dict[str, MetadataColumn]:
@@ -64,7 +67,8 @@ def describe_version(folder: Path) -> ExportedVersion:
     version_files.check_files(path, content["files"])
     identity = digests.of_value([content["name"], content["version"], content["files"]])
     card, columns = version_files.read_card(path), tuple(content.get("metadata", ()))
-    return ExportedVersion(path, content["name"], content["version"], identity, card, columns)
+    one_picture = content.get(ONE_PICTURE, False)
+    return ExportedVersion(path, content["name"], content["version"], identity, card, columns, one_picture)
 
 
 class PictureError(DataError):
@@ -110,7 +114,7 @@ class LoadedVersion:
             raise ExportError(f"{path} cannot be loaded: {text[:300]}") from error
 
     def prepare(self, contents: Mapping[str, bytes]) -> dict[str, np.ndarray]:
-        """Returns uint8 [S, S, 3] in [0, 255] of the bytes of picture files, by modality.
+        """Returns uint8 [S, S, 3] in [0, 255] of the bytes of picture files, by modality; b"" for one that is missing.
 
         Raises:
             PictureError: one of them cannot be used; why.

@@ -12,7 +12,8 @@ class PairRow:
 
     Attributes:
         case_num: its number.
-        clinical: path or URL of the first picture; for records, where it is, for messages.
+        clinical: path or URL of the first picture, "" if it may be missing and is; for records, where it is, for
+            messages.
         dermoscopic: likewise.
         error: why it cannot be predicted, as far as the source's table tells; else None.
         contents: bytes of all files of each modality, if the source holds them.

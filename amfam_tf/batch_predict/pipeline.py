@@ -57,7 +57,7 @@ def run(
     urls.ask_stores((str(source), images), beam_arguments)
     check_exists(str(source))
     model = describe_version(Path(version))
-    found = open_source(str(source), images, model.metadata)
+    found = open_source(str(source), images, model.metadata, model.one_picture)
     manifest = plan.describe(found, model, shards, batch_size)
     with results_folder(str(out), manifest, found) as folder:
         tasks = plan.tasks(manifest, found, folder)

@@ -2,7 +2,8 @@
 
 A CSV of pairs has the columns case_num (whole number, each once), clinical and dermoscopic (path relative to the images
 folder, absolute, or a URL); it may have others. A row without a path, or whose file is missing, is an error of that row
-alone; a table whose cases cannot be told apart is refused. Rows are counted from 0.
+alone (a row of a version that takes one picture needs one path); a table whose cases cannot be told apart is refused.
+Rows are counted from 0.
 
 For a version that takes metadata each source has to have its columns, by the names of the version's card; a field may
 be empty, and a value that the card does not know is an error of that row alone.
@@ -55,7 +56,10 @@ class PairSource:
 
 
 def open_source(
-    source: str, images: str | None = None, columns: Mapping[str, MetadataColumn] = MappingProxyType({})
+    source: str,
+    images: str | None = None,
+    columns: Mapping[str, MetadataColumn] = MappingProxyType({}),
+    one_picture: bool = False,
 ) -> PairSource:
     """Finds out what a source is and checks its tables; opens no picture.
 
@@ -63,6 +67,7 @@ def open_source(
         source: path or URL of a CSV of pairs, or a folder.
         images: folder or URL that the paths of a CSV start from; by default the folder that it is in.
         columns: metadata that the version takes, by name; each row then has them.
+        one_picture: a row of a CSV may have one picture only.
 
     Raises:
         DataError: it is none of these, or its table cannot be used; names file, row and column.
@@ -71,7 +76,7 @@ def open_source(
     path = Path(source)
     check_exists(source)
     if urls.is_url(source) or path.is_file():
-        return _pairs_of_table(source, urls.parent(source) if images is None else images, columns)
+        return _pairs_of_table(source, urls.parent(source) if images is None else images, columns, one_picture)
     if images is not None:
         raise DataError(f"{source} is no CSV of pairs: a folder of images goes with such a file only")
     if has_shards(path):
@@ -110,7 +115,7 @@ def _told(row: Mapping[str, str], columns: Collection[str]) -> dict[str, str] | 
     return {name: row[name] for name in columns} if columns else None
 
 
-def _pairs_of_table(path: str, images: str, columns: Collection[str]) -> PairSource:
+def _pairs_of_table(path: str, images: str, columns: Collection[str], one_picture: bool) -> PairSource:
     # Workers need not have this process's working directory.
     images = images if urls.is_url(images) else str(Path(images).absolute())
     numbers = array.array("q")
@@ -124,7 +129,7 @@ def _pairs_of_table(path: str, images: str, columns: Collection[str]) -> PairSou
 
     def rows() -> Iterator[PairRow]:
         for row, raw in table.rows():
-            yield _row(_number(table, row, raw), raw, images, columns)
+            yield _row(_number(table, row, raw), raw, images, columns, one_picture)
 
     return PairSource("pairs", path, len(numbers), rows, notes=notes)
 
@@ -146,14 +151,15 @@ def _refuse_repeated(table: PairTable, numbers: np.ndarray) -> None:
         raise table.refusal(row, f"column 'case_num': value {number} is that of row {earlier} already")
 
 
-def _row(number: int, raw: dict[str, str], images: str, columns: Collection[str]) -> PairRow:
+def _row(number: int, raw: dict[str, str], images: str, columns: Collection[str], one_picture: bool) -> PairRow:
     places, error = dict.fromkeys(MODALITIES, ""), None
+    enough = one_picture and any(raw[name] for name in MODALITIES)
     for name in MODALITIES:
         try:
             places[name] = urls.join(images, raw[name]) if raw[name] else ""
         except DataError as problem:
             places[name], error = raw[name], error or str(problem)
-        if not raw[name]:
+        if not raw[name] and not enough:
             error = error or f"column {name!r} is empty"
     return PairRow(number, places["clinical"], places["dermoscopic"], error, metadata=_told(raw, columns))
 

@@ -7,7 +7,7 @@
      "metadata": {"age": {"input_name": "age", "range": [0, 110], "missing": [""]}, ...}}
 
 `metadata` has the columns that the network takes beside the pictures, each with its input of the signatures, and is
-left out if it takes none.
+left out if it takes none. `"one_picture": true` says that either picture of a pair may be left out.
 Keys that a reader does not know are left out: later versions may say more.
 """
 
@@ -40,6 +40,7 @@ class ServedCard:
         targets: classes that are asked for together, by name.
         scores: points of classes, by name.
         metadata: the columns that are given beside the pictures, by name, in order.
+        one_picture: either picture of a pair may be left out.
     """
 
     name: str
@@ -49,11 +50,12 @@ class ServedCard:
     targets: Mapping[str, Target]
     scores: Mapping[str, Score]
     metadata: Mapping[str, MetadataColumn] = field(default_factory=dict)
+    one_picture: bool = False
 
     @classmethod
-    def of(cls, card: DataCard, columns: Iterable[str] = ()) -> "ServedCard":
-        """Returns what a card says; `columns` are the metadata that the network takes."""
-        return cls.from_json(to_json(card, columns))
+    def of(cls, card: DataCard, columns: Iterable[str] = (), one_picture: bool = False) -> "ServedCard":
+        """Returns what `to_json` says."""
+        return cls.from_json(to_json(card, columns, one_picture))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "ServedCard":
@@ -70,7 +72,8 @@ class ServedCard:
             targets = {name: _only_known(Target, one) for name, one in content["targets"].items()}
             scores = {name: _only_known(Score, one) for name, one in content["scores"].items()}
             columns = {name: _only_known(MetadataColumn, one) for name, one in content.get("metadata", {}).items()}
-            found = cls(content["name"], content["title"], tasks, content["main_task"], targets, scores, columns)
+            known = (content["name"], content["title"], tasks, content["main_task"], targets, scores, columns)
+            found = cls(*known, one_picture=content.get("one_picture") is True)
             found._check_names()
         except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
             raise DataError(f"the served card cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
@@ -112,8 +115,14 @@ def output_of_decision(task: str) -> str:
     return f"{task}_decided"
 
 
-def to_json(card: DataCard, columns: Iterable[str] = ()) -> str:
-    """Returns a card as the text that travels, in ASCII; `columns` are the metadata that the network takes."""
+def to_json(card: DataCard, columns: Iterable[str] = (), one_picture: bool = False) -> str:
+    """Returns a card as the text that travels, in ASCII.
+
+    Args:
+        card: of the data.
+        columns: the metadata that the network takes.
+        one_picture: either picture may be left out.
+    """
     metadata = {name: _described_column(card, name) for name in columns}
     content = {
         "format": FORMAT,
@@ -127,6 +136,7 @@ def to_json(card: DataCard, columns: Iterable[str] = ()) -> str:
             for name, one in card.scores.items()
         },
         **({"metadata": metadata} if metadata else {}),
+        **({"one_picture": True} if one_picture else {}),
     }
     return json.dumps(content, separators=(",", ":"))
 

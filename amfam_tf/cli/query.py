@@ -15,6 +15,7 @@ from amfam_tf.limits import MAX_MESSAGE_BYTES
 if TYPE_CHECKING:
     from amfam_tf.card.served import ServedCard
     from amfam_tf.client.client import Answer, Client
+    from amfam_tf.client.pairs import PairPaths
     from amfam_tf.errors import UserError
 
 EXISTING_FILE = UserPath(exists=True, dir_okay=False, path_type=Path)
@@ -24,7 +25,7 @@ Named = tuple["Answer | UserError", tuple[str, str]]
 
 @click.command()
 @click.argument("pairs", required=False, type=UserPath(exists=True, path_type=Path))
-@click.option("--clinical", type=EXISTING_FILE, help="The clinical picture of one pair.")
+@click.option("--clinical", type=EXISTING_FILE, help="The clinical picture of one pair; or the other one alone.")
 @click.option("--dermoscopic", type=EXISTING_FILE, help="The dermoscopic picture of one pair.")
 @click.option(
     "--metadata",
@@ -86,8 +87,9 @@ def query(
     """Ask a served model about one pair of pictures, or about PAIRS.
 
     PAIRS is a CSV file with the columns clinical and dermoscopic (paths relative to it), or a folder of files
-    NAME_clinical.jpg and NAME_dermoscopic.jpg. For a model that takes metadata the CSV file may have a column for each,
-    as the data's card names it. A pair that cannot be used is an error at its place; the others are
+    NAME_clinical.jpg and NAME_dermoscopic.jpg. For a model that takes one picture, --clinical or --dermoscopic may be
+    left out, or a cell of the CSV file be empty. For a model that takes metadata the CSV file may have a column for
+    each, as the data's card names it. A pair that cannot be used is an error at its place; the others are
     answered, and the exit status is 1. Works with amfam-tf serve and with TensorFlow Serving.
     """
     _check_usage(pairs, clinical, dermoscopic, picture, options)
@@ -103,7 +105,7 @@ def query(
             metadata = find_metadata(pairs, lambda: client.card().metadata)
             answers = _predict(client, listed, metadata or [{}] * len(listed), options)
             _print_all(answers, len(listed), options["form"], client)
-        elif clinical and dermoscopic:
+        else:
             answer, names = _ask_one(client, (clinical, dermoscopic), told, picture, options)
             _print_one(answer, names, options["form"])
 
@@ -128,8 +130,8 @@ def _told(given: Iterable[str]) -> dict[str, str]:
 def _check_usage(
     pairs: Path | None, clinical: Path | None, dermoscopic: Path | None, picture: Path | None, options: dict[str, Any]
 ) -> None:
-    if pairs is None and not (clinical and dermoscopic):
-        raise click.UsageError("--clinical and --dermoscopic are needed, or PAIRS")
+    if pairs is None and not (clinical or dermoscopic):
+        raise click.UsageError("--clinical, --dermoscopic or both are needed, or PAIRS")
     if pairs is not None and (clinical or dermoscopic or picture):
         raise click.UsageError("PAIRS stands alone: --clinical, --dermoscopic and --explain are for one pair")
     if pairs is not None and options["given"]:
@@ -158,13 +160,13 @@ def _connection(options: dict[str, Any]) -> Any:
 
 
 def _predict(
-    client: "Client", paths: list[tuple[Path, Path]], metadata: list[dict[str, str]], options: dict[str, Any]
+    client: "Client", paths: "list[PairPaths]", metadata: list[dict[str, str]], options: dict[str, Any]
 ) -> Iterator[Named]:
     """Yields answers and errors; a pair that cannot be read is an error like one that the server cannot use."""
-    from amfam_tf.client.client import Pair
+    from amfam_tf.client.client import Pair, names_of
     from amfam_tf.errors import DataError
 
-    def read(pair: tuple[Path, Path], told: dict[str, str]) -> Pair | DataError:
+    def read(pair: "PairPaths", told: dict[str, str]) -> Pair | DataError:
         try:
             return Pair.read(*pair, told)
         except DataError as error:
@@ -172,11 +174,11 @@ def _predict(
 
     answers = client.answer_many(map(read, paths, metadata), options["batch_size"])
     for answer, pair in zip(answers, paths, strict=True):
-        yield answer, (str(pair[0]), str(pair[1]))
+        yield answer, names_of(pair)
 
 
 def _ask_one(
-    client: "Client", paths: tuple[Path, Path], told: dict[str, str], picture: Path | None, options: dict[str, Any]
+    client: "Client", paths: "PairPaths", told: dict[str, str], picture: Path | None, options: dict[str, Any]
 ) -> Any:
     """Returns the answer for one pair and its names; with a picture to write, the explanation too."""
     from amfam_tf.client.card import write_panel

@@ -8,7 +8,7 @@ import numpy as np
 
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.card.served import ServedCard, output_of_target
-from amfam_tf.client.client import Answer, Explanation
+from amfam_tf.client.client import Answer, Explanation, joined
 from amfam_tf.errors import DataError, UserError
 from amfam_tf.report.notice import RESEARCH_ONLY
 
@@ -28,9 +28,9 @@ ERROR = "error"
 def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None:
     """Prints what the model says about a pair, to be read by a person."""
     version = "" if answer.version is None else f", version {answer.version}"
-    heading = f"{names[0]} + {names[1]}   ({answer.model}{version})"
+    heading = f"{joined(names)}   ({answer.model}{version})"
     console.print(heading, style="bold", markup=False, soft_wrap=True)
-    for line in _told_beside(answer):
+    for line in (*_told_of_pictures(answer.card, names), *_told_beside(answer)):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_main_task(answer))
     if len(answer.card.tasks) > 1:
@@ -45,6 +45,14 @@ def print_card(answer: Answer, names: Sequence[str], console: "Console") -> None
             f"{title_of_score(answer.card, name)} {scale}: {verdict(answer, name)}", markup=False, soft_wrap=True
         )
     console.print(RESEARCH_ONLY, style="yellow", soft_wrap=True)
+
+
+def _told_of_pictures(card: ServedCard, names: Sequence[str]) -> list[str]:
+    """Returns a line if either picture may be left out: which one was, or that it may."""
+    missing = [modality for modality, name in zip(MODALITIES, names, strict=True) if not name]
+    if missing:
+        return [f"answered without the {missing[0]} picture"]
+    return ["either picture may be left out"] if card.one_picture else []
 
 
 def _told_beside(answer: Answer) -> Iterator[str]:
@@ -116,7 +124,7 @@ def title_of_score(card: ServedCard, name: str) -> str:
 
 def print_failure(error: UserError, names: Sequence[str], console: "Console") -> None:
     """Prints, in place of a card, why there is no answer."""
-    console.print(f"{names[0]} + {names[1]}", style="bold", markup=False, soft_wrap=True)
+    console.print(joined(names), style="bold", markup=False, soft_wrap=True)
     console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 

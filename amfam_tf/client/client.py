@@ -8,7 +8,8 @@
 
 Works with `amfam-tf serve` and with TensorFlow Serving, and does not import TensorFlow. What tasks, classes, targets
 and scores are, the served version tells by its signature `describe`; one that has none is of Derm7pt. If it takes
-metadata, they are given with the pair: `client.predict(pair, metadata={"age": 54})`; what is not given is unknown.
+metadata, they are given with the pair: `client.predict(pair, metadata={"age": 54})`; what is not given is unknown. If
+its card says so (`one_picture`), a pair may have one picture: `Pair.read("A.jpg", None)`.
 """
 
 import dataclasses
@@ -46,8 +47,8 @@ class Pair:
     """The two pictures of one lesion.
 
     Attributes:
-        clinical, dermoscopic: contents of the image files.
-        names: what to call them in messages, e.g. their paths.
+        clinical, dermoscopic: contents of the image files; b"" for one that there is not.
+        names: what to call them in messages, e.g. their paths; "" for one that there is not.
         metadata: what is known beside them, by column of the card; "", None and NaN are unknown as what is left out.
     """
 
@@ -57,21 +58,42 @@ class Pair:
     metadata: Mapping[str, Given] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def read(cls, clinical: str | Path, dermoscopic: str | Path, metadata: Mapping[str, Given] | None = None) -> "Pair":
-        """Returns the pair of two files.
+    def read(
+        cls,
+        clinical: str | Path | None,
+        dermoscopic: str | Path | None,
+        metadata: Mapping[str, Given] | None = None,
+    ) -> "Pair":
+        """Returns the pair of two files; None for a picture that there is not.
 
         Raises:
-            DataError: a file cannot be read.
+            DataError: a file cannot be read, or is empty.
         """
         contents: list[bytes] = []
         for path in (clinical, dermoscopic):
+            if path is None:
+                contents.append(b"")
+                continue
             try:
                 contents.append(regular_files.read(path))
             except OSError as error:
                 raise DataError(f"cannot read {path}: {error.strerror}") from error
             except ValueError as error:  # a NUL in the path
                 raise DataError(f"cannot read {str(path)!r}: {error}") from error
-        return cls(contents[0], contents[1], (str(clinical), str(dermoscopic)), metadata or {})
+            if not contents[-1]:
+                raise DataError(f"{path}: the picture is empty")
+        return cls(contents[0], contents[1], names_of((clinical, dermoscopic)), metadata or {})
+
+
+def names_of(paths: tuple[str | Path | None, str | Path | None]) -> tuple[str, str]:
+    """Returns what to call the pictures of two files, "" for one that there is not."""
+    first, second = ("" if path is None else str(path) for path in paths)
+    return first, second
+
+
+def joined(names: Iterable[str]) -> str:
+    """Returns what to call a pair: the names of the pictures that there are."""
+    return " + ".join(name for name in names if name)
 
 
 def _too_long(name: str, size: int, limit: int) -> str:
@@ -305,11 +327,29 @@ class Client:
         if pair.metadata and not self._columns:
             self._columns = self.card().metadata
         try:
+            self._check_pictures(pair)
             self._understood(pair)
         except DataError as error:
             return error
         size, limit = self._request_bytes([pair]), self.connection.max_message_bytes
-        return DataError(_too_long(" + ".join(pair.names), size, limit)) if size > limit else pair
+        return DataError(_too_long(joined(pair.names), size, limit)) if size > limit else pair
+
+    def _check_pictures(self, pair: Pair) -> None:
+        """Checks that the pictures that there are are enough for the model.
+
+        Raises:
+            DataError: they are not.
+        """
+        missing = [place for place, name in enumerate(MODALITIES) if not getattr(pair, name)]
+        if not missing:
+            return
+        if len(missing) == len(MODALITIES):
+            raise DataError(f"{joined(pair.names) or 'a pair'}: the picture is missing, and so is the other one")
+        if not self.card().one_picture:
+            name = pair.names[missing[0]]
+            what = "the picture is empty" if name else f"there is no {MODALITIES[missing[0]]} picture"
+            needs = f"model {self.connection.model} needs both of a pair"
+            raise DataError(f"{name or joined(pair.names)}: {what}, and {needs}")
 
     def _understood(self, pair: Pair) -> dict[str, str]:
         """Returns the metadata of a pair as the model is told them, by column.
@@ -317,7 +357,7 @@ class Client:
         Raises:
             DataError: a column or value that it does not take.
         """
-        pictures = " + ".join(pair.names)
+        pictures = joined(pair.names)
         unknown = [name for name in pair.metadata if name not in self._columns]
         if unknown:
             taken = f"it takes {', '.join(self._columns)}" if self._columns else "it takes none"

@@ -11,7 +11,8 @@ from amfam_tf.files.listing import is_litter
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
-PairPaths = tuple[Path, Path]
+PairPaths = tuple[Path | None, Path | None]
+"""None for a picture that there is not."""
 
 
 def find_pairs(source: Path, tell: Callable[[str], object] = lambda _: None) -> list[PairPaths]:
@@ -19,7 +20,8 @@ def find_pairs(source: Path, tell: Callable[[str], object] = lambda _: None) -> 
 
     Args:
         source: a CSV file with the columns clinical and dermoscopic, paths relative to it; or a folder of files
-            NAME_clinical.jpg and NAME_dermoscopic.jpg (or png, bmp), in the order of the names.
+            NAME_clinical.jpg and NAME_dermoscopic.jpg (or png, bmp), in the order of the names. A row of the file may
+            leave one of the two empty.
         tell: takes what is worth knowing about the table, a sentence each.
 
     Raises:
@@ -52,10 +54,11 @@ def _pairs_of_table(path: Path, tell: Callable[[str], object]) -> list[PairPaths
     table = PairTable(str(path), MODALITIES, "a list of pairs")
     pairs = []
     for row, raw in table.rows():
-        empty = [name for name in MODALITIES if not raw[name]]
-        if empty:
-            raise table.refusal(row, f"column {empty[0]!r} is empty: each row needs a clinical and a dermoscopic file")
-        clinical, dermoscopic = (Path(names.on_disk(str(path.parent / raw[name]))) for name in MODALITIES)
+        if not any(raw[name] for name in MODALITIES):
+            raise table.refusal(row, f"columns {' and '.join(MODALITIES)} are empty: each row needs a picture")
+        clinical, dermoscopic = (
+            Path(names.on_disk(str(path.parent / raw[name]))) if raw[name] else None for name in MODALITIES
+        )
         pairs.append((clinical, dermoscopic))
     for text in table.notes():
         tell(f"{path}: {text}")

@@ -40,9 +40,14 @@ NUMBERS = {name: f"{name}_number" for name in MODALITIES}
 """Columns of a frame that say which of the pictures of a view is meant, from 0; without them it is the first."""
 
 
-def picture_spec() -> dict[str, Any]:
-    """Returns how to parse the two pictures of one example, which is all that a prediction needs."""
-    return {name: tf.io.FixedLenFeature((), tf.string) for name in MODALITIES}
+def picture_spec(one_picture: bool = False) -> dict[str, Any]:
+    """Returns how to parse the two pictures of one example, which is all that a prediction needs.
+
+    Args:
+        one_picture: either may be absent, and is "" then.
+    """
+    absent = {"default_value": ""} if one_picture else {}
+    return {name: tf.io.FixedLenFeature((), tf.string, **absent) for name in MODALITIES}
 
 
 def feature_spec(card: DataCard) -> dict[str, Any]:

@@ -26,49 +26,77 @@ class Preparation:
         image_size: S, side of the squares, pixels.
         border_crop: pixels cut from every side before resizing.
         max_pixels: a picture with more is refused before it is decoded.
+        one_picture: a pair may have one picture only: an empty string becomes a square of zeros, which is no picture.
     """
 
     image_size: int
     border_crop: int
     max_pixels: int
+    one_picture: bool = False
 
     @classmethod
-    def of(cls, config: DataConfig) -> "Preparation":
+    def of(cls, config: DataConfig, one_picture: bool = False) -> "Preparation":
         """Returns what the run's pictures went through."""
-        return cls(config.image_size, config.border_crop, config.max_pixels)
+        return cls(config.image_size, config.border_crop, config.max_pixels, one_picture)
+
+    def square(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Returns one picture, uint8 [S, S, 3], of the bytes of an image file, string []."""
+
+        def decoded() -> tf.Tensor:
+            return images.prepare_image(encoded, self.image_size, self.border_crop, self.max_pixels)
+
+        if not self.one_picture:
+            return decoded()
+        return tf.cond(encoded == "", lambda: tf.zeros((self.image_size, self.image_size, 3), tf.uint8), decoded)
 
 
 def prepare_pictures(encoded: Mapping[str, tf.Tensor], preparation: Preparation) -> dict[str, tf.Tensor]:
     """Returns {input: uint8 [B, S, S, 3]} of {input: bytes of image files, string [B]}; B may be 0.
 
     Raises:
-        tf.errors.InvalidArgumentError: inputs of different lengths, or a picture that cannot be used: the first one,
-            by the name of its input and its index from 0, and why.
+        tf.errors.InvalidArgumentError: inputs of different lengths, a picture that cannot be used: the first one,
+            by the name of its input and its index from 0, and why; or a pair without a picture.
     """
     with tf.control_dependencies([check_same_length(encoded)]):
         everything = tf.concat(list(encoded.values()), axis=0)
     numbers, pictures = _readable(everything, preparation)
     with tf.control_dependencies([_refuse_unreadable(numbers, everything, list(encoded), preparation)]):
         parts = tf.split(pictures, len(encoded), axis=0)
-    return dict(zip(encoded, parts, strict=True))
+    return with_a_picture(dict(zip(encoded, parts, strict=True)), preparation)
 
 
 def prepare_good_pictures(encoded: Mapping[str, tf.Tensor], preparation: Preparation) -> dict[str, tf.Tensor]:
     """Returns what `prepare_pictures` returns, with less work; an error does not say which picture it is about.
 
     Raises:
-        tf.errors.InvalidArgumentError: inputs of different lengths, or a picture that cannot be used.
+        tf.errors.InvalidArgumentError: inputs of different lengths, a picture that cannot be used, or a pair without a
+            picture.
     """
     size = preparation.image_size
-
-    def prepare(picture: tf.Tensor) -> tf.Tensor:
-        return images.prepare_image(picture, size, preparation.border_crop, preparation.max_pixels)
-
     with tf.control_dependencies([check_same_length(encoded)]):
         everything = tf.concat(list(encoded.values()), axis=0)
     square = tf.TensorSpec((size, size, 3), tf.uint8)
-    pictures = tf.map_fn(prepare, everything, fn_output_signature=square)
-    return dict(zip(encoded, tf.split(pictures, len(encoded), axis=0), strict=True))
+    pictures = tf.map_fn(preparation.square, everything, fn_output_signature=square)
+    squares = dict(zip(encoded, tf.split(pictures, len(encoded), axis=0), strict=True))
+    return with_a_picture(squares, preparation)
+
+
+def with_a_picture(squares: Mapping[str, tf.Tensor], preparation: Preparation) -> dict[str, tf.Tensor]:
+    """Returns squares, uint8 [B, S, S, 3] by input; where one of a pair may be missing, checks that not both are.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a pair without a picture, the first one, by its index from 0.
+    """
+    if not preparation.one_picture:
+        return dict(squares)
+    found = [tf.reduce_any(square != 0, axis=(1, 2, 3)) for square in squares.values()]
+    good = tf.reduce_any(tf.stack(found), axis=0)
+    index = tf.argmin(tf.concat([tf.cast(good, tf.int32), [0]], axis=0), output_type=tf.int32)
+    first, *others = squares
+    where = ["input ", first, ", index ", tf.strings.as_string(index), ": "]
+    why = f"the picture is missing (empty, or black throughout), and so is {' and '.join(others)}: give one of them"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), [tf.strings.join([*where, why])])]):
+        return {name: tf.identity(square) for name, square in squares.items()}
 
 
 def check_same_length(inputs: Mapping[str, tf.Tensor]) -> tf.Operation:
@@ -85,7 +113,7 @@ def _readable(encoded: tf.Tensor, preparation: Preparation) -> tuple[tf.Tensor, 
     size = preparation.image_size
 
     def prepare(number: tf.Tensor, picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return number, images.prepare_image(picture, size, preparation.border_crop, preparation.max_pixels)
+        return number, preparation.square(picture)
 
     stream = tf.data.Dataset.from_tensor_slices(encoded).enumerate()
     stream = stream.map(tf.autograph.experimental.do_not_convert(prepare), num_parallel_calls=PARALLEL)

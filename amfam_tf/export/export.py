@@ -86,7 +86,7 @@ def export_run(
 def serving_module(source: Source, precision: Precision = "float32") -> ServingModule:
     """Returns the object to save: folded network, preparation and temperatures of a run."""
     network = folded_network(source.network, precision)
-    preparation = Preparation.of(source.config.data)
+    preparation = Preparation.of(source.config.data, source.network.takes_one_picture)
     flips, columns = source.network.model_config.average_flips, source.columns
     return ServingModule(network, preparation, source.temperatures, source.card, columns, flips, source.weights)
 

@@ -33,6 +33,8 @@ LIMITS = (
     "A model fitted on drawn data has never seen skin.",
 )
 FILE_CONTENT = "bytes of a JPEG, PNG or BMP file"
+ONE_PICTURE = "one_picture"
+"""Key of metadata.json: true if either picture may be missing, "" in the signatures that take files; else absent."""
 MAPS = tuple(f"{name}_map" for name in MODALITIES)
 CONTENT = {
     "examples": "serialised tf.Example with the bytes features clinical and dermoscopic: image files",
@@ -76,6 +78,7 @@ def describe(source: Source, name: str, version: int, precision: str, folder: Pa
         "tasks": [_describe_task(task) for task in source.card.tasks],
         "signatures": describe_signatures(folder, source.card),
         **({"metadata": json.loads(served.to_json(source.card, source.columns))["metadata"]} if source.columns else {}),
+        **({ONE_PICTURE: True} if source.network.takes_one_picture else {}),
         "preprocessing": _describe_preprocessing(source),
         "thresholds": {
             "predicted_class": "the largest probability of each task; there is no other operating point",

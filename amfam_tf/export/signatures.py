@@ -29,6 +29,10 @@ saw them, for the maps to be laid over. A modality that the network does not use
 `amfam_tf.card.served`; `tasks`, `targets` and `scores`, string [B, n], their names in order; and `classes`, string
 [B, tasks, most classes], those of each task, filled up with "".
 
+Of a network with modality dropout, either picture of a pair may be missing: an empty string, a feature of the
+tf.Example that is absent or empty, or, in `predict_images`, zeros; a picture that is black throughout is none. One of
+the two must be there.
+
 Any B, also 0. Wrong input is INVALID_ARGUMENT, and says which input and which index.
 """
 
@@ -48,7 +52,13 @@ from amfam_tf.card.schema import MODALITIES, DataCard, Score, Target
 from amfam_tf.data import images, records
 from amfam_tf.explain import grad_cam
 from amfam_tf.export import metadata_inputs
-from amfam_tf.export.decode import Preparation, check_same_length, prepare_good_pictures, prepare_pictures
+from amfam_tf.export.decode import (
+    Preparation,
+    check_same_length,
+    prepare_good_pictures,
+    prepare_pictures,
+    with_a_picture,
+)
 from amfam_tf.export.metadata_inputs import Columns, Specs
 from amfam_tf.export.signature_names import DESCRIBE, EXPLAIN, PREDICT_EXAMPLES, PREDICT_IMAGES, SERVING_DEFAULT
 from amfam_tf.models.flips import over_flips
@@ -101,8 +111,8 @@ class ServingModule(tf.Module):
         naming, cheap = (
             {
                 SERVING_DEFAULT: (_prepare_files(prepare, columns), classify),
-                PREDICT_IMAGES: (_prepare_arrays(size, columns), classify),
-                PREDICT_EXAMPLES: (_prepare_examples(prepare, columns), classify),
+                PREDICT_IMAGES: (_prepare_arrays(preparation, columns), classify),
+                PREDICT_EXAMPLES: (_prepare_examples(prepare, preparation.one_picture, columns), classify),
                 EXPLAIN: (_prepare_question(prepare, card, columns), explain),
             }
             for prepare in (
@@ -112,7 +122,7 @@ class ServingModule(tf.Module):
         )
         self.batching = {name: _stages(*functions) for name, functions in cheap.items()}
         self.functions = {name: _one_after_the_other(*functions) for name, functions in naming.items()}
-        self.functions[DESCRIBE] = _describer(card, columns)
+        self.functions[DESCRIBE] = _describer(card, columns, preparation.one_picture)
 
 
 def _stages(before: Callable[..., Tensors], batched: Callable[..., Tensors]) -> tf.Module:
@@ -179,7 +189,8 @@ def _prepare_files(prepare: Prepare, columns: Columns) -> Any:
     return before
 
 
-def _prepare_arrays(size: int, columns: Columns) -> Any:
+def _prepare_arrays(preparation: Preparation, columns: Columns) -> Any:
+    size = preparation.image_size
     picture = (tf.uint8, (None, None, 3))
 
     def to_square(pictures: tf.Tensor) -> tf.Tensor:
@@ -193,15 +204,15 @@ def _prepare_arrays(size: int, columns: Columns) -> Any:
     def before(given: Tensors) -> Tensors:
         with tf.control_dependencies([check_same_length(given)]):
             squares = {name: to_square(pictures) for name, pictures in _pictures_of(given).items()}
-        return squares | _vector(columns, given)
+        return with_a_picture(squares, preparation) | _vector(columns, given)
 
     return before
 
 
-def _prepare_examples(prepare: Prepare, columns: Columns) -> Any:
+def _prepare_examples(prepare: Prepare, one_picture: bool, columns: Columns) -> Any:
     @_function(examples=FILE)
     def before(given: Tensors) -> Tensors:
-        spec = records.picture_spec() | metadata_inputs.feature_specs(columns)
+        spec = records.picture_spec(one_picture) | metadata_inputs.feature_specs(columns)
         pair = tf.io.parse_example(given["examples"], spec)
         vector = {METADATA_INPUT: metadata_inputs.encode_texts(columns, pair)} if columns else {}
         return prepare(_pictures_of(pair)) | vector
@@ -363,9 +374,9 @@ def _score(score: Score, tasks: Sequence[Task], logits: Mapping[str, tf.Tensor])
     return tf.reduce_sum(tf.stack(points), axis=0)
 
 
-def _describer(card: DataCard, columns: Columns) -> Callable[..., Tensors]:
+def _describer(card: DataCard, columns: Columns, one_picture: bool) -> Callable[..., Tensors]:
     told = {
-        "card": served.to_json(card, columns),
+        "card": served.to_json(card, columns, one_picture),
         "tasks": [task.name for task in card.tasks],
         "classes": _classes_of_each(card.tasks),
         "targets": list(card.targets),

@@ -1,6 +1,6 @@
 """Checks an exported version: every file as it was written, metadata that fit the signatures, answers as stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def verify(folder: Path) -> dict[str, Any]:
         check_weights(folder)
         _check_signatures(folder, content, card)
         _check_answers(folder, content["precision"], model.signatures, card)
-        _check_card(folder, model.signatures, card, content.get("metadata", {}))
+        _check_card(folder, model.signatures, card, content)
     except (tf.errors.OpError, OSError, ValueError, DecodeError) as error:
         text = reason(error) if isinstance(error, tf.errors.OpError) else one_line(error)
         raise ExportError(f"{folder} is damaged: {text[:300]}") from error
@@ -82,11 +82,12 @@ def _check_answers(folder: Path, precision: str, functions: Mapping[str, Any], c
                 )
 
 
-def _check_card(folder: Path, functions: Mapping[str, Any], card: DataCard, columns: Iterable[str]) -> None:
-    """Checks that clients are told the card of the version, and its metadata; older versions tell none."""
+def _check_card(folder: Path, functions: Mapping[str, Any], card: DataCard, content: Mapping[str, Any]) -> None:
+    """Checks that clients are told the card of the version, and what it takes; older versions tell none."""
     if DESCRIBE in functions:
         told = functions[DESCRIBE](anything=tf.constant([""]))["card"].numpy()[0]
-        if ServedCard.from_json(told) != ServedCard.of(card, columns):
+        known = ServedCard.of(card, content.get("metadata", {}), content.get(metadata.ONE_PICTURE, False))
+        if ServedCard.from_json(told) != known:
             raise ExportError(f"{folder}: the signature {DESCRIBE} does not tell the card of the version, {card.name}")
 
 

@@ -70,12 +70,12 @@ def with_tokens(
     Without `model.modality_dropout` these are the features themselves, and {}.
 
     Args:
-        features: of both pictures, vectors or maps.
+        features: of the pictures, vectors or maps; of one alone they stay as they are.
         inputs: of the network.
         config: of the network.
         made: gets the layer that has the tokens.
     """
-    if not config.modality_dropout:
+    if len(features) < 2 or not config.modality_dropout:
         return dict(features), {}
     layer = MissingViews(config.modality_dropout, name="missing_views")
     made.append(layer)

@@ -261,8 +261,8 @@ def test_folders_without_pairs(tmp_path, names, message):
         ("clinical,dermoscopic\n", "pairs.csv: has no rows"),
         ("clinical,other\nA,B\n", "no column 'dermoscopic'; a list of pairs needs clinical, dermoscopic; it has: "),
         (
-            "clinical,dermoscopic\nA,B\n,B\n",
-            "row 1, column 'clinical' is empty: each row needs a clinical and a",
+            "clinical,dermoscopic,age\nA,B,1\n,,5\n",
+            "row 1, columns clinical and dermoscopic are empty: each row needs a picture",
         ),
     ],
 )
