@@ -2,6 +2,7 @@
 
 Needs the extra `onnx`. Pictures must be S x S already; decoding, cropping and resizing stay outside. So does making
 numbers of metadata: where the network takes some, the input `metadata` is what `amfam_tf.card.inputs.encode` gives.
+Zeros are no picture, where one may be missing; nothing checks that the other is there.
 """
 
 import importlib

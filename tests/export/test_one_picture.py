@@ -17,7 +17,9 @@ from amfam_tf.cli import main as command_line
 from amfam_tf.client.client import Client, Pair
 from amfam_tf.client.transport import Connection
 from amfam_tf.errors import DataError
-from amfam_tf.export.export import export_run
+from amfam_tf.export.export import export_run, folded_network
+from amfam_tf.export.onnx_file import write_onnx
+from amfam_tf.export.source import read_source
 from amfam_tf.export.verify import verify
 from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
@@ -228,6 +230,20 @@ def test_batch_prediction_takes_rows_with_one_picture(path, model, tmp_path):
     assert not squares["clinical"][1].any()
     plain = [row.error for row in open_source(str(tmp_path / "pairs.csv")).rows()]
     assert plain[:2] == ["column 'dermoscopic' is empty", "column 'clinical' is empty"]
+
+
+def test_the_onnx_file_takes_zeros_for_no_picture(path, model, tmp_path):
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install amfam-tf[onnx]")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install amfam-tf[onnx]")
+    source = read_source(path.parents[2] / "run")
+    write_onnx(folded_network(source.network), source, tmp_path / "model.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    shape = (3, IMAGE_SIZE, IMAGE_SIZE, 3)
+    squares = {name: np.random.default_rng(0).integers(0, 256, shape, np.uint8) for name in MODALITIES}
+    squares["clinical"][0], squares["dermoscopic"][1] = 0, 0
+    found = dict(zip([one.name for one in session.get_outputs()], session.run(None, squares), strict=True))
+    for name, value in ask(model, "predict_images", **squares).items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-4, err_msg=name)
 
 
 def test_query_without_a_picture_is_a_wrong_use(capsys):
