@@ -147,7 +147,7 @@ def test_the_version_tells_it_and_one_that_needs_both_does_not(model, path, vers
 
 
 def test_a_version_that_needs_both_refuses_an_empty_string_as_ever(loaded):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="input clinical, index 0: the picture is empty"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="input clinical, index 0: the picture is not a JPEG, PNG or BMP file"):
         ask(loaded, "serving_default", **files((0, "clinical")))
 
 
