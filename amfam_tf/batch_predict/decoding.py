@@ -98,7 +98,7 @@ def _refuse_empty(contents: Mapping[str, list[bytes]], places: Mapping[str, list
     for name, found in contents.items():
         for content, place in zip(found, places[name], strict=True):
             if place and not content:
-                raise DataError(f"{name} picture {place} cannot be used: the picture is empty")
+                raise DataError(f"{name} picture {place} cannot be used: the picture is empty: copy it anew")
 
 
 def _read(modality: str, path: str) -> bytes:

@@ -81,7 +81,7 @@ class Pair:
             except ValueError as error:  # a NUL in the path
                 raise DataError(f"cannot read {str(path)!r}: {error}") from error
             if not contents[-1]:
-                raise DataError(f"{path}: the picture is empty")
+                raise DataError(f"{path}: the picture is empty: copy it anew")
         return cls(contents[0], contents[1], names_of((clinical, dermoscopic)), metadata or {})
 
 

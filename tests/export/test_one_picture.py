@@ -208,7 +208,7 @@ def test_an_empty_file_is_a_bad_picture_and_not_a_missing_one(address, tmp_path,
     found["clinical"].write_bytes(b"")
     words = [f"--{name}={path}" for name, path in found.items()]
     assert command_line.main(["query", *words, "--server", address.grpc, "--model", "lesions"]) == 1
-    assert capsys.readouterr().err.strip() == f"error: {found['clinical']}: the picture is empty"
+    assert capsys.readouterr().err.strip() == f"error: {found['clinical']}: the picture is empty: copy it anew"
 
 
 def test_batch_prediction_takes_rows_with_one_picture(path, model, tmp_path):
@@ -222,7 +222,7 @@ def test_batch_prediction_takes_rows_with_one_picture(path, model, tmp_path):
     assert [row.error for row in found] == [None, None, "column 'clinical' is empty", None]
     loaded = LoadedVersion(str(path))
     decoded = [prepare(row, loaded, 0, place)[0] for place, row in enumerate(found)]
-    assert decoded[3].error == f"clinical picture {tmp_path / 'empty.jpg'} cannot be used: the picture is empty"
+    assert decoded[3].error == f"clinical picture {tmp_path / 'empty.jpg'} cannot be used: the picture is empty: copy it anew"
     squares = {name: np.stack([one.squares[name] for one in decoded[:2]]) for name in MODALITIES}
     expected = ask(model, "serving_default", **files((0, "dermoscopic"), (1, "clinical"), count=2))
     first = {name: value[:1] for name, value in squares.items()}
