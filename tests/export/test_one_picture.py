@@ -147,7 +147,7 @@ def test_the_version_tells_it_and_one_that_needs_both_does_not(model, path, vers
 
 
 def test_a_version_that_needs_both_refuses_an_empty_string_as_ever(loaded):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="input clinical, index 0: the picture is not a JPEG, PNG or BMP file"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="input clinical, index 0: the picture is not a JPEG"):
         ask(loaded, "serving_default", **files((0, "clinical")))
 
 
@@ -222,7 +222,8 @@ def test_batch_prediction_takes_rows_with_one_picture(path, model, tmp_path):
     assert [row.error for row in found] == [None, None, "column 'clinical' is empty", None]
     loaded = LoadedVersion(str(path))
     decoded = [prepare(row, loaded, 0, place)[0] for place, row in enumerate(found)]
-    assert decoded[3].error == f"clinical picture {tmp_path / 'empty.jpg'} cannot be used: the picture is empty: copy it anew"
+    refused = f"clinical picture {tmp_path / 'empty.jpg'} cannot be used: the picture is empty: copy it anew"
+    assert decoded[3].error == refused
     squares = {name: np.stack([one.squares[name] for one in decoded[:2]]) for name in MODALITIES}
     expected = ask(model, "serving_default", **files((0, "dermoscopic"), (1, "clinical"), count=2))
     first = {name: value[:1] for name, value in squares.items()}
