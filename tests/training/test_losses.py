@@ -170,3 +170,17 @@ def test_each_term_of_equation_4_reads_its_own_pictures_maps_and_logits():
     found = {loss.name: float(loss(batch, outputs)) for loss in losses}
     assert found == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-5)
     assert len({round(value, 4) for value in found.values()}) == 4
+
+
+def test_means_are_over_the_pictures_that_are_there_and_0_without_any():
+    first, second = tf.constant([[2.0, 0.0], [0.5, 1.0], [9.0, 1.0]]), tf.constant([[1.0, 3.0], [0.0, 0.0], [4.0, 5.0]])
+    given = tf.constant([1.0, 0.0, 0.0]), tf.constant([0.0, 1.0, 1.0])
+    expected = adversarial_loss(first[:1], second[1:])
+    assert float(adversarial_loss(first, second, *given)) == pytest.approx(float(expected), rel=1e-6)
+    assert float(adversarial_loss(first, second, tf.zeros(3), tf.zeros(3))) == 0.0
+    images, found = tf.concat([IMAGE, IMAGE + 9], axis=0), tf.concat([RECONSTRUCTION, RECONSTRUCTION], axis=0)
+    maps = tf.concat([ATTENTION, ATTENTION], axis=0)
+    alone = reconstruction_loss(IMAGE, RECONSTRUCTION, ATTENTION, "exponential")
+    both = reconstruction_loss(images, found, maps, "exponential", tf.constant([1.0, 0.0]))
+    assert float(both) == pytest.approx(float(alone), rel=1e-6)
+    assert float(reconstruction_loss(images, found, maps, "exponential", tf.zeros(2))) == 0.0
