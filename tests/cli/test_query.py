@@ -337,7 +337,7 @@ def test_an_error_is_one_line_and_status_1(fake, files, monkeypatch, capsys):
     "words",
     [
         [],
-        ["--clinical", "A.jpg"],
+        ["--clinical", "absent.jpg"],
         ["--clinical", "A.jpg", "--dermoscopic", "absent.jpg"],
         ["pairs.csv", "--clinical", "A.jpg"],
         ["pairs.csv", "--explain", "out.png"],
