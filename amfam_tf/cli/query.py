@@ -25,7 +25,7 @@ Named = tuple["Answer | UserError", tuple[str, str]]
 
 @click.command()
 @click.argument("pairs", required=False, type=UserPath(exists=True, path_type=Path))
-@click.option("--clinical", type=EXISTING_FILE, help="The clinical picture of one pair; or the other one alone.")
+@click.option("--clinical", type=EXISTING_FILE, help="The clinical picture of one pair.")
 @click.option("--dermoscopic", type=EXISTING_FILE, help="The dermoscopic picture of one pair.")
 @click.option(
     "--metadata",
