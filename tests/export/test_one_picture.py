@@ -1,5 +1,6 @@
 """A version that answers for one picture or both: its signatures, what it tells, and what clients make of it."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 from asked_servers import embedded_server
 from exported_runs import encoded_pairs, write_run
 from small import IMAGE_SIZE, SMALL_FOR_ANY
+from tiny_backbone import TINY_BACKBONE
 
 from amfam_tf.batch_predict.decoding import prepare
 from amfam_tf.batch_predict.model import LoadedVersion, describe_version
@@ -21,19 +23,28 @@ from amfam_tf.export.export import export_run, folded_network
 from amfam_tf.export.onnx_file import write_onnx
 from amfam_tf.export.source import read_source
 from amfam_tf.export.verify import verify
+from amfam_tf.models.backbones import BACKBONES
 from amfam_tf.tasks import DERM7PT, MODALITIES, TASKS
 
 NOTHING = (
     r"input clinical, index 1: the picture is missing \(empty, or black throughout\), and so is dermoscopic: give one"
 )
-pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
+
+@contextlib.contextmanager
+def tiny_backbone():
+    """Only here and there: `version`, which others share, has the usual one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "resnet14_narrow", TINY_BACKBONE)
+        yield
 
 
 @pytest.fixture(scope="module")
-def network_and_version(tmp_path_factory, tiny_backbone):  # noqa: ARG001
+def network_and_version(tmp_path_factory):
     root = tmp_path_factory.mktemp("one")
-    network = write_run(root / "run", "model.modality_dropout=0.3", method="concat", sizes=SMALL_FOR_ANY)
-    return network, export_run(root / "run", root / "models" / "lesions").path
+    with tiny_backbone():
+        network = write_run(root / "run", "model.modality_dropout=0.3", method="concat", sizes=SMALL_FOR_ANY)
+        return network, export_run(root / "run", root / "models" / "lesions").path
 
 
 @pytest.fixture(scope="module")
@@ -236,8 +247,9 @@ def test_batch_prediction_takes_rows_with_one_picture(path, model, tmp_path):
 def test_the_onnx_file_takes_zeros_for_no_picture(path, model, tmp_path):
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install amfam-tf[onnx]")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install amfam-tf[onnx]")
-    source = read_source(path.parents[2] / "run")
-    write_onnx(folded_network(source.network), source, tmp_path / "model.onnx")
+    with tiny_backbone():
+        source = read_source(path.parents[2] / "run")
+        write_onnx(folded_network(source.network), source, tmp_path / "model.onnx")
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     shape = (3, IMAGE_SIZE, IMAGE_SIZE, 3)
     squares = {name: np.random.default_rng(0).integers(0, 256, shape, np.uint8) for name in MODALITIES}
