@@ -1,7 +1,7 @@
 """Progress over a whole grid: cells done, the epoch of those that run, the time that is probably left."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -12,6 +12,7 @@ from rich.text import Text
 from amfam_tf.comparison.children import Snapshot
 from amfam_tf.comparison.grid import Cell, GridFolder
 from amfam_tf.errors import RunError
+from amfam_tf.models import METHODS
 from amfam_tf.runs.folder import RunState
 
 
@@ -20,21 +21,29 @@ def seconds_left(
     epoch_seconds: Mapping[str, Sequence[float]],
     other_seconds: Sequence[float] = (),
     at_once: int = 1,
+    in_one_go: Collection[str] = (),
 ) -> float | None:
-    """Returns the time that the cells take that are not done; None if no epoch has been timed yet.
+    """Returns the time that the cells take that are not done; None if nothing timed so far tells it.
 
     Args:
         epochs_left: (group, epochs) of each cell that is not done.
         epoch_seconds: group -> the epochs of its cells so far. A group without any takes the mean of the others.
         other_seconds: what each cell that is done took beside its epochs: start, evaluation.
         at_once: cells that run at the same time.
+        in_one_go: groups that are fitted in one epoch, which tells nothing about an epoch of training.
     """
     pace = {group: float(np.median(seconds)) for group, seconds in epoch_seconds.items() if len(seconds)}
-    if not pace:
-        return None
-    usual = float(np.mean(list(pace.values())))
+    trained = [seconds for group, seconds in pace.items() if group not in in_one_go]
     other = float(np.mean(other_seconds)) if len(other_seconds) else 0.0
-    return sum(epochs * pace.get(group, usual) + other for group, epochs in epochs_left) / at_once
+    total = 0.0
+    for group, epochs in epochs_left:
+        alike = [pace[group]] if group in pace else trained
+        if group in in_one_go and not alike:
+            alike = list(pace.values())
+        if not alike:
+            return None
+        total += epochs * float(np.mean(alike)) + other
+    return total / at_once
 
 
 def describe_seconds(seconds: float | None) -> str:
@@ -134,7 +143,9 @@ class GridProgress:
             timed.setdefault(cell.group, []).extend(state.seconds)
             if name in open_cells:
                 left.append((cell.group, 0 if state.stopped else cell.config.training.epochs - state.epochs))
-        return describe_seconds(seconds_left(left, timed, list(self._other_seconds.values()), self._at_once))
+        fitted = {cell.group for cell in self._cells.values() if not METHODS[cell.config.method].network.TRAINED}
+        others = list(self._other_seconds.values())
+        return describe_seconds(seconds_left(left, timed, others, self._at_once, fitted))
 
     def _state(self, cell: Cell) -> RunState:
         # A damaged state is the cell's error to report, not the display's.

@@ -23,6 +23,26 @@ def test_seconds_left_by_hand():
     assert seconds_left([], timed) == 0
 
 
+def test_what_is_fitted_in_one_go_tells_nothing_about_epochs_of_training():
+    left, fitted = [("amfam", 40), ("probe", 1)], {"probe", "metadata-only"}
+    assert seconds_left(left, {"metadata-only": [90.0], "amfam": []}, in_one_go=fitted) is None
+    assert seconds_left(left[1:], {"metadata-only": [90.0]}, in_one_go=fitted) == 90
+    assert seconds_left(left, {"metadata-only": [90.0], "amfam": [5.0]}, in_one_go=fitted) == 40 * 5 + 5
+    assert seconds_left([*left, ("concat", 2)], {"probe": [90.0], "amfam": [5.0]}, in_one_go=fitted) == 200 + 90 + 10
+
+
+def test_a_baseline_that_is_done_does_not_time_the_trained_methods(tmp_path):
+    cells = comparison_cells(small_config("training.epochs=40", sizes=()), ["probe", "concat"], [0])
+    folder = GridFolder(tmp_path)
+    progress = GridProgress(Console(quiet=True), folder, cells, cells)
+    snapshot = Snapshot((), ("concat-seed0",), ("probe-seed0",), {})
+    for cell, seconds in zip(cells, ([600.0], [3.0] * 20), strict=True):
+        assert progress.line(snapshot).endswith("time left not known yet")
+        folder.run_of(cell).checkpoints.mkdir(parents=True)
+        folder.run_of(cell).write_state(RunState(epochs=len(seconds), seconds=seconds))
+    assert progress.line(snapshot) == "1 of 2 cells · concat-seed0 epoch 21/40 · about 1 min left"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
