@@ -11,10 +11,11 @@
 | gpu | a training step on a GPU with PyTorch's |
 
 Two more measure one side alone: startup (time until the first answer or step) and growth (time and
-memory with the number of cases).
+memory with the number of cases). Two are simulations of statistics: coverage (how often intervals hold the
+true value) and blessing (which candidates a release refuses).
 
 Results: docs/performance.md, docs/performance_growth.md, docs/serving_server.md,
-docs/batch_predict.md.
+docs/batch_predict.md, docs/evaluation.md, docs/release.md.
 """
 
 from amfam_tf.fast_kernels import prefer_fast_kernels

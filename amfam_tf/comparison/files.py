@@ -53,6 +53,7 @@ def _value_dict(value: Value, found: Difference | None) -> dict[str, Any]:
     if found is not None:
         ends = [found.low, found.high]
         content["difference"] = {"value": found.value, "ci95": ends, "p": found.p, "p_holm": found.p_holm}
+        content["difference"] |= {"note": tables.ABOUT_CASES_ALONE} if found.cases_alone else {}
     return content
 
 
@@ -98,6 +99,7 @@ def _csv_values(outcome: Outcome, section: Section, result: GroupResult, metric:
         "minus_amfam_ci95_high": change["high"],
         "p": change["p"],
         "p_holm": change["p_holm"],
+        "note": "" if found is None or not found.cases_alone else tables.CASES_ALONE,
         **(published if outcome.has_published else {}),
     }
 

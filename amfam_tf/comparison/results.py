@@ -1,10 +1,11 @@
 """What the cells of a grid found: mean and standard deviation over the seeds, intervals, paired differences.
 
 An interval is from a bootstrap of two levels. Each resample draws the cases with replacement as
-`amfam_tf.evaluation.intervals` does, within each class of the main task or patients as a whole, the same for all
-groups, and for each group by itself as many seeds as it has, with replacement; its value is the mean over those seeds
-on those cases. So it is about another sample of cases and another training. With one seed it is about cases only; of
-few seeds, S, such a draw shows only (S - 1) / S of their variance.
+`amfam_tf.evaluation.intervals` does, one by one or patients as a whole, the same for all groups, and for each group by
+itself as many seeds as it has, with replacement; its value is the mean over those seeds on those cases. So it is about
+another sample of cases and another training. With one seed it is about cases only; of few seeds, S, such a draw shows
+only (S - 1) / S of their variance. So a difference with fewer than `FEWEST_SEEDS` seeds on either side has no p-value,
+and is marked as one of cases alone: equal methods differ from seed to seed.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,9 @@ import pandas as pd
 from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison.measures import measures_of
 from amfam_tf.evaluation import compare_runs, intervals, metrics, predictions
+
+FEWEST_SEEDS = 3
+"""Of either group, for a difference with a p-value: of fewer it is not seen how much another training would differ."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,9 @@ class Difference:
     Attributes:
         value: the difference of the means over the seeds.
         low, high: ends of its 95 % interval.
-        p: two-sided, from the same resamples: twice the smaller share of them on one side of 0.
+        p: two-sided, from the same resamples: twice the smaller share of them on one side of 0; NaN of cases alone.
         p_holm: corrected by Holm for all groups that are held against the reference.
+        cases_alone: fewer than `FEWEST_SEEDS` seeds on either side: the interval is not about another training.
     """
 
     value: float
@@ -63,6 +68,7 @@ class Difference:
     high: float
     p: float
     p_holm: float
+    cases_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,8 +116,10 @@ def summarise(
     """
     aligned = _align(tables, card)
     plain = {group: {seed: _measure(table, card) for seed, table in runs.items()} for group, runs in aligned.items()}
-    drawn = _replicates(aligned, resamples, seed, card, cases)
-    values = {group: _values(plain[group], drawn[group]) for group in tables}
+    groups = _groups(aligned, card, cases)
+    drawn = _replicates(aligned, resamples, seed, card, groups)
+    cases_drawn = len(_first(tables)) if groups is None else len(np.unique(groups))
+    values = {group: _values(plain[group], drawn[group], cases_drawn) for group in tables}
     differences = {}
     if reference is not None and reference in tables:
         differences = _differences(values, drawn, reference)
@@ -145,19 +153,21 @@ def _measure_of(table: pd.DataFrame, card: DataCard) -> Callable[[np.ndarray], d
     return measured
 
 
+def _groups(aligned: Tables, card: DataCard, cases: pd.DataFrame | None) -> np.ndarray | None:
+    """Returns the group of each case of the tables, [N]; None if the card has none."""
+    order = _first(aligned)[predictions.CASE]
+    return intervals.groups_of(None if cases is None else cases.set_index(predictions.CASE).loc[order], card)
+
+
 def _replicates(
-    aligned: Tables, resamples: int, seed: int, card: DataCard, cases: pd.DataFrame | None
+    aligned: Tables, resamples: int, seed: int, card: DataCard, groups: np.ndarray | None
 ) -> dict[str, dict[str, np.ndarray]]:
     """Returns the mean over the drawn seeds of each metric in each resample: group -> metric -> [R]."""
-    first = _first(aligned)
-    strata = predictions.true_labels(first, card.main_task)
-    ordered = None if cases is None else cases.set_index(predictions.CASE).loc[first[predictions.CASE]]
-    groups = intervals.groups_of(ordered, card)
     found = {}
     for group, runs in aligned.items():
         # Equal arguments give equal counts: every table is measured on the same resamples.
         drawn = [
-            intervals.replicates_of(_measure_of(table, card), strata, resamples, seed, groups)
+            intervals.replicates_of(_measure_of(table, card), len(table), resamples, seed, groups)
             for table in runs.values()
         ]
         weights = seed_weights(group, len(runs), resamples, seed)
@@ -176,25 +186,34 @@ def seed_weights(group: str, seeds: int, resamples: int, seed: int = intervals.S
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
 
 
-def _values(plain: Mapping[int, Mapping[str, float]], drawn: Mapping[str, np.ndarray]) -> dict[str, Value]:
-    return {
-        metric: Value(tuple(found[metric] for found in plain.values()), *intervals.percentile_interval(replicates))
-        for metric, replicates in drawn.items()
-    }
+def _values(plain: Mapping[int, Mapping[str, float]], drawn: Mapping[str, np.ndarray], cases: int) -> dict[str, Value]:
+    """Returns each metric with Wilson's interval by the variance over the resamples of so many cases (or groups)."""
+    found = {}
+    for metric, replicates in drawn.items():
+        by_seed = tuple(one[metric] for one in plain.values())
+        lowest = intervals.LOWEST.get(metric.rpartition(".")[2], 0.0)
+        ends = intervals.spread_interval(float(np.mean(by_seed)), replicates, cases, cases - 1, lowest)
+        found[metric] = Value(by_seed, *ends)
+    return found
 
 
 def _differences(
     values: Mapping[str, Mapping[str, Value]], drawn: Mapping[str, Mapping[str, np.ndarray]], reference: str
 ) -> dict[str, dict[str, Difference]]:
     others = [group for group in values if group != reference]
+    few = {group: _fewest_seeds(values[group], values[reference]) < FEWEST_SEEDS for group in others}
     found: dict[str, dict[str, Difference]] = {group: {} for group in others}
     for metric in drawn[reference]:
         changes = {group: drawn[group][metric] - drawn[reference][metric] for group in others}
-        p_values = [two_sided_p(change) for change in changes.values()]
+        p_values = [np.nan if few[group] else two_sided_p(change) for group, change in changes.items()]
         for (group, change), p, corrected in zip(changes.items(), p_values, compare_runs.holm(p_values), strict=True):
             value = values[group][metric].mean - values[reference][metric].mean
-            found[group][metric] = Difference(value, *intervals.percentile_interval(change), p, corrected)
+            found[group][metric] = Difference(value, *intervals.percentile_interval(change), p, corrected, few[group])
     return found
+
+
+def _fewest_seeds(*groups: Mapping[str, Value]) -> int:
+    return min(len(value.by_seed) for values in groups for value in values.values())
 
 
 def two_sided_p(change: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from amfam_tf.card.schema import DataCard
 from amfam_tf.comparison.measures import MAIN_AUC, Measure
 from amfam_tf.comparison.outcome import REFERENCE, Costs, Outcome, Section
-from amfam_tf.comparison.results import Difference, GroupResult, Value
+from amfam_tf.comparison.results import FEWEST_SEEDS, Difference, GroupResult, Value
 from amfam_tf.evaluation import published, titles
 from amfam_tf.evaluation.intervals import RESAMPLES
 from amfam_tf.report.numbers import (
@@ -22,16 +22,22 @@ from amfam_tf.report.numbers import (
 from amfam_tf.report.table import Table, TableRow, text_table
 
 DIFFERENCE = f"minus {REFERENCE} (95 %)"
+CASES_ALONE = "cases alone"
+ABOUT_CASES_ALONE = (
+    f"Cases alone: fewer than {FEWEST_SEEDS} seeds, so no p, and the interval does not hold what another training "
+    "would change: equal methods can differ by more."
+)
 
 
 def intervals_text(card: DataCard) -> str:
     """Returns how the intervals are made."""
-    drawn = f"the cases within each {card.main_task.title}"
+    drawn = "cases"
     if card.cases.group is not None:
         drawn = f"whole groups ({card.cases.group}) with all their cases"
     return (
-        f"95 %: bootstrap of two levels, {RESAMPLES:,} resamples, percentiles. Each resample draws {drawn}, the same "
-        "for every row, and for each row its seeds; with one seed an interval is about cases only"
+        f"95 %: bootstrap of two levels, {RESAMPLES:,} resamples; of differences their percentiles, of values Wilson's "
+        f"interval by their variance. Each resample draws {drawn}, the same for every row, and for each row its seeds; "
+        "with one seed an interval is about cases only"
     )
 
 
@@ -82,6 +88,7 @@ def headline_table(outcome: Outcome, section: Section) -> Table:
     note = f"SD: standard deviation over the seeds (n - 1). {intervals_text(outcome.card)}.{_note(outcome, section)}"
     if section.reference:
         note += " p: from the same resamples; Holm: corrected for the number of methods held against AMFAM."
+        note += cases_alone_note(section)
     caption = f"{titles.capital(headline.title)}, in percent of {outcome.cases} cases"
     return Table(caption, headings, rows, note)
 
@@ -140,7 +147,7 @@ def auc_table(outcome: Outcome, section: Section) -> Table:
                 cells.append("" if found is None else with_ends(found))
         cells += _published_cells(section, result, MAIN_AUC)
         rows.append(TableRow(cells, _kind(result)))
-    note = f"{_about_areas(outcome)}{_note(outcome, section)}"
+    note = f"{_about_areas(outcome)}{_note(outcome, section)}{cases_alone_note(section)}"
     headings += [f"{areas[-1].short}, {heading}" for heading in _published_headings(outcome, section)]
     return Table("Area under the ROC curve in percent", headings, rows, note)
 
@@ -172,6 +179,7 @@ def task_difference_table(outcome: Outcome, section: Section) -> Table:
         f"Accuracy of each task minus that of {REFERENCE} in points, on the same cases (95 %)",
         lambda result, one: with_ends(result.differences[one.name]),
         others,
+        cases_alone_note(section).strip(),
     )
 
 
@@ -181,10 +189,11 @@ def _task_cells(
     caption: str,
     cell: Callable[[GroupResult, Measure], str],
     results: Sequence[GroupResult] | None = None,
+    note: str = "",
 ) -> Table:
     measures, shown = outcome.measures.accuracies, section.results if results is None else results
     rows = [TableRow([result.name, *(cell(result, one) for one in measures)], _kind(result)) for result in shown]
-    return Table(caption, _task_headings(outcome), rows)
+    return Table(caption, _task_headings(outcome), rows, note)
 
 
 def cost_table(section: Section) -> Table:
@@ -247,8 +256,15 @@ def mean_and_deviation(value: Value, between: str = " ± ") -> str:
 
 
 def with_ends(found: Difference) -> str:
-    """Returns "difference (low to high)" in points."""
-    return difference_with_interval(found.value, (found.low, found.high))
+    """Returns "difference (low to high)" in points; with a word where the interval is not about another training."""
+    text = difference_with_interval(found.value, (found.low, found.high))
+    return f"{text}, {CASES_ALONE}" if found.cases_alone else text
+
+
+def cases_alone_note(section: Section) -> str:
+    """Returns what is to be said of differences with too few seeds; "" where there are none."""
+    found = any(change.cases_alone for result in section.results for change in result.differences.values())
+    return f" {ABOUT_CASES_ALONE}" if found else ""
 
 
 def failure_table(failed: Mapping[str, str]) -> Table:

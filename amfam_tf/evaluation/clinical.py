@@ -16,7 +16,7 @@ import pandas as pd
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import compare_runs, intervals, predictions
+from amfam_tf.evaluation import compare_runs, delong, intervals, predictions
 from amfam_tf.report import rates
 from amfam_tf.report.results import TargetScore
 
@@ -62,6 +62,12 @@ def has_target(table: pd.DataFrame, card: DataCard, target: str | None = None) -
     """Returns whether each case is of a target, by default the card's first, bool [N]; not if nobody knows."""
     target = target or first_target(card)
     return np.isin(predictions.true_labels(table, task_of(card, target)), _numbers(card, target))
+
+
+def answers_target(table: pd.DataFrame, card: DataCard, target: str | None = None) -> np.ndarray:
+    """Returns whether the answer to each case, the most probable class, is of a target, bool [N]."""
+    target = target or first_target(card)
+    return np.isin(predictions.predicted_labels(table, task_of(card, target)), _numbers(card, target))
 
 
 def target_probability(table: pd.DataFrame, card: DataCard, target: str | None = None) -> np.ndarray:
@@ -194,31 +200,32 @@ def decision_curve(
     return curve | {"nobody": [0.0] * len(thresholds)}
 
 
-def rules(table: pd.DataFrame, card: DataCard, target: str | None = None) -> list[dict[str, Any]]:
-    """Returns sensitivity and specificity, with Wilson intervals, of the rules that need no chosen threshold."""
+def rules(
+    table: pd.DataFrame, card: DataCard, target: str | None = None, groups: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    """Returns sensitivity and specificity, with exact intervals, of the rules that need no chosen threshold."""
     target = target or first_target(card)
     truth, task, known = has_target(table, card, target), task_of(card, target), np.ones(len(table), bool)
-    answer = np.isin(predictions.predicted_labels(table, task), _numbers(card, target))
     name = f"predicted {task.title} is {' or '.join(card.targets[target].classes)}"
-    found = [_rule(name, truth, answer, known)]
+    found = [_rule(name, truth, answers_target(table, card, target), known, groups)]
     for score in suggesting(card, target):
         for name, least in card.scores[score].thresholds.items():
             for source, of_labels in (("the predicted criteria", False), ("the labels", True)):
                 values = points(table, card, of_labels, score)
                 text = f"{card.score_title(score)} of {source} at least {least} ({name} rule)"
-                found.append(_rule(text, truth, values >= least, ~np.isnan(values)))
+                found.append(_rule(text, truth, values >= least, ~np.isnan(values), groups))
     return found
 
 
-def _rule(name: str, truth: np.ndarray, answer: np.ndarray, known: np.ndarray) -> dict[str, Any]:
-    sensitivity = _proportion("sensitivity", answer[truth & known])
-    return {"rule": name} | sensitivity | _proportion("specificity", ~answer[~truth & known])
-
-
-def _proportion(name: str, successes: np.ndarray) -> dict[str, Any]:
-    if not len(successes):
-        return {name: np.nan, f"{name}_ci95": [np.nan, np.nan]}
-    return {name: float(successes.mean()), f"{name}_ci95": list(intervals.wilson(int(successes.sum()), len(successes)))}
+def _rule(
+    name: str, truth: np.ndarray, answer: np.ndarray, known: np.ndarray, groups: np.ndarray | None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"rule": name}
+    ends = intervals.of_class(truth[known], answer[known], None if groups is None else groups[known])
+    for metric, right in (("sensitivity", answer[truth & known]), ("specificity", ~answer[~truth & known])):
+        share = float(right.mean()) if len(right) else np.nan
+        found |= {metric: share, f"{metric}_ci95": list(ends[metric])}
+    return found
 
 
 def target_report(
@@ -241,20 +248,19 @@ def target_report(
     known = predictions.labelled(table, task_of(card, target))
     table, groups = table[known], None if groups is None else groups[known]
     truth, scores = has_target(table, card, target), scores_of(table, card, target)
-    strata = predictions.true_labels(table, card.main_task)
 
     def measure(counts: np.ndarray) -> _Replicates:
         return _score_replicates(truth, scores, counts)
 
-    drawn = intervals.replicates_of(measure, strata, resamples, seed, groups)
+    drawn = intervals.replicates_of(measure, len(truth), resamples, seed, groups)
     plain = measure(np.ones((1, len(truth))))
     own = probability_name(target)
     return {
         "cases": len(truth),
         "melanomas" if cards.is_derm7pt(card) else "positives": int(truth.sum()),
-        "scores": {name: _score_report(name, truth, values, plain, drawn) for name, values in scores.items()},
+        "scores": {name: _score_report(name, truth, values, plain, drawn, groups) for name, values in scores.items()},
         "auc_differences": [_auc_difference(truth, scores, own, other) for other in scores if other != own],
-        "rules": rules(table, card, target),
+        "rules": rules(table, card, target, groups),
         "decision_curve": decision_curve(table, card=card, target=target),
     }
 
@@ -274,23 +280,25 @@ def _score_replicates(truth: np.ndarray, scores: Mapping[str, np.ndarray], count
 
 
 def _score_report(
-    name: str, truth: np.ndarray, score: np.ndarray, plain: _Replicates, drawn: _Replicates
+    name: str,
+    truth: np.ndarray,
+    score: np.ndarray,
+    plain: _Replicates,
+    drawn: _Replicates,
+    groups: np.ndarray | None,
 ) -> TargetScore:
     area, known = (name, "auc", 0.0), ~np.isnan(score)
-    report: TargetScore = {
-        "auc": float(plain[area][0]),
-        "auc_ci95": list(intervals.percentile_interval(drawn[area])),
-    }
+    truth, score, groups = truth[known], score[known], None if groups is None else groups[known]
+    report: TargetScore = {"auc": float(plain[area][0]), "auc_ci95": list(delong.interval(truth, score, groups))}
+    # Sensitivity and specificity at one threshold rest on the rarer kind.
+    cases = min(intervals.number_of(kind, groups) for kind in (truth, ~truth))
     for measure in ("sensitivity_at_specificity", "specificity_at_sensitivity"):
-        report[measure] = [
-            {
-                "target": target,
-                "value": float(plain[name, measure, target][0]),
-                "ci95": list(intervals.percentile_interval(drawn[name, measure, target])),
-                "threshold": threshold_for(truth[known], score[known], target, measure == "sensitivity_at_specificity"),
-            }
-            for target in TARGETS
-        ]
+        report[measure] = []
+        for target in TARGETS:
+            point = float(plain[name, measure, target][0])
+            ends = intervals.spread_interval(point, drawn[name, measure, target], cases, cases - 1)
+            threshold = threshold_for(truth, score, target, measure == "sensitivity_at_specificity")
+            report[measure].append({"target": target, "value": point, "ci95": list(ends), "threshold": threshold})
     return report
 
 

@@ -15,7 +15,7 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom, binomtest, norm, rankdata
+from scipy.stats import binom, binomtest, norm
 
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
@@ -23,6 +23,7 @@ from amfam_tf.card.schema import DataCard
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import intervals, metrics, predictions
+from amfam_tf.evaluation.delong import FEWEST, placements, variance_of
 from amfam_tf.report.results import Change, RunComparison, TaskChange
 
 AVERAGES = ("accuracy", "balanced_accuracy")
@@ -63,8 +64,7 @@ def compare(
         one, other = (measure(counts) for measure in measures)
         return {path: one[path] - other[path] for path in one}
 
-    strata = predictions.true_labels(first, card.main_task)
-    drawn = intervals.replicates_of(differences, strata, resamples, seed, groups)
+    drawn = intervals.replicates_of(differences, len(first), resamples, seed, groups)
 
     def change(*path: str) -> Change:
         one, other = (float(values[path][0]) for values in plain)
@@ -143,29 +143,25 @@ def delong_of_class(first: pd.DataFrame, second: pd.DataFrame, task: Task, numbe
     return {"delong_standard_error": error, "delong_p": p_value}
 
 
-def delong(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
+def delong(truth: np.ndarray, scores: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float, float]:
     """Returns the difference of two correlated AUCs, its standard error and the two-sided p-value.
 
     Args:
         truth: bool [N].
         scores: [2, N], higher for true.
+        groups: of each case, [N], whose cases are alike; None takes every case for itself.
 
     Returns:
-        All NaN with fewer than two cases of a kind. p is 1 if both orders are the same.
+        All NaN with fewer than two cases (or groups) of a kind. p is 1 if both orders are the same.
 
-    Source: DeLong et al. 1988; placement values by midranks, Sun and Xu 2014.
+    Source: DeLong et al. 1988.
     """
     truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if min(positives, negatives) < 2:
+    if min(truth.sum(), (~truth).sum()) < FEWEST:
         return np.nan, np.nan, np.nan
-    ranks = rankdata(scores, axis=1)
-    of_positives = (ranks[:, truth] - rankdata(scores[:, truth], axis=1)) / negatives
-    of_negatives = 1 - (ranks[:, ~truth] - rankdata(scores[:, ~truth], axis=1)) / positives
-    areas = of_positives.mean(axis=1)
-    covariance = np.cov(of_positives) / positives + np.cov(of_negatives) / negatives
-    difference = float(areas[0] - areas[1])
-    variance = max(0.0, float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
+    first, second = placements(truth, scores)
+    difference = float(first[0].mean() - first[1].mean())
+    variance, _ = variance_of((first[0] - first[1], second[0] - second[1]), truth, groups)
     error = float(np.sqrt(variance))
     if error < 1e-12:
         return difference, 0.0, 1.0 if abs(difference) < 1e-12 else 0.0

@@ -41,7 +41,7 @@ def build_report(
     """
     groups = intervals.groups_of(cases, card)
     measured = metrics.all_metrics(table, card)
-    intervals.add_intervals(measured, intervals.bootstrap(table, card=card, groups=groups))
+    intervals.add_intervals(measured, table, intervals.bootstrap(table, card=card, groups=groups), card, groups)
     known = [name for name in card.targets if predictions.labelled(table, clinical.task_of(card, name)).any()]
     targets = {name: clinical.target_report(table, card=card, target=name, groups=groups) for name in known}
     older = cards.is_derm7pt(card)

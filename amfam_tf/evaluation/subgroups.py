@@ -14,16 +14,13 @@ import pandas as pd
 
 from amfam_tf.card import cards
 from amfam_tf.card.schema import DataCard, MetadataColumn
-from amfam_tf.evaluation import clinical, intervals, predictions
+from amfam_tf.evaluation import clinical, delong, intervals, predictions, proportions
 from amfam_tf.report import rates
 
 FEWEST_CASES = 10
 """A cell with fewer cases is too small to be read: it keeps its count and has no values."""
 MOST_BANDS = 6
 UNKNOWN = "unknown"
-
-_Replicates = dict[tuple[tuple[str, str], str], np.ndarray]
-"""((variable, value), metric) -> its value in each resample, [R]."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +103,24 @@ def subgroup_report(
 
     Returns:
         variable, value, cases, too_small and what `Names` names: how many cases are of each target; accuracy (mean over
-        the tasks), that of the main task and the AUC of each target, each with `_ci95` (bootstrap; Wilson for the main
-        task). NaN in a cell under 10 cases, and where fewer than 10 cases have a label; an AUC also where fewer than 10
-        cases are of the target or fewer than 10 are not.
+        the tasks), that of the main task and the AUC of each target, each with `_ci95`, see `intervals`. NaN in a
+        cell under 10 cases, and where fewer than 10 cases have a label; an AUC also where fewer than 10 cases are of
+        the target or fewer than 10 are not.
     """
-    members = members_of(cases, card)
-    strata = predictions.true_labels(table, card.main_task)
+    members, groups, right = members_of(cases, card), intervals.groups_of(cases, card), _right(table, card)
 
-    def measure(counts: np.ndarray) -> _Replicates:
-        return _replicates(table, members, counts, card)
+    def measure(counts: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+        return {key: _accuracy(right[:, inside], counts[:, inside]) for key, inside in members.items()}
 
-    drawn = intervals.replicates_of(measure, strata, resamples, seed, intervals.groups_of(cases, card))
+    drawn = intervals.replicates_of(measure, len(table), resamples, seed, groups)
     plain = measure(np.ones((1, len(table))))
-    return [_row(table, key, inside, plain, drawn, card) for key, inside in members.items()]
+    rows = []
+    for key, inside in members.items():
+        number = intervals.number_of(inside, groups)
+        ends = intervals.spread_interval(float(plain[key][0]), drawn[key], number, number - 1)
+        of_part = None if groups is None else groups[inside]
+        rows.append(_row(table[inside], key, (float(plain[key][0]), ends), of_part, card))
+    return rows
 
 
 def _right(table: pd.DataFrame, card: DataCard) -> np.ndarray:
@@ -139,51 +141,44 @@ def _accuracy(right: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return rates.mean_of_defined(rates.divide(drawn @ np.where(known, right, 0).T, drawn @ known.T))
 
 
-def _replicates(
-    table: pd.DataFrame, members: dict[tuple[str, str], np.ndarray], counts: np.ndarray, card: DataCard
-) -> _Replicates:
-    right, values = _right(table, card), {}
-    for key, inside in members.items():
-        values[key, "accuracy"] = _accuracy(right[:, inside], counts[:, inside])
-    for target, name in Names.of(card).areas.items():
-        known = predictions.labelled(table, clinical.task_of(card, target))
-        truth = clinical.has_target(table, card, target)
-        probability = clinical.target_probability(table, card, target)
-        for key, inside in members.items():
-            rows = inside & known
-            values[key, name] = rates.weighted_auc(truth[rows], probability[rows], counts[:, rows])
-    return values
-
-
 def _row(
-    table: pd.DataFrame,
+    part: pd.DataFrame,
     key: tuple[str, str],
-    inside: np.ndarray,
-    plain: _Replicates,
-    drawn: _Replicates,
+    accuracy: tuple[float, proportions.Interval],
+    groups: np.ndarray | None,
     card: DataCard,
 ) -> dict[str, Any]:
-    names, part, task = Names.of(card), table[inside], card.main_task
+    names, task = Names.of(card), card.main_task
     row: dict[str, Any] = {"variable": key[0], "value": key[1], "cases": len(part)}
-    known, measured = {}, []
-    for target, name in names.counts.items():
-        row[name] = int(clinical.has_target(part, card, target).sum())
-        known[target] = int(predictions.labelled(part, clinical.task_of(card, target)).sum())
+    row |= {name: int(clinical.has_target(part, card, target).sum()) for target, name in names.counts.items()}
     row["too_small"] = len(part) < FEWEST_CASES
     row |= dict.fromkeys(names.values, np.nan) | {f"{name}_ci95": [np.nan, np.nan] for name in names.values}
     if row["too_small"]:
         return row
-    labels = part[predictions.labelled(part, task)]
-    if len(labels) >= FEWEST_CASES:
-        right = int((labels[f"{task.name}_true"] == labels[f"{task.name}_pred"]).sum())
-        row |= {names.main: right / len(labels), f"{names.main}_ci95": list(intervals.wilson(right, len(labels)))}
+    found: dict[str, tuple[float, proportions.Interval]] = {}
+    known = predictions.labelled(part, task)
+    if known.sum() >= FEWEST_CASES:
+        right = (part[f"{task.name}_true"] == part[f"{task.name}_pred"]).to_numpy()[known]
+        ends = proportions.of_cases(right, None if groups is None else groups[known])
+        found[names.main] = float(right.mean()), ends
     if max(predictions.labelled(part, one).sum() for one in card.tasks) >= FEWEST_CASES:
-        measured.append("accuracy")
+        found["accuracy"] = accuracy
     for target, name in names.areas.items():
-        of_target = row[names.counts[target]]
-        if min(of_target, known[target] - of_target) >= FEWEST_CASES:
-            measured.append(name)
-    for name in measured:
-        row[name] = float(plain[key, name][0])
-        row[f"{name}_ci95"] = list(intervals.percentile_interval(drawn[key, name]))
+        if (area := _area(part, card, target, groups)) is not None:
+            found[name] = area
+    for name, (one, interval) in found.items():
+        row |= {name: one, f"{name}_ci95": list(interval)}
     return row
+
+
+def _area(
+    part: pd.DataFrame, card: DataCard, target: str, groups: np.ndarray | None
+) -> tuple[float, proportions.Interval] | None:
+    """Returns the AUC of a target's probability with its interval; None with fewer than 10 cases of either kind."""
+    known = predictions.labelled(part, clinical.task_of(card, target))
+    truth = clinical.has_target(part, card, target)[known]
+    if min(truth.sum(), (~truth).sum()) < FEWEST_CASES:
+        return None
+    probability = clinical.target_probability(part, card, target)[known]
+    area = float(rates.weighted_auc(truth, probability, np.ones((1, len(truth))))[0])
+    return area, delong.interval(truth, probability, None if groups is None else groups[known])

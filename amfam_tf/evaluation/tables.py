@@ -244,7 +244,7 @@ def rule_table(report: Report, card: DataCard, target: str) -> Table:
         TableRow([row["rule"], *(value_with_interval(*measured(row, name)) for name in PAPER_METRICS[:2])])
         for row in targets_of(report)[target]["rules"]
     ]
-    note = "Wilson's intervals."
+    note = "Clopper and Pearson's intervals."
     caption = f"Rules for {titles.target(card, target)} in percent"
     return Table(caption, ["rule", "sensitivity (95 %)", "specificity (95 %)"], rows, note)
 

@@ -198,14 +198,14 @@ def judge(
         y_true, plain, chosen: labels, most probable and decided classes of the same cases, int [N], N at least 1.
         classes: of the task.
         measure: whose gain it is; both are in the same resamples.
-        groups: of the cases, [N], drawn as a whole; None draws cases within each class.
+        groups: of the cases, [N], drawn as a whole; None draws cases.
     """
 
     def gain(counts: np.ndarray) -> dict[str, np.ndarray]:
         one, other = (_resampled(y_true, answers, classes, counts)[measure] for answers in (plain, chosen))
         return {measure: other - one}
 
-    drawn = intervals.replicates_of(gain, y_true, groups=groups)[measure]
+    drawn = intervals.replicates_of(gain, len(y_true), groups=groups)[measure]
     return {
         "cases": len(y_true),
         "plain": measures_of(y_true, plain, classes),

@@ -18,7 +18,7 @@ from tiny_method import TINY
 
 from amfam_tf import config as configuration
 from amfam_tf import models
-from amfam_tf.comparison import children, page, tables
+from amfam_tf.comparison import children, files, page, tables
 from amfam_tf.comparison.compare import compare
 from amfam_tf.comparison.measures import AVERAGE, measures_of
 from amfam_tf.comparison.outcome import Costs, Outcome, Section
@@ -238,6 +238,27 @@ def test_methods_with_metadata_have_tables_of_their_own(two_sections):
     )
     headings = tables.headline_table(two_sections, with_metadata).headings
     assert headings == ["method", "seeds", "accuracy ± SD", "95 %"]
+
+
+def test_differences_of_few_seeds_have_a_word_and_no_p(two_sections):
+    alone = two_sections.sections[0]
+    table = tables.headline_table(two_sections, alone)
+    assert table.note.endswith(f" {tables.ABOUT_CASES_ALONE}")
+    for row, result in zip(table.rows, alone.results, strict=True):
+        difference, p, holm = row.cells[-3:]
+        if result.name == "amfam":
+            assert (difference, p, holm) == ("", "", "")
+        else:
+            assert difference.endswith("), cases alone")
+            assert (p, holm) == ("–", "–")
+    content = files.to_dict(two_sections)["sections"][0]["methods"]["concat"]["metrics"][AVERAGE]["difference"]
+    assert content["note"] == tables.ABOUT_CASES_ALONE
+    rows = csv.DictReader(io.StringIO(files.to_csv(two_sections)))
+    (row,) = (row for row in rows if (row["method"], row["metric"]) == ("concat", AVERAGE))
+    assert (row["p"], row["p_holm"], row["note"]) == ("", "", "cases alone")
+    for shown in (tables.auc_table(two_sections, alone), tables.task_difference_table(two_sections, alone)):
+        assert shown.note.endswith(tables.ABOUT_CASES_ALONE)
+    assert tables.ABOUT_CASES_ALONE in page.render(two_sections, "few")
 
 
 def test_the_figure_explains_the_line_of_amfam_where_there_is_one(two_sections):

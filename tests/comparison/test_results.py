@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prediction_tables import random_table
+from scipy.stats import t
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from amfam_tf.comparison import results
@@ -11,7 +12,7 @@ from amfam_tf.comparison.measures import AUC, AVERAGE, MAIN_AUC, measures_of
 from amfam_tf.comparison.results import summarise, two_sided_p
 from amfam_tf.errors import DataError
 from amfam_tf.evaluation import compare_runs, intervals, predictions
-from amfam_tf.tasks import DERM7PT, DIAGNOSIS, TASKS
+from amfam_tf.tasks import DERM7PT, TASKS
 
 METRICS = tuple(measures_of(DERM7PT).by_name)
 RESAMPLES = 40
@@ -73,8 +74,7 @@ def test_intervals_and_differences_equal_a_loop_over_resampled_rows():
     """Each resample as a table with its rows repeated, measured by scikit-learn."""
     tables = fellows(60, 3, (("amfam", 2), ("concat", 2), ("other", 1)))
     found = {result.name: result for result in summarise(tables, "amfam", resamples=FEW, card=DERM7PT)}
-    strata = predictions.true_labels(tables["amfam"][0], DIAGNOSIS)
-    (counts,) = intervals.resample_blocks(strata, FEW)
+    (counts,) = intervals.resample_blocks(60, FEW)
     drawn = {}
     for group, runs in tables.items():
         weights = results.seed_weights(group, len(runs), FEW)
@@ -89,20 +89,42 @@ def test_intervals_and_differences_equal_a_loop_over_resampled_rows():
             ]
         )
     means = {group: pd.DataFrame([plain_metrics(table) for table in runs.values()]) for group, runs in tables.items()}
-    p_values = {metric: [] for metric in METRICS}
     for metric in METRICS:
         for group, result in found.items():
-            ends = np.quantile(drawn[group][metric], [0.025, 0.975])
-            assert (result.values[metric].low, result.values[metric].high) == pytest.approx(tuple(ends))
+            ends = wilson_by_variance(result.values[metric].mean, drawn[group][metric].var(ddof=0) * 60 / 59, 60)
+            assert (result.values[metric].low, result.values[metric].high) == pytest.approx(ends)
         for group in ("concat", "other"):
             change = (drawn[group] - drawn["amfam"])[metric]
             difference = found[group].differences[metric]
             assert difference.value == pytest.approx(means[group][metric].mean() - means["amfam"][metric].mean())
             assert (difference.low, difference.high) == pytest.approx(tuple(np.quantile(change, [0.025, 0.975])))
-            p_values[metric].append(difference.p)
-        corrected = compare_runs.holm(p_values[metric])
-        assert [found[group].differences[metric].p_holm for group in ("concat", "other")] == corrected
+            # Two seeds and one do not tell how much another training would differ.
+            assert difference.cases_alone
+            assert np.isnan([difference.p, difference.p_holm]).all()
     assert found["amfam"].differences == {}
+
+
+def wilson_by_variance(value: float, variance: float, cases: int) -> tuple[float, float]:
+    """Returns where (value - p)^2 = t^2 p (1 - p) / n, of the n with this variance, at most the cases."""
+    number = cases if variance == 0 else min(cases, value * (1 - value) / variance)
+    squared = t.ppf(0.975, cases - 1) ** 2 / number
+    roots = np.roots([1 + squared, -(2 * value + squared), value**2])
+    return float(roots.min()), float(roots.max())
+
+
+def test_three_seeds_on_both_sides_have_p_values_and_fewer_have_none():
+    tables = fellows(60, 7, (("amfam", 3), ("concat", 3), ("other", 3), ("few", 2)))
+    found = {result.name: result for result in summarise(tables, "amfam", resamples=FEW, card=DERM7PT)}
+    for metric in METRICS:
+        three = [found[group].differences[metric] for group in ("concat", "other")]
+        assert not any(difference.cases_alone for difference in three)
+        # Corrected for two: what has no p-value does not count.
+        assert [difference.p_holm for difference in three] == compare_runs.holm([row.p for row in three])
+        few = found["few"].differences[metric]
+        assert few.cases_alone and np.isnan([few.p, few.p_holm]).all() and few.low <= few.high
+    with_few = {**tables, "amfam": dict(list(tables["amfam"].items())[:2])}
+    for result in summarise(with_few, "amfam", resamples=FEW, card=DERM7PT)[1:]:
+        assert all(row.cases_alone and np.isnan(row.p) for row in result.differences.values())
 
 
 def test_the_interval_counts_cases_and_seeds():
@@ -116,9 +138,13 @@ def test_the_interval_counts_cases_and_seeds():
     (both,) = summarise({"both": {0: perfect, 1: wrong}}, card=DERM7PT)
     (one,) = summarise({"both": {0: perfect}}, card=DERM7PT)
     value = both.values[AVERAGE]
-    assert (value.mean, value.low, value.high) == (0.5, 0.0, 1.0)
+    # The variance of a draw of two seeds is 1/8, that of a share of two cases.
+    assert value.mean == 0.5
+    assert (value.low, value.high) == pytest.approx(wilson_by_variance(0.5, 1 / 8, 50), abs=0.01)
     assert value.deviation == pytest.approx(0.5**0.5)
-    assert (one.values[AVERAGE].low, one.values[AVERAGE].high) == (1.0, 1.0)
+    # All cases are right: the interval has a width all the same.
+    assert one.values[AVERAGE].high == 1.0
+    assert one.values[AVERAGE].low == pytest.approx(wilson_by_variance(1.0, 0.0, 50)[0])
 
 
 def test_seed_weights_are_fair_draws_that_other_groups_do_not_change():
@@ -141,7 +167,7 @@ def test_equal_runs_of_one_seed_do_not_differ():
     for metric in METRICS:
         difference = found.differences[metric]
         assert (difference.value, difference.low, difference.high) == (0, 0, 0)
-        assert (difference.p, difference.p_holm) == (1, 1)
+        assert difference.cases_alone and np.isnan(difference.p)
 
 
 def test_p_value_by_hand():

@@ -272,7 +272,7 @@ def test_rows_of_the_csv_and_json():
                 if change is None:
                     assert {row[column] for column in columns} == {""} and "difference" not in values
                 else:
-                    assert [float(row[column]) for column in columns] == list(vars(change).values())
+                    assert [float(row[column]) for column in columns] == [*vars(change).values()][:5]
                     assert values["difference"] == {
                         "value": change.value,
                         "ci95": [change.low, change.high],

@@ -71,14 +71,11 @@ def test_unknown_labels_leave_a_case_out_of_the_metrics_of_that_task_alone(card)
 
 def test_resamples_leave_unknown_labels_out_too():
     table, task = random_table(60, 3, card=PARTLY), PARTLY.tasks[1]
-    strata = predictions.true_labels(table, PARTLY.main_task)
-    drawn = intervals.bootstrap(table, 7, card=PARTLY).replicates["tasks", "TWO", "accuracy"]
-    (counts,) = intervals.resample_blocks(strata, 7)
+    drawn = intervals.bootstrap(table, 7, card=PARTLY)["tasks", "TWO", "accuracy"]
+    (counts,) = intervals.resample_blocks(60, 7)
     known = (table["TWO_true"] != "").to_numpy()
     right = predictions.predicted_labels(table, task) == predictions.true_labels(table, task)
     np.testing.assert_allclose(drawn, (counts * (right & known)).sum(axis=1) / counts[:, known].sum(axis=1))
-    # Cases of which nobody knows the main label are a stratum.
-    assert (counts[:, strata == UNKNOWN].sum(axis=1) == (strata == predictions.UNKNOWN).sum()).all()
 
 
 def test_a_task_without_labels_is_undefined_and_counts_in_no_average():
@@ -127,11 +124,11 @@ def test_the_challenges_score_counts_an_absent_class_1_and_a_never_predicted_one
 def test_the_challenges_score_of_resamples_is_that_of_the_drawn_cases():
     table = random_table(70, 5, 2.0, MILK10K)
     resampled = intervals.bootstrap(table, 5, card=MILK10K)
-    (counts,) = intervals.resample_blocks(predictions.true_labels(table, MILK10K.tasks[0]), 5)
+    (counts,) = intervals.resample_blocks(70, 5)
     for row, drawn in enumerate(counts.astype(int)):
         again = metrics.all_metrics(table.loc[np.repeat(table.index, drawn)], MILK10K)["tasks"]["DIAG"]
         for name in metrics.MORE_OVERALL:
-            assert resampled.replicates["tasks", "DIAG", name][row] == pytest.approx(again[name])
+            assert resampled["tasks", "DIAG", name][row] == pytest.approx(again[name])
 
 
 def test_only_derm7pt_has_the_papers_averages_and_only_others_the_newer_metrics():
@@ -152,7 +149,7 @@ def test_a_headline_is_a_metric_that_there_is():
 
 def test_whole_groups_are_drawn_where_the_card_has_them():
     groups = np.array(["b", "a", "b", "c", "a", "b"])
-    (counts,) = intervals.resample_blocks(np.arange(6), 2000, 1, groups)
+    (counts,) = intervals.resample_blocks(6, 2000, 1, groups)
     for name in "abc":
         of_group = counts[:, groups == name]
         assert (of_group == of_group[:, :1]).all()
@@ -162,20 +159,36 @@ def test_whole_groups_are_drawn_where_the_card_has_them():
 
 
 def test_intervals_of_twins_are_those_of_half_as_many_cases():
-    """Every case stands twice, as one patient's: the interval is that of one of the twins, not narrower."""
+    """Every case stands twice, as one patient's: each interval is nearly that of one of the twins, not narrower."""
     one = random_table(60, 6, card=WARD)
     twice = pd.concat([one, one.assign(case_num=one["case_num"] + 100)], ignore_index=True)
     cases = cases_of(twice, WARD).assign(group=[*range(60), *range(60)])
+    alone = build_report(one, "test", cases=cases_of(one, WARD).assign(group=[*range(60)]), card=WARD)
     report = build_report(twice, "test", cases=cases, card=WARD)
-    path = ("tasks", "DX", "accuracy")
-    strata = np.zeros(60)
-    single = intervals.replicates_of(metrics.measure_of(one, WARD), strata)[path]
-    assert report["tasks"]["DX"]["accuracy_ci95"] == pytest.approx(intervals.percentile_interval(single))
-    assert "bootstrap of whole groups (patient)" in report["intervals"]
-    low, high = intervals.bootstrap(twice, card=WARD).interval(*path)
-    assert high - low < 0.8 * np.ptp(report["tasks"]["DX"]["accuracy_ci95"])
+    assert "whole groups (patient) drawn with replacement" in report["intervals"]
+    apart = metrics.all_metrics(twice, WARD)
+    intervals.add_intervals(apart, twice, intervals.bootstrap(twice, card=WARD), WARD)
+    of_alone, of_twins, of_apart = (
+        [*values_with_intervals(content["tasks"]["DX"])] for content in (alone, report, apart)
+    )
+    assert len(of_alone) > 15
+    for (metric, *expected), (_, *found), (_, *narrow) in zip(of_alone, of_twins, of_apart, strict=True):
+        # What depends on each other within the resamples differs by their noise alone.
+        assert found == pytest.approx(expected, abs=0.02), metric
+        assert found[1] - found[0] > 1.2 * (narrow[1] - narrow[0]), metric
 
 
-def test_how_intervals_are_made_names_the_main_task():
-    assert intervals.method(DERM7PT).startswith("case-level bootstrap stratified by diagnosis, percentile method, 2000")
-    assert intervals.method(PARTLY).startswith("case-level bootstrap stratified by ONE, percentile")
+def values_with_intervals(node):
+    """Yields metric, low and high of everything that has an interval."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from values_with_intervals(value)
+        elif key.endswith("_ci95") and not np.isnan(value).any():
+            yield key, *value
+
+
+def test_how_intervals_are_made_is_said():
+    assert intervals.method(DERM7PT) == intervals.method(PARTLY)
+    assert "Clopper and Pearson's for shares of cases; " in intervals.method(DERM7PT)
+    assert "bootstrap, cases drawn with replacement, 2000 resamples, seed 0" in intervals.method(DERM7PT)
+    assert "of the effective number of cases in groups (patient); " in intervals.method(WARD)

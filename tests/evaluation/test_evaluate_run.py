@@ -193,7 +193,7 @@ def test_weights_that_are_no_numbers_are_refused_by_task(finished, release, tmp_
 
 def test_intervals_hold_their_values_and_say_their_method(evaluation):
     content = json.loads((evaluation.folder / "metrics.json").read_text(encoding="utf-8"))
-    assert "stratified by diagnosis" in content["intervals"]
+    assert "Clopper and Pearson's for shares of cases" in content["intervals"]
     assert "2000 resamples, seed 0" in content["intervals"]
     low, high = content["average"]["accuracy_ci95"]
     assert low <= content["average"]["accuracy"] <= high

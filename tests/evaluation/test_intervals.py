@@ -29,25 +29,25 @@ def test_tied_scores_count_half():
     np.testing.assert_allclose(rates.weighted_auc(truth, scores, counts), [3.5 / 4, (2 * 1.5) / 4])
 
 
-def test_each_stratum_keeps_its_number_of_cases():
-    strata = np.array([0] * 5 + [1] * 2 + [2])
-    counts = np.concatenate(list(intervals.resample_blocks(strata, 200, seed=1)))
-    assert counts.shape == (200, 8)
-    assert (counts[:, :5].sum(axis=1) == 5).all()
-    assert (counts[:, 5:7].sum(axis=1) == 2).all()
-    assert (counts[:, 7] == 1).all()
-    assert counts[:, 0].std() > 0.5
+def test_cases_are_drawn_whatever_they_are():
+    """Multinomial counts: mean 1, variance 1 - 1/N, and a correlation of -1/(N - 1) between any two cases."""
+    counts = np.concatenate(list(intervals.resample_blocks(8, 20_000, seed=1)))
+    assert counts.shape == (20_000, 8)
+    assert (counts.sum(axis=1) == 8).all()
+    assert counts.mean(axis=0) == pytest.approx([1] * 8, abs=0.03)
+    assert counts.var(axis=0) == pytest.approx([7 / 8] * 8, rel=0.05)
+    # A part of three cases does not keep its number.
+    assert counts[:, :3].sum(axis=1).var() == pytest.approx(8 * 3 / 8 * 5 / 8, rel=0.05)
 
 
 def test_same_seed_same_counts_and_blocks_bound_the_memory(monkeypatch):
-    strata = np.zeros(10)
-    first = np.concatenate(list(intervals.resample_blocks(strata, 50, seed=1)))
-    again = np.concatenate(list(intervals.resample_blocks(strata, 50, seed=1)))
-    other = np.concatenate(list(intervals.resample_blocks(strata, 50, seed=2)))
+    first = np.concatenate(list(intervals.resample_blocks(10, 50, seed=1)))
+    again = np.concatenate(list(intervals.resample_blocks(10, 50, seed=1)))
+    other = np.concatenate(list(intervals.resample_blocks(10, 50, seed=2)))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     monkeypatch.setattr(intervals, "LARGEST_BLOCK", 70)
-    assert [len(block) for block in intervals.resample_blocks(strata, 20, seed=1)] == [7, 7, 6]
+    assert [len(block) for block in intervals.resample_blocks(10, 20, seed=1)] == [7, 7, 6]
 
 
 def test_accuracy_interval_is_scipys():
@@ -55,31 +55,9 @@ def test_accuracy_interval_is_scipys():
     table = random_table(200, 4)
     right = (table["PN_true"] == table["PN_pred"]).to_numpy(float)
     expected = stats.bootstrap((right,), np.mean, method="percentile", rng=np.random.default_rng(5)).confidence_interval
-    values = intervals.replicates_of(lambda counts: {"accuracy": counts @ right / 200}, np.zeros(200), 9999)
+    values = intervals.replicates_of(lambda counts: {"accuracy": counts @ right / 200}, 200, 9999)
     found = intervals.percentile_interval(values["accuracy"])
     np.testing.assert_allclose(found, [expected.low, expected.high], atol=1 / 200 + 1e-9)
-
-
-def test_auc_interval_stratified_by_class_is_scipys():
-    """scipy resamples the two samples on their own, which is what a stratum per class does."""
-    generator = np.random.default_rng(6)
-    truth = np.arange(150) < 40
-    scores = np.round(generator.normal(size=150) + truth, 1)
-
-    def area(positive, negative, axis):
-        difference = positive[..., :, None] - negative[..., None, :]
-        assert axis == -1
-        return ((difference > 0) + (difference == 0) / 2).mean(axis=(-1, -2))
-
-    samples = (scores[truth], scores[~truth])
-    options = {"method": "percentile", "n_resamples": 4000, "batch": 500, "rng": np.random.default_rng(7)}
-    expected = stats.bootstrap(samples, area, vectorized=True, **options)
-    values = intervals.replicates_of(
-        lambda counts: {"auc": rates.weighted_auc(truth, scores, counts)}, truth, 4000, seed=8
-    )
-    interval = intervals.percentile_interval(values["auc"])
-    np.testing.assert_allclose(interval, list(expected.confidence_interval), atol=0.006)
-    assert np.std(values["auc"], ddof=1) == pytest.approx(expected.standard_error, rel=0.05)
 
 
 def test_wilson_by_its_formula():
@@ -90,13 +68,65 @@ def test_wilson_by_its_formula():
     assert half == pytest.approx(0.043, abs=0.001)  # errata point 6
 
 
-def test_bootstrap_and_wilson_agree_on_395_cases():
+def test_bootstrap_and_exact_intervals_agree_on_395_cases():
     table = random_table(395, 9)
-    resampled = intervals.bootstrap(table, card=DERM7PT)
+    resampled, report = intervals.bootstrap(table, card=DERM7PT), with_intervals(table)
     for task in TASKS:
-        right = int((table[f"{task.name}_true"] == table[f"{task.name}_pred"]).sum())
-        found = resampled.interval("tasks", task.name, "accuracy")
-        np.testing.assert_allclose(found, intervals.wilson(right, 395), atol=0.012)
+        exact = report["tasks"][task.name]["accuracy_ci95"]
+        found = intervals.percentile_interval(resampled["tasks", task.name, "accuracy"])
+        np.testing.assert_allclose(found, exact, atol=0.012)
+
+
+def with_intervals(table: pd.DataFrame, resamples: int = 400) -> dict:
+    """Returns the metrics of a table with an interval beside each."""
+    report = metrics.all_metrics(table, DERM7PT)
+    intervals.add_intervals(report, table, intervals.bootstrap(table, resamples, card=DERM7PT), DERM7PT)
+    return report
+
+
+def test_each_share_has_the_exact_interval_of_its_cases():
+    table = random_table(120, 13, skill=1.0)
+    row = with_intervals(table, 50)["tasks"]["DIAG"]
+    truth, answer = table["DIAG_true"] == "MEL", table["DIAG_pred"] == "MEL"
+    shares = {
+        "sensitivity": (truth & answer, truth),
+        "specificity": (~truth & ~answer, ~truth),
+        "precision": (truth & answer, answer),
+    }
+    for metric, (right, of) in shares.items():
+        expected = stats.binomtest(int(right.sum()), int(of.sum())).proportion_ci(0.95, "exact")
+        assert row["classes"]["MEL"][f"{metric}_ci95"] == pytest.approx([expected.low, expected.high]), metric
+    union = stats.binomtest(int((truth & answer).sum()), int((truth | answer).sum())).proportion_ci(0.95, "exact")
+    assert row["classes"]["MEL"]["f1_ci95"] == pytest.approx([2 * end / (1 + end) for end in (union.low, union.high)])
+
+
+def test_a_constant_answer_has_an_interval_of_width():
+    """Within each diagnosis, its accuracy would be the same in every resample."""
+    table = random_table(100, 14)
+    table["DIAG_pred"] = "NEV"
+    for name in DIAGNOSIS.classes:
+        table[f"DIAG_{name}"] = float(name == "NEV")
+    row = with_intervals(table)["tasks"]["DIAG"]
+    cases = int((table["DIAG_true"] == "NEV").sum())
+    exact = stats.binomtest(cases, 100).proportion_ci(0.95, "exact")
+    assert row["accuracy_ci95"] == pytest.approx([exact.low, exact.high])
+    for metric in ("balanced_accuracy", "kappa"):
+        low, high = row[f"{metric}_ci95"]
+        assert low < row[metric] < high, metric
+
+
+def test_nothing_right_and_all_right_have_intervals_of_width():
+    table = random_table(40, 15, skill=100.0)
+    report = with_intervals(table, 50)
+    for name, values in report["tasks"].items():
+        places = [(values, metric) for metric in ("accuracy", "balanced_accuracy", "kappa")]
+        for row in values["classes"].values():
+            places += [(row, metric) for metric in metrics.CLASS_METRICS if row["support"] > 1]
+        for row, metric in places:
+            assert row[metric] == 1.0
+            low, high = row[f"{metric}_ci95"]
+            assert low < 0.96 < 1.0 == high, (name, metric)
+    assert report["average"]["accuracy_ci95"][0] < 0.96
 
 
 def test_interval_needs_95_percent_of_the_resamples():
@@ -105,19 +135,20 @@ def test_interval_needs_95_percent_of_the_resamples():
     assert np.isnan(intervals.percentile_interval(np.append(values, [np.nan, np.nan]))).all()
 
 
-def test_class_with_one_case_has_no_interval_outside_of_what_is_stratified():
+def test_class_with_one_case_has_an_interval_where_one_case_says_something():
     table = random_table(40, 10)
     table["VS_true"] = ["IR", *["ABS"] * 39]
-    resampled = intervals.bootstrap(table, 400, card=DERM7PT)
-    assert np.isnan(resampled.interval("tasks", "VS", "classes", "IR", "sensitivity")).all()
-    assert not np.isnan(resampled.interval("tasks", "VS", "classes", "ABS", "sensitivity")).any()
+    classes = with_intervals(table)["tasks"]["VS"]["classes"]
+    low, high = classes["IR"]["sensitivity_ci95"]
+    assert (low == 0.0 or high == 1.0) and high - low == pytest.approx(0.975)
+    # No variance is seen of one positive.
+    assert np.isnan(classes["IR"]["auc_ci95"]).all()
+    assert np.isnan(classes["IR"]["average_precision_ci95"]).all()
+    assert not np.isnan(classes["ABS"]["sensitivity_ci95"]).any()
 
 
 def test_add_intervals_puts_one_beside_every_metric():
-    table = random_table(50, 11)
-    measured = metrics.all_metrics(table, DERM7PT)
-    report = {"average": measured["average"], "tasks": measured["tasks"]}
-    intervals.add_intervals(report, intervals.bootstrap(table, 100, card=DERM7PT))
+    report = with_intervals(random_table(50, 11), 100)
     values = report["tasks"]["DIAG"]
     low, high = values["accuracy_ci95"]
     assert low <= values["accuracy"] <= high
@@ -126,13 +157,28 @@ def test_add_intervals_puts_one_beside_every_metric():
     assert "support_ci95" not in values["classes"]["MEL"]
 
 
+def test_every_interval_holds_its_value():
+    def walk(node):
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from walk(value)
+            elif f"{key}_ci95" in node and not np.isnan(node[f"{key}_ci95"]).any():
+                yield key, value, node[f"{key}_ci95"]
+
+    report = with_intervals(random_table(60, 16, skill=1.0), 100)
+    found = [*walk(report["average"]), *walk(report["tasks"])]
+    assert len(found) > 150
+    for key, value, (low, high) in found:
+        assert low - 1e-12 <= value <= high + 1e-12, key
+
+
 def test_all_metrics_of_395_cases_take_at_most_20_seconds():
     table = random_table(395, 12)
     assert isinstance(table, pd.DataFrame)
     began = time.process_time()
     resampled = intervals.bootstrap(table, 2000, card=DERM7PT)
     seconds = time.process_time() - began
-    assert len(resampled.replicates[("average", "accuracy")]) == 2000
+    assert len(resampled["average", "accuracy"]) == 2000
     assert len(predictions.true_labels(table, DIAGNOSIS)) == 395
     assert seconds < 20
 

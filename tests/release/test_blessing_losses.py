@@ -1,5 +1,6 @@
 """The tests for a loss: exact where they say so, corrected over the subgroups, silent where there is nothing."""
 
+import dataclasses
 import itertools
 import math
 
@@ -62,7 +63,7 @@ def spoiled(table: pd.DataFrame, rows: slice) -> pd.DataFrame:
 def test_equal_answers_lose_nowhere():
     table = random_table(CASES, seed=0)
     rows = find_losses(table, table.iloc[::-1], with_sexes(table), ("sex",), 0.05, DERM7PT)
-    assert [row["loss"] for row in rows] == [False] * 9
+    assert [row["loss"] for row in rows] == [False] * 15
     assert all(row["difference"] == 0 for row in rows if row["tested"])
 
 
@@ -74,7 +75,9 @@ def test_a_loss_in_one_subgroup_is_found_there_with_holms_correction():
     assert found["diagnosis_accuracy", "male"]["loss"]
     assert not found["accuracy", "female"]["loss"]
     male = found["accuracy", "male"]
-    assert male["corrected_p"] == pytest.approx(2 * male["p"])  # the smaller one of two
+    tested = [row["p"] for row in rows if row["variable"] == "sex" and row["tested"]]
+    assert male["p"] == min(tested)
+    assert male["corrected_p"] == pytest.approx(len(tested) * male["p"])  # over all quantities and values
     assert male["served"] - male["candidate"] == pytest.approx(-male["difference"])
     assert male["cases"] == 57
 
@@ -95,12 +98,43 @@ def test_melanoma_auc_is_delongs_test_on_one_side():
     assert row["p"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("quantity", "of_melanoma"), [("melanoma_sensitivity", True), ("melanoma_specificity", False)])
+def test_rates_of_the_served_answer_are_mcnemars_exact_test_on_one_side(quantity, of_melanoma):
+    one, other = random_table(CASES, seed=8, skill=0.5), random_table(CASES, seed=8, skill=1.0)
+    row = next(
+        row for row in find_losses(one, other, with_sexes(one), (), 0.05, DERM7PT) if row["quantity"] == quantity
+    )
+    inside = (one["DIAG_true"] == "MEL") == of_melanoma
+    right = [((table["DIAG_pred"] == "MEL") == of_melanoma)[inside] for table in (one, other)]
+    only_one, only_other = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    assert only_one + only_other > 5
+    assert (row["candidate"], row["served"]) == (right[0].mean(), right[1].mean())
+    expected = binomtest(only_one, only_one + only_other, alternative="less").pvalue
+    assert row["p"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_probability_of_melanoma_that_is_too_low_everywhere_is_a_loss_of_sensitivity_alone():
+    """The order stays, and with it the area."""
+    served = random_table(300, seed=9, skill=2.5)
+    labels = {task.name: predictions.true_labels(served, task) for task in TASKS}
+    probabilities = {task.name: predictions.task_probabilities(served, task).copy() for task in TASKS}
+    melanoma = DIAGNOSIS.classes.index("MEL")
+    probabilities["DIAG"][:, melanoma] *= np.exp(-3)
+    probabilities["DIAG"] /= probabilities["DIAG"].sum(axis=1, keepdims=True)
+    candidate = predictions.to_frame(served["case_num"].to_numpy(), labels, probabilities, DERM7PT)
+    whole = {row["quantity"]: row for row in find_losses(candidate, served, with_sexes(served), (), 0.05, DERM7PT)}
+    assert whole["melanoma_sensitivity"]["loss"]
+    assert whole["melanoma_sensitivity"]["difference"] < -0.1
+    assert whole["melanoma_specificity"]["difference"] >= 0
+    assert not whole["melanoma_auc"]["loss"]
+
+
 def test_a_subgroup_that_is_too_small_is_listed_and_not_tested():
     table = random_table(CASES, seed=4)
     cases = cases_of_table(table).assign(location=["back"] * 9 + ["chest"] * (CASES - 9))
     rows = find_losses(spoiled(table, slice(0, 9)), table, cases, ("location",), 0.05, DERM7PT)
     back = [row for row in rows if row["value"] == "back"]
-    assert len(back) == 3
+    assert len(back) == 5
     assert not any(row["tested"] or row["loss"] for row in back)
     assert all(math.isnan(row["p"]) for row in back)
 
@@ -174,7 +208,8 @@ def test_the_row_of_the_whole_split():
     assert (row["quantity"], row["variable"], row["value"], row["cases"]) == ("accuracy", "all", "all", CASES)
     assert (row["candidate"], row["served"]) == (pytest.approx(shares[0]), pytest.approx(shares[1]))
     assert row["difference"] == pytest.approx(shares[0] - shares[1])
-    assert row["corrected_p"] == row["p"] < 1e-6
+    assert row["p"] < 1e-6
+    assert row["corrected_p"] == pytest.approx(5 * row["p"])  # the smallest of five quantities
     assert row["tested"] and row["loss"]
 
 
@@ -183,7 +218,30 @@ def test_one_test_per_quantity_and_value_that_occurs():
     values = METADATA["elevation"]
     cases = with_sexes(table).assign(elevation=[values[number % len(values)] for number in range(CASES)])
     rows = find_losses(table, table, cases, ("sex", "elevation"), 0.05, DERM7PT)
-    assert len(rows) == 3 * (1 + 2 + len(values))
+    assert len(rows) == 5 * (1 + 2 + len(values))
+
+
+def test_the_whole_split_is_a_family_of_its_own():
+    served = random_table(CASES, seed=1, skill=2.0)
+    rows = find_losses(spoiled(served, slice(0, 12)), served, with_sexes(served), ("sex",), 0.05, DERM7PT)
+    for of_whole in (True, False):
+        family = [row for row in rows if (row["variable"] == "all") == of_whole]
+        assert len(family) == (5 if of_whole else 10)
+        assert [row["corrected_p"] for row in family] == pytest.approx(
+            compare_runs.holm([row["p"] for row in family]), nan_ok=True
+        )
+
+
+def test_cases_of_a_group_are_one_piece_of_evidence():
+    """Eight cases lost by one patient are as likely as not; by eight patients, one in 256."""
+    card = dataclasses.replace(DERM7PT, cases=dataclasses.replace(DERM7PT.cases, group="patient"))
+    served = random_table(CASES, seed=1, skill=100.0)
+    candidate = spoiled(served, slice(0, 8))
+    p_values = []
+    for owners in (np.arange(CASES), np.arange(CASES) // 8):
+        cases = with_sexes(served).assign(group=owners)
+        p_values.append(find_losses(candidate, served, cases, (), 0.05, card)[1]["p"])
+    assert p_values == pytest.approx([0.5**8, 0.5])
 
 
 def test_other_cases_are_refused():

@@ -41,7 +41,7 @@ def report_of(good: bool) -> dict[str, Any]:
     """Returns what the rule reads of metrics.json."""
     table = GOOD if good else BAD
     measured = metrics.all_metrics(table, DERM7PT)
-    intervals.add_intervals(measured, intervals.bootstrap(table, RESAMPLES, card=DERM7PT))
+    intervals.add_intervals(measured, table, intervals.bootstrap(table, RESAMPLES, card=DERM7PT), DERM7PT)
     return measured
 
 
