@@ -44,7 +44,7 @@ def _method_dict(outcome: Outcome, section: Section, result: GroupResult) -> dic
 
 
 def _value_dict(value: Value, found: Difference | None) -> dict[str, Any]:
-    content = {
+    content: dict[str, Any] = {
         "mean": value.mean,
         "standard_deviation": value.deviation,
         "ci95": [value.low, value.high],

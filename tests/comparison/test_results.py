@@ -184,7 +184,7 @@ def test_order_of_the_cases_does_not_matter_and_other_cases_are_refused():
         summarise({"amfam": tables["amfam"], "concat": {0: table}}, "amfam", resamples=RESAMPLES, card=DERM7PT)
         for table in (tables["concat"][0], shuffled)
     )
-    assert straight == mixed
+    assert repr(straight) == repr(mixed)  # NaN, the p of one seed, is not equal to itself
     with pytest.raises(DataError, match="not evaluated on the same cases"):
         summarise({"amfam": tables["amfam"], "concat": {0: shuffled.iloc[1:]}}, card=DERM7PT)
 

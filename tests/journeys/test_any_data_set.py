@@ -215,7 +215,8 @@ def release_and_query(journey, asked, monkeypatch):
     assert [row["metric"] for row in decision["thresholds"]] == [card.headline]
     quantities = {row["quantity"] for row in decision["losses"]}
     main_one = {f"{card.main_task.name}_accuracy"} if len(card.tasks) > 1 else set()
-    assert quantities == {"accuracy", *main_one, *(f"{name}_auc" for name in card.targets)}
+    tested = ("sensitivity", "specificity", "auc")
+    assert quantities == {"accuracy", *main_one, *(f"{name}_{measure}" for name in card.targets for measure in tested)}
     return answers
 
 

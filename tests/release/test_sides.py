@@ -22,6 +22,7 @@ from amfam_tf.tasks import DERM7PT, METADATA, TASKS
 CASES = 200
 RESAMPLES = 100
 """Few: no end of an interval is asked for here."""
+QUANTITIES = ("accuracy", "diagnosis_accuracy", "melanoma_sensitivity", "melanoma_specificity", "melanoma_auc")
 
 
 def better_and_worse() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -111,7 +112,7 @@ def test_a_loss_is_blocked_and_both_values_are_at_their_place(evaluate):
     assert content["blessed"] is False
     assert content["served"] == {"version": 3, "fingerprint": "f" * 64}
     whole = {row["quantity"]: row for row in content["losses"] if row["variable"] == "all"}
-    assert list(whole) == ["accuracy", "diagnosis_accuracy", "melanoma_auc"]
+    assert tuple(whole) == QUANTITIES
     assert all(row["candidate"] < row["served"] and row["loss"] for row in whole.values())
     assert all(row["difference"] == pytest.approx(row["candidate"] - row["served"]) for row in whole.values())
 
@@ -195,7 +196,7 @@ def test_every_loss_is_one_reason_and_only_the_first_is_in_the_sentence(evaluate
     assert outcome.details["reasons"] == content["reasons"]
 
 
-@pytest.mark.parametrize("quantity", ["accuracy", "diagnosis_accuracy", "melanoma_auc"])
+@pytest.mark.parametrize("quantity", QUANTITIES)
 def test_exchanged_tables_exchange_values_and_turn_the_p_value(quantity):
     one, other = (
         next(row for row in find_losses(*tables, META, (), 0.05, DERM7PT) if row["quantity"] == quantity)
