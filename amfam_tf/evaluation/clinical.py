@@ -259,7 +259,7 @@ def target_report(
         "cases": len(truth),
         "melanomas" if cards.is_derm7pt(card) else "positives": int(truth.sum()),
         "scores": {name: _score_report(name, truth, values, plain, drawn, groups) for name, values in scores.items()},
-        "auc_differences": [_auc_difference(truth, scores, own, other) for other in scores if other != own],
+        "auc_differences": [_auc_difference(truth, scores, own, other, groups) for other in scores if other != own],
         "rules": rules(table, card, target, groups),
         "decision_curve": decision_curve(table, card=card, target=target),
     }
@@ -302,11 +302,15 @@ def _score_report(
     return report
 
 
-def _auc_difference(truth: np.ndarray, scores: Mapping[str, np.ndarray], own: str, other: str) -> dict[str, Any]:
+def _auc_difference(
+    truth: np.ndarray, scores: Mapping[str, np.ndarray], own: str, other: str, groups: np.ndarray | None
+) -> dict[str, Any]:
     """Returns the difference of two AUCs on the cases of which both scores are known."""
     both = np.stack([scores[own], scores[other]])
     known = ~np.isnan(both).any(axis=0)
-    difference, error, p_value = compare_runs.delong(truth[known], both[:, known])
+    difference, error, p_value = compare_runs.delong(
+        truth[known], both[:, known], None if groups is None else groups[known]
+    )
     return {
         "first": own,
         "second": other,

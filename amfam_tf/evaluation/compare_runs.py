@@ -73,7 +73,8 @@ def compare(
 
     def task_changes(task: Task) -> TaskChange:
         areas = {
-            name: change("tasks", task.name, "classes", name, "auc") | delong_of_class(first, second, task, number)
+            name: change("tasks", task.name, "classes", name, "auc")
+            | delong_of_class(first, second, task, number, groups)
             for number, name in enumerate(task.classes)
         }
         of_task = {metric: change("tasks", task.name, metric) for metric in of_tasks}
@@ -134,12 +135,14 @@ def mcnemar_p_values(only_first: int, only_second: int) -> tuple[float, float]:
     return exact, 1.0 if only_first == only_second else middle
 
 
-def delong_of_class(first: pd.DataFrame, second: pd.DataFrame, task: Task, number: int) -> Change:
+def delong_of_class(
+    first: pd.DataFrame, second: pd.DataFrame, task: Task, number: int, groups: np.ndarray | None = None
+) -> Change:
     """Returns DeLong's standard error and p-value for the AUC of a class; the tables are aligned."""
     known = predictions.labelled(first, task)
     truth = predictions.true_labels(first, task)[known] == number
     scores = np.stack([predictions.task_probabilities(table, task)[known, number] for table in (first, second)])
-    _, error, p_value = delong(truth, scores)
+    _, error, p_value = delong(truth, scores, None if groups is None else groups[known])
     return {"delong_standard_error": error, "delong_p": p_value}
 
 
