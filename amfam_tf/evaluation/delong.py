@@ -57,8 +57,8 @@ def interval(truth: np.ndarray, scores: np.ndarray, groups: np.ndarray | None = 
     if np.isnan(variance):
         return NONE
     numbers = [len(np.unique(groups[kind])) for kind in (truth, ~truth)] if groups is not None else counts
-    inside = 1 / (2 * numbers[0] * numbers[1])
-    moved = min(max(area, inside), 1 - inside)
+    # The scores turned round have the mirrored interval; half a pair off the end, there is a variance.
+    moved = min(max(area, 1 - area), 1 - 1 / (2 * numbers[0] * numbers[1]))
     most = effective_number(moved, hanley_mcneil(moved, *numbers), np.inf)
     return wilson(area, effective_number(area, variance, most), quantile_of(freedom))
 

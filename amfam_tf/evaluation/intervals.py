@@ -84,13 +84,15 @@ def spread_interval(value: float, replicates: np.ndarray, most: int, freedom: fl
     Args:
         value: the estimate, in [lowest, 1].
         replicates: [R]; NaN where it is undefined.
-        most: cases (or groups) that it rests on.
+        most: cases (or groups) that it rests on; of a single one the interval is the whole range.
         freedom: degrees of freedom of its variance.
         lowest: lower end of the range.
     """
     defined, width = _defined(replicates), 1 - lowest
-    if not defined.size or most < 2:
+    if not defined.size or np.isnan(value):
         return NONE
+    if most < 2:
+        return lowest, 1.0
     variance = float(np.var(defined)) * most / (most - 1) / width**2
     low, high = proportions.of_estimate((value - lowest) / width, variance, most, freedom)
     return lowest + width * low, lowest + width * high

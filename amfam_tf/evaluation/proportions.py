@@ -45,14 +45,16 @@ def of_cases(right: np.ndarray, groups: np.ndarray | None = None) -> Interval:
 
     Args:
         right: bool [N]; without any there is no interval.
-        groups: of each case, [N]; with them there is an interval for two groups or more.
+        groups: of each case, [N]; a single one says nothing, and its interval is the whole range.
     """
+    if not len(right):
+        return NONE
     if groups is None:
-        return exact(int(right.sum()), len(right)) if len(right) else NONE
+        return exact(int(right.sum()), len(right))
     names, places = np.unique(groups, return_inverse=True)
     count = len(names)
     if count < 2:
-        return NONE
+        return 0.0, 1.0
     share = float(right.mean())
     sums = np.bincount(places, right - share)
     variance = count / (count - 1) * float(sums @ sums) / len(right) ** 2

@@ -34,11 +34,12 @@ def test_areas_of_five_positives_are_covered(kind):
     assert coverage.area_coverage(5, 0.98, kind, coverage.logit_delong, 200, 0) < 0.9
 
 
-def test_the_metrics_of_few_cases_are_covered():
-    found = coverage.scene_coverage(40, 5.0, (4, 18, 10, 4, 4), 30, 0)
+def test_the_metrics_of_few_cases_are_covered(monkeypatch):
+    monkeypatch.setattr(coverage, "TRUTH", 8000)
+    found = coverage.scene_coverage(40, 5.0, (4, 18, 10, 4, 4), 12, 0)
     assert set(found) == {*coverage.PLACES, *coverage.POINTS}
-    # 30 draws: one may be missed where 95 % are held.
-    assert min(ours for ours, _ in found.values()) > 0.85
+    # 12 draws: two may be missed where 95 % are held.
+    assert min(ours for ours, _ in found.values()) > 0.8
     assert np.mean([ours for ours, _ in found.values()]) > 0.94
     assert np.mean([percentiles for _, percentiles in found.values()]) < 0.9
 
@@ -52,11 +53,11 @@ def test_two_trainings_are_like_the_paper_s():
 
 
 def test_a_release_refuses_what_has_lost_sensitivity_and_rarely_an_equal_one():
-    lowered = blessing.judged(40, 1, 1.0)
+    lowered = blessing.judged(20, 1, 1.0)
     assert 0.15 < lowered["sensitivity_lost"].mean() < 0.35
-    assert lowered["refused"].mean() >= 0.95
-    assert blessing.judged(10, 2, 2.0)["refused"].all()
-    equal = blessing.judged(40, 3, 0.0)
+    assert lowered["refused"].sum() >= 19
+    assert blessing.judged(4, 2, 2.0)["refused"].all()
+    equal = blessing.judged(20, 3, 0.0)
     assert abs(equal["sensitivity_lost"].mean()) < 0.03
-    # At most 10 %: of 40 draws, 8 or more happen in 4 % of the cases.
-    assert equal["refused"].sum() < 8
+    # At most 10 %: of 20 draws, 6 or more happen in 1 % of the cases.
+    assert equal["refused"].sum() < 6

@@ -99,7 +99,7 @@ def test_no_two_values_are_printed_alike():
             shown += [percent(mean), percent(found.low), percent(found.high)]
             spread += [percent(found.by_seed[-1] - mean)] if len(found.by_seed) > 1 else []
         for found in one.differences.values():
-            shown += [percent(abs(number)) for number in vars(found).values()]
+            shown += [percent(abs(number)) for number in [*vars(found).values()][:5]]
     shown += [percent(number) for values in ALONE.published.values() for number in values.values()]
     assert len(shown) == len(set(shown)) > 240
     assert len(spread) == len(set(spread)) == 33

@@ -28,9 +28,12 @@ def test_placements_are_means_over_the_pairs():
     assert of_positives.mean() == pytest.approx(roc_auc_score(truth, scores))
 
 
-def test_variance_of_hanley_and_mcneil_by_their_example():
-    """Of 51 and 58 cases and an area of 0.893 their paper gives a standard error of 0.032."""
-    assert np.sqrt(delong.hanley_mcneil(0.893, 51, 58)) == pytest.approx(0.032, abs=0.0005)
+def test_variance_of_hanley_and_mcneil_is_that_of_exponential_scores():
+    generator = np.random.default_rng(7)
+    of_positives, of_negatives = generator.exponential(4, (6000, 8, 1)), generator.exponential(1, (6000, 1, 15))
+    areas = (of_positives > of_negatives).mean(axis=(1, 2))
+    assert areas.mean() == pytest.approx(0.8, abs=0.01)
+    assert delong.hanley_mcneil(0.8, 8, 15) == pytest.approx(areas.var(), rel=0.06)
 
 
 @pytest.mark.parametrize(("positives", "negatives"), [(6, 30), (40, 90)])

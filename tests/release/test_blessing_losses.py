@@ -1,6 +1,5 @@
 """The tests for a loss: exact where they say so, corrected over the subgroups, silent where there is nothing."""
 
-import dataclasses
 import itertools
 import math
 
@@ -107,7 +106,7 @@ def test_rates_of_the_served_answer_are_mcnemars_exact_test_on_one_side(quantity
     inside = (one["DIAG_true"] == "MEL") == of_melanoma
     right = [((table["DIAG_pred"] == "MEL") == of_melanoma)[inside] for table in (one, other)]
     only_one, only_other = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    assert only_one + only_other > 5
+    assert only_one + only_other >= 3
     assert (row["candidate"], row["served"]) == (right[0].mean(), right[1].mean())
     expected = binomtest(only_one, only_one + only_other, alternative="less").pvalue
     assert row["p"] == pytest.approx(expected, rel=1e-9)
@@ -234,7 +233,7 @@ def test_the_whole_split_is_a_family_of_its_own():
 
 def test_cases_of_a_group_are_one_piece_of_evidence():
     """Eight cases lost by one patient are as likely as not; by eight patients, one in 256."""
-    card = dataclasses.replace(DERM7PT, cases=dataclasses.replace(DERM7PT.cases, group="patient"))
+    card = DERM7PT.model_copy(update={"cases": DERM7PT.cases.model_copy(update={"group": "patient"})})
     served = random_table(CASES, seed=1, skill=100.0)
     candidate = spoiled(served, slice(0, 8))
     p_values = []

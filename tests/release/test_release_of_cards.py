@@ -56,7 +56,7 @@ def test_losses_are_of_the_tasks_and_targets_and_leave_unknown_labels_out(name):
     first, second = table_of(card), table_of(card, seed=1)
     for task in card.tasks:
         second[f"{task.name}_true"] = first[f"{task.name}_true"]
-    cases = first[["case_num"]].assign(sex=["female", "male"] * 20)
+    cases = first[["case_num"]].assign(sex=["female", "male"] * 20, group=np.arange(40) // 2)
     rows = losses.find_losses(first, second, cases, ("sex",), 0.05, card)
     accuracies = {"milk10k": ["accuracy"], "hospital": ["accuracy", "DX_accuracy"]}[name]
     targets = {"milk10k": ["melanoma", "malignant"], "hospital": ["melanoma"]}[name]
