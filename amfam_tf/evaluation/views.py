@@ -1,12 +1,12 @@
 """What each picture alone is worth to a network that answers for one or both: C, D and C+D on the same cases."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import compare_runs, intervals
-from amfam_tf.evaluation.intervals import Bootstrap
+from amfam_tf.evaluation import compare_runs, intervals, metrics
 from amfam_tf.report.results import Change, RunComparison
 
 BOTH = "both pictures"
@@ -32,20 +32,23 @@ def compared(
     found: dict[str, RunComparison] = {}
     for modality, table in alone.items():
         comparison = compare_runs.compare(both, table, card=card, groups=groups)
-        _add_intervals(comparison, intervals.bootstrap(table, card=card, groups=groups))
+        measured = metrics.all_metrics(table, card)
+        intervals.add_intervals(measured, table, intervals.bootstrap(table, card=card, groups=groups), card, groups)
+        _add_intervals(comparison, measured)
         found[modality] = {"first": BOTH, "second": of_one(modality), **comparison}
     return found
 
 
-def _add_intervals(comparison: RunComparison, drawn: Bootstrap) -> None:
-    """Puts `second_ci95` beside every value of the second table, in place."""
+def _add_intervals(comparison: RunComparison, measured: Mapping[str, Any]) -> None:
+    """Puts `second_ci95` beside every value of the second table, in place, of its metrics."""
 
-    def add(changes: Mapping[str, Change], *place: str) -> None:
+    def add(changes: Mapping[str, Change], values: Mapping[str, Any]) -> None:
         for metric, change in changes.items():
-            change["second_ci95"] = list(drawn.interval(*place, metric))
+            change["second_ci95"] = values[f"{metric}_ci95"]
 
-    add(comparison["average"], "average")
+    add(comparison["average"], measured["average"])
     for name, task in comparison["tasks"].items():
-        add({metric: change for metric, change in task.items() if metric != "classes"}, "tasks", name)  # type: ignore[misc]
+        values = measured["tasks"][name]
+        add({metric: change for metric, change in task.items() if metric != "classes"}, values)  # type: ignore[misc]
         for label, of_class in task["classes"].items():
-            add(of_class, "tasks", name, "classes", label)
+            add(of_class, values["classes"][label])
