@@ -91,6 +91,9 @@ IMPOSSIBLE = [
     ("loss.reconstruction=.nan", "loss.reconstruction must be a finite number. Received: nan"),
     ("loss.reconstruction=many", "loss.reconstruction must be a finite number. Received: 'many'"),
     ("loss.reconstruction=true", "loss.reconstruction must be a finite number. Received: True"),
+    ("loss.distillation=1.1", "loss.distillation must be from 0 to 1. Received: 1.1"),
+    ("loss.distillation_temperature=0", "loss.distillation_temperature must be from 0.01 to 100. Received: 0.0"),
+    ("loss.teacher_answers=fold", "loss.teacher_answers must be one of whole, out_of_fold. Received: 'fold'"),
     ("loss.class_weights=all", "loss.class_weights must be one of none, batch. Received: 'all'"),
     ("optimizer.learning_rate=0", "optimizer.learning_rate must be from 1e-12 to 100. Received: 0.0"),
     ("optimizer.epsilon=0", "optimizer.epsilon must be from 1e-30 to 1. Received: 0.0"),
@@ -116,7 +119,8 @@ IMPOSSIBLE = [
         "loss.lambda=0.8",
         "unknown configuration key loss.lambda; known here: adversarial, reconstruction, classification, adjustment, "
         "focusing, focusing_others, shift, effective_samples, margin, reweighted_after, "
-        "class_weights, label_smoothing, task_weighting, task_weights",
+        "class_weights, label_smoothing, task_weighting, task_weights, teacher, teacher_answers, distillation, "
+        "distillation_temperature",
     ),
     (
         "losses.adversarial=0.8",

@@ -268,6 +268,13 @@ class LossConfig:
         task_weighting: what a task counts in L_P: "fixed", or "uncertainty" for a weight that is learned with the
             network.
         task_weights: the fixed ones, each as TASK=NUMBER; the others are 1.
+        teacher: folder of a finished run with the same questions, an ensemble or any other, whose answers are learned
+            beside the labels (Hinton et al. 2015); null for none.
+        teacher_answers: "whole" has each case answered by the whole of the teacher; "out_of_fold" by those members of
+            an ensemble that left the case's fold out.
+        distillation: share w of the teacher: (1 - w) of the loss of the labels, and w of the divergence from its
+            answers.
+        distillation_temperature: T, that both answers are softened with.
     """
 
     adversarial: float = bounded(0.8, 0, 1e6)
@@ -292,8 +299,14 @@ class LossConfig:
     label_smoothing: float = bounded(0.0, 0, BELOW_ONE)
     task_weighting: Literal["fixed", "uncertainty"] = "fixed"
     task_weights: tuple[str, ...] = ()
+    teacher: str | None = None
+    teacher_answers: Literal["whole", "out_of_fold"] = "whole"
+    distillation: float = bounded(0.5, 0, 1)
+    distillation_temperature: float = bounded(2.0, 0.01, 100)
 
     def __post_init__(self) -> None:
+        if self.teacher is not None:
+            object.__setattr__(self, "teacher", without_home(self.teacher))
         check(self, "loss")
         require(
             self.reweighted_after is None or self.classification == "ldam",
@@ -312,6 +325,11 @@ class LossConfig:
             not self.label_smoothing or self.classification not in UNSMOOTHED,
             f"loss.label_smoothing does nothing in loss.classification={self.classification}: leave it out",
         )
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher is asked."""
+        return self.teacher is not None and self.distillation > 0
 
     def weights_by_task(self) -> list[tuple[str, float]]:
         """Returns the name and the number of each of `task_weights`.
@@ -439,6 +457,11 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self, "")
+        require(
+            self.loss.teacher_answers == "whole" or self.data.fold is None,
+            "loss.teacher_answers=out_of_fold: the members that answer have learned from the cases of data.fold, the "
+            "test split: leave data.fold out",
+        )
 
 
 OF_TRAINING = frozenset(

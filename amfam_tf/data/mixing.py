@@ -21,7 +21,7 @@ FOLDS = (2, 3)
 
 
 def other_label(task: str) -> str:
-    """Returns the key of a batch for the labels of the other case, int32 [B]."""
+    """Returns the key of a batch for the labels of the other case, int32 [B], or for what else stands under a key."""
     return f"mixing.{task}"
 
 

@@ -9,6 +9,7 @@ A batch is a flat dict:
 | case_num | int64 [B] | as in the frame |
 | DIAG, PN, ... (each task) | int32 [B] | class numbers; -1 for a label that nobody knows |
 | metadata | float32 [B, n] | one-hots of the columns config.model.metadata; absent if it names none |
+| teacher.DIAG, ... | float32 [B, classes] | logarithms of a teacher's probabilities, see `amfam_tf.data.answers` |
 | mixing.share, mixing.DIAG, ... | float32, int32 [B] | of mixed training cases, see `amfam_tf.data.mixing` |
 
 Training order and augmentation are a function of (config.seed, epoch) only; starting at epoch k gives the batches that
@@ -29,6 +30,7 @@ from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.data import augment, balanced, images, mixing, several
+from amfam_tf.data.answers import answers_of
 from amfam_tf.data.pictures import (
     Tensors,
     cached_pictures,
@@ -288,7 +290,7 @@ def _labels(cases: pd.DataFrame, config: Config, card: DataCard) -> Mapping[str,
     if cases.empty:
         raise DataError("there are no cases to read: the table is empty")
     labels = {"case_num": cases["case_num"].to_numpy(np.int64)}
-    labels |= {name: cases[name].to_numpy(np.int32) for name in tasks}
+    labels |= {name: cases[name].to_numpy(np.int32) for name in tasks} | answers_of(cases, tasks)
     if config.model.metadata:
         labels["metadata"] = encode_metadata(cases, config.model.metadata, card)
     return labels

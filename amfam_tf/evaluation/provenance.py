@@ -34,7 +34,29 @@ def holds(metrics: Report | None, predictions: Path, model_sha256: str, fingerpr
 
 
 def member_notes(run: FinishedRun, split: str) -> list[str]:
-    """Returns a note if a run is made of others that were trained on cases of this split of their data."""
+    """Returns notes if others, that a run is made of or has learned from, were trained on cases of this split."""
+    return [*_notes_of_members(run, split), *_notes_of_teacher(run, split)]
+
+
+def _notes_of_teacher(run: FinishedRun, split: str) -> list[str]:
+    teacher = run.teacher
+    if teacher is None:
+        return []
+    if teacher.data_fingerprint != run.data_fingerprint:
+        return [
+            f"its teacher {teacher.run} was trained on other data or other splits of them: if cases of the split "
+            f"{split} were among its training cases, these numbers are better than on new cases"
+        ]
+    if teacher.folds < 2 or split == "validate":
+        return []
+    return [
+        f"its teacher {teacher.run} is made of runs that left out {teacher.folds} different folds: each case of the "
+        f"split {split} was trained on by some of them, and this run has learned from their answers: these numbers may "
+        "be better than on new cases"
+    ]
+
+
+def _notes_of_members(run: FinishedRun, split: str) -> list[str]:
     folds = {one.fold for one in run.members}
     # Each of them trained on the folds of the others, and none on the validation split.
     if len(folds) < 2 or split == "validate":

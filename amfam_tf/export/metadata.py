@@ -19,7 +19,7 @@ from amfam_tf.export.signature_names import SIGNATURES
 from amfam_tf.export.source import Source
 from amfam_tf.export.version_files import FORMAT, file_digests
 from amfam_tf.models import registry
-from amfam_tf.runs import members
+from amfam_tf.runs import members, teacher
 from amfam_tf.training.monitor import name_in_records
 
 INTENDED_USE = (
@@ -179,6 +179,8 @@ def _describe_training(source: Source) -> dict[str, Any]:
     }
     if members.KEY in source.environment:
         history = {members.KEY: source.environment[members.KEY]}
+    if teacher.KEY in source.environment:
+        history[teacher.KEY] = source.environment[teacher.KEY]
     return {
         "finished": state.finished,
         **history,

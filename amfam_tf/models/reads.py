@@ -33,9 +33,10 @@ CLASS_LOSSES: Mapping[str, frozenset[str]] = {
     "asymmetric": frozenset({"loss.focusing", "loss.focusing_others", "loss.shift"}),
 }
 """`loss.classification` -> the values that it has."""
+DISTILLATION = frozenset({"loss.teacher_answers", "loss.distillation", "loss.distillation_temperature"})
 OF_SOME = frozenset(
     {
-        *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS),
+        *(DISCRIMINATOR | DECODERS | ATTENTION | PARTS | DISTILLATION),
         *frozenset().union(*CLASS_LOSSES.values()),
         *("model.batch_statistics", "model.metadata_fusion", "data.cases_per_label", "training.pretraining_epochs"),
         *frozenset().union(*(method.network.OWN_KEYS for method in METHODS.values())),
@@ -65,6 +66,8 @@ def read_keys(config: Config) -> frozenset[str]:
     found = set(method.network.OWN_KEYS)
     if method.network.TRAINED:
         found |= TRAINED | CLASS_LOSSES.get(config.loss.classification, frozenset())
+        if config.loss.teacher is not None:
+            found |= DISTILLATION
         if config.loss.reweighted_after is not None:
             found.add("loss.effective_samples")
         if model.metadata:

@@ -58,6 +58,7 @@ _BALANCED = {"data": {"sampling": "balanced"}, "loss": {"class_weights": "batch"
 _FITTED: dict[str, dict[str, Any]] = {
     "model": {**_PLAIN, **_WHOLE, "metadata_fusion": "concatenation", "average_flips": False},
     **_SHUFFLED,
+    "loss": {"class_weights": "none", "teacher": None},
     "training": {
         "epochs": 1,
         "pretraining_epochs": None,

@@ -13,10 +13,11 @@ from amfam_tf.card.schema import MODALITIES, DataCard
 from amfam_tf.config import Config
 from amfam_tf.errors import RunError
 from amfam_tf.files.digests import file_digest
-from amfam_tf.runs import calibration, members, thresholds
+from amfam_tf.runs import calibration, members, teacher, thresholds
 from amfam_tf.runs.calibration import Calibration
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.runs.members import Member
+from amfam_tf.runs.teacher import Teacher
 from amfam_tf.runs.thresholds import Thresholds
 
 
@@ -80,6 +81,11 @@ class FinishedRun:
     def members(self) -> tuple[Member, ...]:
         """The runs that it is made of; () of one that was fitted."""
         return members.read(self.environment) if self.folder.environment_file.is_file() else ()
+
+    @property
+    def teacher(self) -> Teacher | None:
+        """The run that it has learned from beside the labels, if there is one."""
+        return teacher.read(self.environment) if self.folder.environment_file.is_file() else None
 
     @property
     def data_fingerprint(self) -> str | None:

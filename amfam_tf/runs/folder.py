@@ -17,7 +17,7 @@ from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files import json_file
 from amfam_tf.files.locks import locked_runs
 from amfam_tf.files.writing import remove_leftovers, write_text
-from amfam_tf.runs import thresholds
+from amfam_tf.runs import teacher, thresholds
 
 CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE = "config.yaml", "environment.json", "history.csv"
 MODEL_FILE, CALIBRATION_FILE = "model.keras", "calibration.json"
@@ -109,21 +109,23 @@ class RunFolder:
                 remove_leftovers(self.path, file.name)
             yield
 
-    def open(self, config: Config, fingerprint: str) -> RunState:
+    def open(self, config: Config, fingerprint: str, taught_by: str | None = None) -> RunState:
         """Checks that the folder is empty, or was begun with this configuration and data; changes nothing.
 
         Args:
             config: of the run.
             fingerprint: of the data.
+            taught_by: digest of its teacher's weights; None if it has none, or does not ask it any more.
 
         Returns:
             What to resume from.
 
         Raises:
-            RunError: the folder was begun with another configuration or other data; shows the difference.
+            RunError: the folder was begun with another configuration, other data or another teacher; shows the
+                difference.
         """
         if self.config_file.exists():
-            self._check_same(config, fingerprint)
+            self._check_same(config, fingerprint, taught_by)
             return self.read_state()
         foreign = [item.name for item in self.path.iterdir() if not item.name.startswith(".")]
         # What a process killed right here would have left.
@@ -156,7 +158,7 @@ class RunFolder:
             before.append({"from_epoch": epoch, **distribution})
             json_file.write(self.environment_file, known, RunError)
 
-    def _check_same(self, config: Config, fingerprint: str) -> None:
+    def _check_same(self, config: Config, fingerprint: str, taught_by: str | None) -> None:
         differences = configuration.differences(configuration.read(self.config_file), config)
         if differences:
             shown = "; ".join(differences[:MAX_DIFFERENCES])
@@ -164,11 +166,18 @@ class RunFolder:
             raise RunError(
                 f"run folder {self.path} was begun with another configuration ({shown}{more}): name another folder"
             )
-        begun = self.read_environment().get("data_fingerprint")
+        known = self.read_environment()
+        begun = known.get("data_fingerprint")
         if begun != fingerprint:
             raise RunError(
                 f"run folder {self.path} was begun with other data (fingerprint {str(begun)[:12]} -> "
                 f"{fingerprint[:12]}): name another folder"
+            )
+        before = teacher.read(known)
+        if taught_by is not None and before is not None and before.model_sha256 != taught_by:
+            raise RunError(
+                f"run folder {self.path} was begun with another teacher: {config.loss.teacher} had other weights "
+                f"({before.model_sha256[:12]} -> {taught_by[:12]}): name another folder"
             )
 
     def read_config(self) -> Config:

@@ -28,6 +28,7 @@ from amfam_tf.training.run import (
     warn_of_metadata,
 )
 from amfam_tf.training.stages import plan_stages
+from amfam_tf.training.teacher import ask_teacher
 from amfam_tf.training.trainer import Trainer
 
 
@@ -47,6 +48,8 @@ def dry_run(data: Path, config: Config, console: Console, card: Path | None = No
     pipeline.check_training_cases(splits["train"], config, tasks)
     steps = pipeline.steps_per_epoch(len(splits["train"]), config, tasks)
     trainer = trainer_for(config, steps, splits["train"], found.card)
+    if config.loss.taught:
+        splits = ask_teacher(splits, config, found, console)
     plan = plan_stages(trainer.network.stages, config.training, trainer.network.backbones)
     warn_of_metadata(config, found.card, console)
     tell_of_labels(splits, found.card, console)

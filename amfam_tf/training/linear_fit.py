@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
 from amfam_tf.config import Config
-from amfam_tf.data import pipeline, several
+from amfam_tf.data import several
 from amfam_tf.data.pair_labels import UNKNOWN
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.files.writing import writing
@@ -25,7 +24,7 @@ from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training.distribution import Distribution
 from amfam_tf.training.logistic import FittedTask, Rows, fit_task, log_softmax, mean_answers
 from amfam_tf.training.monitor import in_words, monitored
-from amfam_tf.training.progress import with_bar
+from amfam_tf.training.one_pass import one_pass
 from amfam_tf.training.weights_file import write_weights
 
 if TYPE_CHECKING:
@@ -116,16 +115,7 @@ def _features(
     assert network.linear is not None
     rows = several.rows_of_pairs(cases, config)
     model = keras.Model(network.input, network.linear.vector)
-
-    @tf.function(reduce_retracing=True)  # the last batch may be smaller
-    def infer(given: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return tf.cast(model(given, training=False), tf.float32)
-
-    batches = pipeline.evaluation_dataset(rows, config, card=card)
-    shown = with_bar(batches, title, pipeline.evaluation_steps(len(rows), config), console)
-    with pipeline.naming_bad_files(rows, config):
-        vectors = [infer({name: batch[name] for name in network.input}).numpy() for batch in shown]
-    joined = np.concatenate(vectors).astype(np.float64)
+    joined = one_pass(model, rows, config, card, title, console).astype(np.float64)
     numbers = rows["case_num"].to_numpy(np.int64)
     broken = ~np.isfinite(joined).all(axis=1)
     if broken.any():

@@ -10,12 +10,14 @@ import tensorflow as tf
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import MODALITIES
 from amfam_tf.config import LossConfig
+from amfam_tf.data.answers import answer_key
 from amfam_tf.data.mixing import SHARE, other_label
 from amfam_tf.models.lesion_model import FINAL, given_name, output_name
 from amfam_tf.training.class_losses.adjusted import adjusted_cross_entropy
 from amfam_tf.training.class_losses.deferred import DeferredWeights
 from amfam_tf.training.class_losses.table import Counts, OfCases, loss_of_cases
 from amfam_tf.training.class_weights import batch_class_weights
+from amfam_tf.training.distillation import softened_divergence
 from amfam_tf.training.replicas import mean_of_known
 from amfam_tf.training.task_weights import Weighing
 
@@ -194,12 +196,14 @@ class Loss:
         weight: its factor in the sum.
         compute: from the batch and the network's outputs, by name, to a scalar.
         by_task: the same, to the terms that the scalar is the sum of, if their means are over different cases.
+        beside: name of the loss whose stages it is minimised in, too; None for its own name.
     """
 
     name: str
     weight: float
     compute: Callable[[Tensors, Tensors], tf.Tensor]
     by_task: Callable[[Tensors, Tensors], Mapping[str, tf.Tensor]] | None = None
+    beside: str | None = None
 
     def __call__(self, batch: Tensors, outputs: Tensors) -> tf.Tensor:
         return self.compute(batch, outputs)
@@ -217,6 +221,8 @@ def build_losses(
 ) -> tuple[Loss, ...]:
     """Returns the terms of Eq. 4 for which the network has outputs: L_P of each branch, then L_D, L_RC, L_RD.
 
+    With a teacher, L_P is the sum of two of them, see `distillation`; the second one stands at the end.
+
     Args:
         output_names: names of the network's outputs.
         weights: lambda, gamma, and what L_P is.
@@ -231,7 +237,7 @@ def build_losses(
         ValueError: there are no counts where they are needed.
     """
     of_cases = losses_of_cases(weights, counts, tasks, deferred)
-    losses = [_classification(branch, weights.class_weights, tasks, of_cases, weighing) for branch in branches]
+    losses = [_classification(branch, weights, tasks, of_cases, weighing) for branch in branches]
     if all(f"modality_logits_{key}" in output_names for key in MODALITIES):
         losses.append(Loss("adversarial", weights.adversarial, _adversarial_term))
     reconstructed = [key for key in MODALITIES if f"reconstruction_{key}" in output_names]
@@ -239,6 +245,8 @@ def build_losses(
         Loss(f"reconstruction_{key}", weights.reconstruction, _reconstruction_term(key, attention))
         for key in reconstructed
     ]
+    if weights.taught:
+        losses += [_distillation(branch, weights, tasks, weighing) for branch in branches]
     return tuple(losses)
 
 
@@ -267,18 +275,36 @@ def losses_of_cases(
 
 
 def _classification(
-    branch: str, class_weights: str, tasks: Sequence[Task], of_cases: Mapping[str, OfCases], weighing: Weighing
+    branch: str, values: LossConfig, tasks: Sequence[Task], of_cases: Mapping[str, OfCases], weighing: Weighing
 ) -> Loss:
     incomplete = [task.name for task in tasks if task.missing]
 
     def by_task(batch: Tensors, outputs: Tensors) -> Mapping[str, tf.Tensor]:
         logits = {task.name: outputs[output_name(branch, task.name)] for task in tasks}
-        return losses_by_task(batch, logits, class_weights, incomplete, of_cases, weighing)
+        return losses_by_task(batch, logits, values.class_weights, incomplete, of_cases, weighing)
 
     def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
         return sum_in_order([*by_task(batch, outputs).values()])
 
-    return Loss(classification_name(branch), 1.0, compute, by_task if incomplete else None)
+    weight = 1.0 - values.distillation if values.taught else 1.0
+    return Loss(classification_name(branch), weight, compute, by_task if incomplete else None)
+
+
+def _distillation(branch: str, values: LossConfig, tasks: Sequence[Task], weighing: Weighing) -> Loss:
+    """Returns how far a branch is from a teacher's answers, over all cases; mixed and weighed as labels are."""
+    of_cases = functools.partial(softened_divergence, temperature=values.distillation_temperature)
+
+    def compute(batch: Tensors, outputs: Tensors) -> tf.Tensor:
+        terms = []
+        for task in tasks:
+            key, logits = answer_key(task.name), outputs[output_name(branch, task.name)]
+            mixture = (batch[other_label(key)], batch[SHARE]) if SHARE in batch else None
+            weigh = weighing.get(task.name)
+            terms.append(cross_entropy(batch[key], logits, of_cases=of_cases, weigh=weigh, mixture=mixture))
+        return sum_in_order(terms)
+
+    beside = classification_name(branch)
+    return Loss(beside.replace("classification", "distillation"), values.distillation, compute, beside=beside)
 
 
 def _adversarial_term(batch: Tensors, outputs: Tensors) -> tf.Tensor:  # noqa: ARG001  (every term has this signature)

@@ -29,6 +29,7 @@ from amfam_tf.models.backbones import check_weights
 from amfam_tf.models.lesion_model import LesionModel
 from amfam_tf.models.recomputing import recompute_parts
 from amfam_tf.phases import OFF, Recorder
+from amfam_tf.runs import teacher
 from amfam_tf.runs.folder import RunFolder, RunState
 from amfam_tf.training import callbacks, linear_fit, monitor, profile, progress
 from amfam_tf.training.case_answers import CaseAnswers
@@ -40,6 +41,8 @@ from amfam_tf.training.losses import build_losses
 from amfam_tf.training.optimizers import averaged, create_optimizer, set_backbone_rates
 from amfam_tf.training.stages import StagePlan, plan_stages
 from amfam_tf.training.task_weights import LOG_VARIANCES, TaskUncertainty, fixed_weights
+from amfam_tf.training.teacher import ask_teacher, open_teacher
+from amfam_tf.training.teacher import describe as describe_teacher
 from amfam_tf.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -183,8 +186,8 @@ def fit(
     Raises:
         ConfigError: the configuration does not go with the replicas, or the card cannot be used.
         DataError: the data cannot be used.
-        RunError: the folder is in use, or was begun with another configuration or other data; the workers do not have
-            the same, or have lost each other.
+        RunError: the folder is in use, or was begun with another configuration, other data or another teacher; the
+            workers do not have the same, or have lost each other; the teacher cannot be asked.
         WeightsError: the backbone's weights cannot be had.
     """
     session = _Session(models.resolve(config), RunFolder(run), console, recorder, distribution)
@@ -206,6 +209,9 @@ def fit(
         with recorder.phase("building the network"), distribution.scope():
             trainer = trainer_for(session.config, steps, splits["train"], found.card)
         plan = plan_stages(trainer.network.stages, session.config.training, trainer.network.backbones)
+        if session.config.loss.taught:
+            with recorder.phase("asking the teacher"), distribution.agreement():
+                splits = ask_teacher(splits, session.config, found, console)
         training = _Training(found.card, splits, steps, trainer, plan)
         # Only now: what cannot be built must not claim the folder.
         _begin(session, training, description, state)
@@ -223,8 +229,11 @@ def check_sources(config: Config) -> None:
 
     Raises:
         ConfigError: data.cache_directory cannot be a folder.
+        RunError: loss.teacher cannot teach.
         WeightsError: there are no such weights.
     """
+    if config.loss.taught:
+        open_teacher(config.loss)
     if models.METHODS[config.method].network.LOOKS:
         check_weights(config.model.backbone, config.model.weights)
     if config.data.cache == "file":
@@ -276,9 +285,15 @@ def _open(
             found = read_data(data, session.config, card)
         with session.recorder.phase("hashing the pictures"):
             description = _describe_environment(session.config, found)
+        taught_by = None
+        # A run that is finished does not ask it any more.
+        if session.config.loss.taught and not session.folder.model_file.exists():
+            description[teacher.KEY] = dataclasses.asdict(describe_teacher(open_teacher(session.config.loss)))
+            taught_by = description[teacher.KEY]["model_sha256"]
         fingerprint = description["data_fingerprint"]
-        state = session.folder.open(session.config, fingerprint) if distribution.chief else RunState()
+        state = session.folder.open(session.config, fingerprint, taught_by) if distribution.chief else RunState()
     message = {"config": configuration.to_dict(session.config), "data": fingerprint, "state": dataclasses.asdict(state)}
+    message["teacher"] = taught_by
     return found, description, _state_of_chief(distribution.exchange(message))
 
 
@@ -286,7 +301,8 @@ def _state_of_chief(messages: list[dict[str, Any]]) -> RunState:
     """Returns what all workers resume from.
 
     Raises:
-        RunError: a worker has another configuration or other data than the chief; shows the difference.
+        RunError: a worker has another configuration, other data or another teacher than the chief; shows the
+            difference.
     """
     chief, *others = messages
     for worker, message in enumerate(others, start=1):
@@ -298,6 +314,11 @@ def _state_of_chief(messages: list[dict[str, Any]]) -> RunState:
             raise RunError(
                 f"worker {worker} has other data than the chief (fingerprint {chief['data'][:12]} -> "
                 f"{message['data'][:12]})"
+            )
+        if chief["teacher"] is not None and message["teacher"] != chief["teacher"]:
+            raise RunError(
+                f"worker {worker} has another teacher than the chief (weights {chief['teacher'][:12]} -> "
+                f"{message['teacher'][:12]})"
             )
     return RunState(**chief["state"])
 

@@ -24,7 +24,8 @@ class Trainer(keras.Model):
 
     Batches are flat dicts: "clinical" and "dermoscopic" float32 [B, S, S, 3] in [0, 1], class numbers int [B] under
     each task's name, below 0 where nobody knows, and "metadata" float32 [B, n] if the network takes it; of mixed cases
-    also what `amfam_tf.data.mixing` adds: a case counts as right if its own label is answered. Metrics:
+    also what `amfam_tf.data.mixing` adds: a case counts as right if its own label is answered; with a teacher its
+    answers, see `amfam_tf.data.answers`. Metrics:
     "loss", each loss's name, "accuracy" (mean over the tasks), "accuracy_<TASK>"; each is a mean over cases, so a
     smaller last batch counts for what it holds; a task's accuracy and its part of a classification loss are over the
     cases with a label, whatever the batches. Made and fitted within the scope of a tf.distribute strategy, it takes a
@@ -137,8 +138,10 @@ class Trainer(keras.Model):
 
     def _total(self, terms: Tensors) -> tf.Tensor:
         """Returns the weighted sum of the losses that the stage minimises."""
-        minimised = self.losses_by_name if self._stage.losses is None else self._stage.losses
-        return sum_in_order([self.losses_by_name[name].weight * terms[name] for name in minimised])
+        minimised = tuple(self.losses_by_name) if self._stage.losses is None else self._stage.losses
+        beside = [name for name, loss in self.losses_by_name.items() if loss.beside in minimised]
+        names = dict.fromkeys((*minimised, *beside))
+        return sum_in_order([self.losses_by_name[name].weight * terms[name] for name in names])
 
     def train_step(self, batch: Tensors) -> dict[str, tf.Tensor]:
         variables = self.trainable_variables
