@@ -18,8 +18,10 @@ from toy_method import SMALL, TOY
 
 from amfam_tf import models
 from amfam_tf.cli import main as command_line
-from amfam_tf.data.answers import answer_key
+from amfam_tf.data import pipeline
+from amfam_tf.data.answers import answer_key, with_answers
 from amfam_tf.data.cases import read
+from amfam_tf.data.mixing import other_label
 from amfam_tf.errors import ConfigError, RunError
 from amfam_tf.evaluation import predictions
 from amfam_tf.evaluation.ensemble import make_ensemble
@@ -136,6 +138,27 @@ def test_with_no_share_it_is_the_fit_without_a_teacher(hospital, tmp_path):
     weights = [FinishedRun.open(tmp_path / name).network.get_weights() for name in values]
     assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
     assert FinishedRun.open(tmp_path / "untaught").teacher is None
+
+
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
+def test_each_case_of_a_batch_has_its_own_answers_and_mixed_ones_those_of_both(hospital, sampling):
+    found = read(hospital)
+    frame = found.cases[found.cases["split"] == "train"].reset_index(drop=True)
+    random = np.random.default_rng(0)
+    answers = {task.name: random.normal(size=(len(frame), 2)).astype(np.float32) for task in found.card.tasks}
+    config = small_config(*FAST, f"data.sampling={sampling}", "augmentation.mixup=1", method="toy", sizes=SMALL)
+    seen = {int(number): row for row, number in enumerate(frame["case_num"])}
+    before = None
+    for batch in (
+        pipeline.training_dataset(with_answers(frame, answers), config, found.card).take(2).as_numpy_iterator()
+    ):
+        for place, number in enumerate(batch["case_num"]):
+            for name, values in answers.items():
+                key, own = answer_key(name), values[seen[number]]
+                np.testing.assert_array_equal(batch[key][place], own)
+                other = own if before is None else values[seen[before]]
+                np.testing.assert_array_equal(batch[other_label(key)][place], other)
+            before = number
 
 
 def test_the_student_comes_nearer_to_its_teacher(hospital, seeds, tmp_path):
