@@ -41,7 +41,7 @@ def cases_by_label(cases: pd.DataFrame, tasks: Sequence[Task]) -> list[np.ndarra
     if absent:
         raise DataError(
             f"data.sampling=balanced needs a training case of each label, but there is none with {', '.join(absent)}: "
-            "set data.sampling=shuffled or use data that have one"
+            "set data.sampling=shuffled, or another method if this one always samples so, or use data that have one"
         )
     return rows
 

@@ -58,7 +58,7 @@ class Asked:
 
 
 def pair(number: int, size: int = 0) -> Pair:
-    return Pair(f"{number} ".encode() + b"x" * size, b"y" * size, (f"{number}a.jpg", f"{number}b.jpg"))
+    return Pair(f"{number} ".encode() + b"x" * size, b"y" * (size or 1), (f"{number}a.jpg", f"{number}b.jpg"))
 
 
 def scores(answers: list[Answer]) -> list[int]:
