@@ -81,7 +81,7 @@ def test_unknown_labels_are_left_out_and_counted(evaluation):
     assert content["tasks"]["DX"]["accuracy"] == np.mean(known["DX_true"] == known["DX_pred"])
     assert content["tasks"]["ULC"]["accuracy"] == pytest.approx(np.mean(table["ULC_true"] == table["ULC_pred"]))
     assert "labelled" not in content["tasks"]["ULC"]
-    assert "bootstrap of whole groups (patient)" in content["intervals"]
+    assert "whole groups (patient) drawn" in content["intervals"]
     assert {row["variable"] for row in content["subgroups"]} == {"age", "sex"}
 
 
