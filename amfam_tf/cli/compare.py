@@ -38,7 +38,7 @@ from amfam_tf.cli.output import echo
     "--also",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Fit each method once more with this value (or several), in a row of its own. May be repeated.",
+    help="Fit each method that reads it once more with this value (or several), in a row of its own. May be repeated.",
 )
 @configuration_options
 @click.option("--split", type=click.Choice(["train", "validate", "test"]), default="test", show_default=True)

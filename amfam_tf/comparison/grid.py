@@ -194,11 +194,11 @@ def comparison_cells(
         seeds: not negative.
         metadata: columns; a method that takes metadata is there twice then, without and with these.
         folds: number of the folds, each left out once; None for the splits as they are.
-        also: overrides, one or several in each text; every method is there once more with each of these texts.
+        also: overrides, one or several in each text; the methods that read them all are there once more with each.
 
     Raises:
-        ConfigError: a method cannot have this configuration, does not read a value of `also` or has it anyway, no
-            method takes metadata, or a seed is named twice.
+        ConfigError: a method cannot have this configuration, none reads the values of a text of `also` or they are
+            those that all have, no method takes metadata, or a seed is named twice.
     """
     refuse_repeated(seeds, "seed")
     takers = [name for name in methods if models.METHODS[name].takes_metadata] if metadata else []
@@ -207,7 +207,9 @@ def comparison_cells(
     informed = configuration.from_dict(configuration.to_dict(config) | {"model": _with_metadata(config, metadata)})
     suffix = "".join(f"+{column}" for column in metadata)
     variants = [(method, "", config) for method in methods]
-    variants += [(method, ending, one) for ending, one in _changed(config, methods, also) for method in methods]
+    variants += [
+        (method, ending, one) for ending, one, readers in _changed(config, methods, also) for method in readers
+    ]
     variants += [(method, suffix, informed) for method in takers]
     return [
         Cell(
@@ -221,9 +223,9 @@ def comparison_cells(
     ]
 
 
-def _changed(config: Config, methods: Sequence[str], also: Sequence[str]) -> list[tuple[str, Config]]:
-    """Returns each text of `also`, ready to follow a method's name, with the configuration that it makes."""
-    found: list[tuple[str, Config]] = []
+def _changed(config: Config, methods: Sequence[str], also: Sequence[str]) -> list[tuple[str, Config, list[str]]]:
+    """Returns each text of `also`, ready to follow a method's name, its configuration, and the methods that read it."""
+    found: list[tuple[str, Config, list[str]]] = []
     for text in also:
         overrides = re.split(r"\s+(?=[a-z_.]+\s*=)", text.strip())
         keys = configuration.overridden_keys(overrides)
@@ -231,12 +233,29 @@ def _changed(config: Config, methods: Sequence[str], also: Sequence[str]) -> lis
             if key in NOT_VARIED or key == "method":
                 raise ConfigError(f"--also {text}: {key} cannot be varied: {NOT_VARIED.get(key, 'use --methods')}")
         one = configuration.changed(config, overrides)
-        for method in methods:
-            models.refuse_unread([dataclasses.replace(one, method=method)], keys)
-        if one in [config, *(other for _, other in found)]:
+        if one in [config, *(other for _, other, _ in found)]:
             raise ConfigError(f"--also {text} changes nothing, or is there twice")
-        found.append((", " + ", ".join(overrides), one))
+        found.append((", " + ", ".join(overrides), one, _readers(one, methods, keys)))
     return found
+
+
+def _readers(config: Config, methods: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Returns the methods that read all of these keys.
+
+    Raises:
+        ConfigError: there is none; why not the first one.
+    """
+    readers, refused = [], []
+    for method in methods:
+        try:
+            models.refuse_unread([dataclasses.replace(config, method=method)], keys)
+        except ConfigError as error:
+            refused.append(error)
+        else:
+            readers.append(method)
+    if not readers:
+        raise refused[0]
+    return readers
 
 
 def folder_name(text: str) -> str:

@@ -67,6 +67,13 @@ def test_every_method_is_there_once_more_with_each_other_value():
     assert cells[2].name == "concat-recon_loss.classification=ldam_loss.margin=0.25-seed0"
 
 
+def test_another_value_is_for_the_methods_that_read_it():
+    also = ["loss.adversarial=0.2", "loss.label_smoothing=0.1"]
+    cells = grid.comparison_cells(small_config(), ["probe", "concat", "amfam"], [0], also=also)
+    named = ["amfam, loss.adversarial=0.2", "concat, loss.label_smoothing=0.1", "amfam, loss.label_smoothing=0.1"]
+    assert [cell.group for cell in cells] == ["probe", "concat", "amfam", *named]
+
+
 @pytest.mark.parametrize(
     ("also", "message"),
     [
