@@ -94,14 +94,18 @@ def test_what_goes_with_replicas(overrides):
     )
 
 
-def test_workers_must_have_the_same_configuration_and_data():
+def test_workers_must_have_the_same_configuration_data_and_teacher():
     config = configuration.to_dict(small_config())
-    chief = {"config": config, "data": "a" * 64, "state": dataclasses.asdict(RunState(epochs=3))}
+    state = dataclasses.asdict(RunState(epochs=3))
+    chief = {"config": config, "data": "a" * 64, "teacher": "c" * 64, "state": state}
     assert run._state_of_chief([chief, chief | {"state": dataclasses.asdict(RunState())}]) == RunState(epochs=3)
     with pytest.raises(RunError, match=r"worker 1 has other data than the chief \(fingerprint aaaaaaaaaaaa -> bbbbbb"):
         run._state_of_chief([chief, chief | {"data": "b" * 64}])
     with pytest.raises(RunError, match=r"worker 2 has another configuration than the chief \(seed: 0 -> 5\)"):
         run._state_of_chief([chief, chief, chief | {"config": config | {"seed": 5}}])
+    with pytest.raises(RunError, match=r"worker 1 has another teacher than the chief \(weights cccccccccccc -> dddddd"):
+        run._state_of_chief([chief, chief | {"teacher": "d" * 64}])
+    assert run._state_of_chief([chief | {"teacher": None}] * 2) == RunState(epochs=3)
 
 
 def test_environment_tells_each_change_of_devices(tmp_path):
