@@ -90,3 +90,9 @@ def test_no_two_public_classes_have_one_name():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES.values()]
     names = [node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
     assert sorted(name for name, count in Counter(names).items() if count > 1 and not name.startswith("_")) == []
+
+
+def test_no_two_test_files_have_the_same_name():
+    # pytest takes a file for the module of its name that it has already imported, and stops.
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
