@@ -119,7 +119,7 @@ def summarise(
     groups = _groups(aligned, card, cases)
     drawn = _replicates(aligned, resamples, seed, card, groups)
     cases_drawn = len(_first(tables)) if groups is None else len(np.unique(groups))
-    values = {group: _values(plain[group], drawn[group], cases_drawn) for group in tables}
+    values = {group: _values(plain[group], drawn[group], cases_drawn, card) for group in tables}
     differences = {}
     if reference is not None and reference in tables:
         differences = _differences(values, drawn, reference)
@@ -186,13 +186,16 @@ def seed_weights(group: str, seeds: int, resamples: int, seed: int = intervals.S
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
 
 
-def _values(plain: Mapping[int, Mapping[str, float]], drawn: Mapping[str, np.ndarray], cases: int) -> dict[str, Value]:
+def _values(
+    plain: Mapping[int, Mapping[str, float]], drawn: Mapping[str, np.ndarray], cases: int, card: DataCard
+) -> dict[str, Value]:
     """Returns each metric with Wilson's interval by the variance over the resamples of so many cases (or groups)."""
-    found = {}
+    found, measures = {}, measures_of(card).by_name
     for metric, replicates in drawn.items():
         by_seed = tuple(one[metric] for one in plain.values())
         lowest = intervals.LOWEST.get(metric.rpartition(".")[2], 0.0)
-        ends = intervals.spread_interval(float(np.mean(by_seed)), replicates, cases, cases - 1, lowest)
+        tasks = max(metrics.tasks_averaged(place, card) for place in measures[metric].places)
+        ends = intervals.spread_interval(float(np.mean(by_seed)), replicates, cases, cases - 1, lowest, tasks)
         found[metric] = Value(by_seed, *ends)
     return found
 

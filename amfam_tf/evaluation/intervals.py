@@ -7,7 +7,8 @@
 | AUC of a class | `amfam_tf.evaluation.delong` |
 | average precision of a class | Wilson's; variance of the resamples, at most as many cases as are of the class |
 | balanced accuracy, macro F1, macro AUC | as below, or the classes' own put together if wider (Zou and Donner 2008) |
-| kappa, F1 at 0.5, averages over the tasks | Wilson's; variance of the resamples, at most as many cases as there are |
+| kappa, F1 at 0.5 | Wilson's; variance of the resamples, at most as many cases as there are |
+| averages over tasks | the same, at most as many answers as there are: cases times tasks |
 
 `amfam_tf.evaluation.proportions` has the first and the last. A resample is a row of counts: how often each case was
 drawn, see `amfam_tf.evaluation.metrics`. Cases are drawn plainly, whatever their labels: within classes, what is by
@@ -78,22 +79,27 @@ def percentile_interval(replicates: np.ndarray) -> Interval:
     return float(low), float(high)
 
 
-def spread_interval(value: float, replicates: np.ndarray, most: int, freedom: float, lowest: float = 0.0) -> Interval:
+def spread_interval(
+    value: float, replicates: np.ndarray, cases: int, freedom: float, lowest: float = 0.0, tasks: int = 1
+) -> Interval:
     """Returns Wilson's interval of an estimate by the variance of its values in R resamples.
 
     Args:
         value: the estimate, in [lowest, 1].
         replicates: [R]; NaN where it is undefined.
-        most: cases (or groups) that it rests on; of a single one the interval is the whole range.
+        cases: cases (or groups) that it rests on; of a single one the interval is the whole range.
         freedom: degrees of freedom of its variance.
         lowest: lower end of the range.
+        tasks: that it is a mean over: it rests on as many answers to each case, of which it is not seen how much they
+            are alike where the values do not vary.
     """
     defined, width = _defined(replicates), 1 - lowest
     if not defined.size or np.isnan(value):
         return NONE
-    if most < 2:
+    if cases < 2:
         return lowest, 1.0
-    variance = float(np.var(defined)) * most / (most - 1) / width**2
+    variance = float(np.var(defined)) * cases / (cases - 1) / width**2
+    most = cases * tasks if variance > 0 else cases
     low, high = proportions.of_estimate((value - lowest) / width, variance, most, freedom)
     return lowest + width * low, lowest + width * high
 
@@ -172,7 +178,8 @@ def add_intervals(
         for key in path[:-1]:
             node = node[key]
         if path not in found:
-            found[path] = spread_interval(node[path[-1]], replicates, number, number - 1, LOWEST.get(path[-1], 0.0))
+            lowest, tasks = LOWEST.get(path[-1], 0.0), metrics.tasks_averaged(path, card)
+            found[path] = spread_interval(node[path[-1]], replicates, number, number - 1, lowest, tasks)
         node[f"{path[-1]}_ci95"] = list(NONE if np.isnan(node[path[-1]]) else found[path])
 
 

@@ -125,6 +125,13 @@ def _averages(values: Mapping[Path, np.ndarray], card: DataCard) -> dict[Path, n
     return averages
 
 
+def tasks_averaged(path: Path, card: DataCard) -> int:
+    """Returns over how many tasks a metric is a mean, see `averages_over`; 1 for one of a task."""
+    if path[0] != "average":
+        return 1
+    return len(published.AVERAGED.get(path[1], card.tasks) if cards.is_derm7pt(card) else card.tasks)
+
+
 def _ones(cases: int) -> np.ndarray:
     """Returns the counts of a sample that has each case once."""
     return np.ones((1, cases))

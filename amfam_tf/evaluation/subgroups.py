@@ -117,7 +117,7 @@ def subgroup_report(
     rows = []
     for key, inside in members.items():
         number = intervals.number_of(inside, groups)
-        ends = intervals.spread_interval(float(plain[key][0]), drawn[key], number, number - 1)
+        ends = intervals.spread_interval(float(plain[key][0]), drawn[key], number, number - 1, tasks=len(card.tasks))
         of_part = None if groups is None else groups[inside]
         rows.append(_row(table[inside], key, (float(plain[key][0]), ends), of_part, card))
     return rows

@@ -197,3 +197,14 @@ def test_measure_made_once_holds_for_any_number_of_blocks():
         for path, values in found.items():
             np.testing.assert_array_equal(values, expected[path], err_msg=str(path))
         np.testing.assert_array_equal(counts, before)
+
+
+def test_a_mean_over_tasks_is_as_wide_as_its_resamples():
+    generator = np.random.default_rng(0)
+    right = generator.random((8, 156)) < 0.8  # independent tasks: 1,248 answers
+    replicates = np.array([right[:, generator.integers(0, 156, 156)].mean() for _ in range(2000)])
+    low, high = intervals.spread_interval(float(right.mean()), replicates, 156, 155, tasks=8)
+    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(0.8 * 0.2 / (8 * 156)), rel=0.1)
+    # Without resamples that differ, no more is known than of one task.
+    alike = intervals.spread_interval(1.0, np.ones(2000), 156, 155, tasks=8)
+    assert alike == intervals.spread_interval(1.0, np.ones(2000), 156, 155)
