@@ -54,6 +54,15 @@ class MetadataInput:
         return [number, 0.0]
 
 
+def same_inputs(one: DataCard, other: DataCard, columns: Sequence[str]) -> bool:
+    """Returns whether two cards have the same values and ranges of these columns of `model.metadata`.
+
+    Raises:
+        ConfigError: a column that one of them does not have, or does not let in.
+    """
+    return inputs_of(one, columns) == inputs_of(other, columns)
+
+
 def inputs_of(card: DataCard, columns: Sequence[str]) -> tuple[MetadataInput, ...]:
     """Returns the columns of `model.metadata` as the card has them, in this order.
 

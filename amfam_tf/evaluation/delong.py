@@ -10,7 +10,7 @@ this and of others: docs/evaluation.md.
 import numpy as np
 from scipy.stats import rankdata
 
-from amfam_tf.evaluation.proportions import NONE, Interval, effective_number, quantile_of, wilson
+from amfam_tf.evaluation.proportions import NONE, Interval, effective_number, quantile_of, sums_of, wilson
 
 FEWEST = 2
 """Cases (or groups) of either kind, for a variance."""
@@ -80,7 +80,8 @@ def variance_of(
     """
     shares = [(part - part.mean()) / len(part) for part in parts]
     kinds = [np.flatnonzero(truth), np.flatnonzero(~truth)]
-    sums = [share if groups is None else _sums(share, groups[kind]) for share, kind in zip(shares, kinds, strict=True)]
+    owners = [None if groups is None else groups[kind] for kind in kinds]
+    sums = [sums_of(*one) for one in zip(shares, owners, strict=True)]
     numbers = [len(part) for part in sums]
     if min(numbers) < FEWEST:
         return np.nan, np.nan
@@ -90,12 +91,8 @@ def variance_of(
         freedom = variance**2 / sum(one**2 / (number - 1) for one, number in zip(variances, numbers, strict=True))
     if groups is not None:
         # A group may have cases of both kinds, which then go up and down together.
-        variance = max(variance, _variance(_sums(np.concatenate(shares), groups[np.concatenate(kinds)])))
+        variance = max(variance, _variance(sums_of(np.concatenate(shares), groups[np.concatenate(kinds)])))
     return variance, freedom
-
-
-def _sums(shares: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    return np.bincount(np.unique(owners, return_inverse=True)[1], shares)
 
 
 def _variance(sums: np.ndarray) -> float:

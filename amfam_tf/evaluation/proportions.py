@@ -51,17 +51,21 @@ def of_cases(right: np.ndarray, groups: np.ndarray | None = None) -> Interval:
         return NONE
     if groups is None:
         return exact(int(right.sum()), len(right))
-    names, places = np.unique(groups, return_inverse=True)
-    count = len(names)
+    share = float(right.mean())
+    sums = sums_of(right - share, groups)
+    count = len(sums)
     if count < 2:
         return 0.0, 1.0
-    share = float(right.mean())
-    sums = np.bincount(places, right - share)
     variance = count / (count - 1) * float(sums @ sums) / len(right) ** 2
     # Where all are right, or none, it is not seen how much alike the cases of a group are: it counts as one.
     number = effective_number(share, variance, len(right) if variance > 0 else count)
     number *= (NORMAL / quantile_of(count - 1)) ** 2
     return exact(share * number, number)
+
+
+def sums_of(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Returns the sum over the cases of each group, float64 [groups]; without groups the values, [N], as they are."""
+    return values if groups is None else np.bincount(np.unique(groups, return_inverse=True)[1], values)
 
 
 def effective_number(value: float, variance: float, most: float) -> float:

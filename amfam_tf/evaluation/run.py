@@ -255,7 +255,7 @@ def read_for(finished: FinishedRun, data: Path, card: Path | None = None) -> "Da
             f"which {run} is trained on: evaluate it on data with the same questions"
         )
     columns = finished.config.model.metadata
-    if columns and inputs.inputs_of(found.card, columns) != inputs.inputs_of(finished.card, columns):
+    if not inputs.same_inputs(found.card, finished.card, columns):
         raise DataError(
             f"{data}: the card {found.card.name} has other values or ranges of {' and '.join(columns)} than "
             f"{finished.card.name}, which {run} is trained on"

@@ -35,7 +35,7 @@ from scipy.stats import binom
 from amfam_tf.card import cards
 from amfam_tf.card.questions import Task
 from amfam_tf.card.schema import DataCard
-from amfam_tf.evaluation import clinical, compare_runs, intervals, predictions
+from amfam_tf.evaluation import clinical, compare_runs, intervals, predictions, proportions
 from amfam_tf.evaluation.subgroups import FEWEST_CASES
 from amfam_tf.report import rates
 
@@ -164,10 +164,7 @@ def _rate(
 
 def _of_owners(differences: np.ndarray, owners: Owners) -> np.ndarray:
     """Returns the sums of whole numbers, int [N], over the cases of each owner."""
-    if owners is None:
-        return differences
-    _, places = np.unique(owners, return_inverse=True)
-    return np.bincount(places, differences).astype(np.int64)
+    return proportions.sums_of(differences, owners).astype(np.int64)
 
 
 def _right_answers(table: pd.DataFrame, tasks: Sequence[Task]) -> np.ndarray:

@@ -97,7 +97,7 @@ def _check_questions(run: FinishedRun, found: DataSet) -> None:
             f"{found.card.name}: a teacher has the same ones in the same order"
         )
     columns = run.config.model.metadata
-    if columns and inputs.inputs_of(run.card, columns) != inputs.inputs_of(found.card, columns):
+    if not inputs.same_inputs(run.card, found.card, columns):
         raise RunError(
             f"loss.teacher: {run.path} takes {' and '.join(columns)}, of which the card {found.card.name} has other "
             f"values or ranges than {run.card.name}"
